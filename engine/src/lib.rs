@@ -1,0 +1,4 @@
+//! Graft's engine: the model as a graph, adapters as rewrites of it, one executor, one trainer.
+
+pub mod device;
+pub mod tensor;

@@ -1,0 +1,17 @@
+//! What flows along the graph's edges: rank-free tensors, shapes, and counter-based random numbers.
+
+pub mod kernels;
+mod random;
+mod value;
+
+pub use random::{Draws, Stream};
+pub use value::{Gradients, Value};
+
+/// Extents of a tensor, outermost first. Written `[batch, tokens, width]` in documentation.
+pub type Shape = Vec<usize>;
+
+/// Number of elements of a shape.
+#[must_use]
+pub fn elements(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
