@@ -15,7 +15,7 @@ pub use binding::{Binding, Extent};
 pub use build::{Builder, LinearSpec};
 pub use patch::{Patch, PatchBuilder};
 pub use region::{Region, RegionId, RegionKind};
-pub use rule::{Coverage, Rule, RuleError};
+pub use rule::{Coverage, Rule, RuleError, nearest};
 pub use schedule::{Move, Schedule, ScheduleError};
 pub use site::{Port, Site, SiteKind};
 
@@ -78,6 +78,27 @@ pub struct ParamLeaf {
     pub stored: String,
     /// Placed by an adapter (its index in the project's list), or part of the base model.
     pub placement: Option<usize>,
+    /// What may be done to a stored tensor of another shape.
+    pub fit: Fit,
+}
+
+/// How a stored tensor of another shape is made to fit a parameter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Not at all.
+    #[default]
+    Exact,
+    /// A patch kernel `[out, channels, rows, columns]` is spread over a tubelet's frames, a tubelet kernel of
+    /// another length is not taken.
+    Inflate {
+        /// At every frame, divided by their number, rather than at the central frame alone.
+        average: bool,
+    },
+    /// A table `[1, prefix + rows, width]` is resampled along its rows, linearly with aligned ends.
+    ResampleRows {
+        /// Rows that stay as they are.
+        prefix: usize,
+    },
 }
 
 /// How a parameter begins.

@@ -2,5 +2,7 @@
 
 pub mod device;
 pub mod graph;
+pub mod models;
 pub mod ops;
 pub mod tensor;
+pub mod weights;

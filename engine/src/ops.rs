@@ -10,6 +10,7 @@ use crate::tensor::{Shape, Stream, Value};
 
 mod add;
 mod attention;
+mod concat;
 mod cross_entropy;
 mod dropout;
 mod fold;
@@ -29,6 +30,7 @@ mod tanh;
 
 pub use add::Add;
 pub use attention::Attention;
+pub use concat::Concat;
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use fold::{Fold, Unfold};

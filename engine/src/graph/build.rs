@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Extent, Graph, GraphError, Init, InputLeaf, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId,
+    Extent, Fit, Graph, GraphError, Init, InputLeaf, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId,
     RegionKind, Site, SiteKind,
 };
 use crate::ops::{Linear, Op};
@@ -96,8 +96,20 @@ impl Builder {
 
     /// A parameter of the base model, stored in files as `stored`.
     pub fn param(&mut self, name: &str, shape: &[usize], init: Init, stored: &str) -> NodeId {
-        let leaf =
-            ParamLeaf { shape: shape.to_vec(), init, stored: stored.to_owned(), placement: None };
+        self.param_fitted(name, shape, init, stored, Fit::Exact)
+    }
+
+    /// The same for a parameter that may be made from a stored tensor of another shape.
+    pub fn param_fitted(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        stored: &str,
+        fit: Fit,
+    ) -> NodeId {
+        let (shape, stored) = (shape.to_vec(), stored.to_owned());
+        let leaf = ParamLeaf { shape, init, stored, placement: None, fit };
         self.push(name, NodeKind::Param(leaf), Vec::new())
     }
 
@@ -108,10 +120,21 @@ impl Builder {
 
     /// A linear layer `name` with weight and bias, which is a weight site of that path.
     pub fn linear(&mut self, name: &str, x: NodeId, spec: &LinearSpec<'_>) -> NodeId {
+        self.linear_fitted(name, x, spec, Fit::Exact)
+    }
+
+    /// The same for a weight that may be made from a stored tensor of another shape.
+    pub fn linear_fitted(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        spec: &LinearSpec<'_>,
+        fit: Fit,
+    ) -> NodeId {
         let mut shape = vec![spec.features_out];
         shape.extend(spec.kernel);
-        let weight =
-            self.param(&format!("{name}.weight"), &shape, spec.init, &format!("{}.weight", spec.stored));
+        let stored = format!("{}.weight", spec.stored);
+        let weight = self.param_fitted(&format!("{name}.weight"), &shape, spec.init, &stored, fit);
         let mut inputs = vec![x, weight];
         if let Some(init) = spec.bias {
             let stored = format!("{}.bias", spec.stored);
@@ -129,6 +152,13 @@ impl Builder {
             width: spec.features_out,
         });
         node
+    }
+
+    /// Declares the current region itself a weight site: for a head whose region is the layer.
+    pub fn weight_site(&mut self, op: NodeId, weight: NodeId, features_in: usize, width: usize) {
+        let path = self.regions[self.current.0].path.clone();
+        let kind = SiteKind::Weight { op, weight, features_in };
+        self.sites.push(Site { path, kind, node: op, width });
     }
 
     /// Declares a port or bridge at a node's value.

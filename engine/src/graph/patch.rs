@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Graph, GraphError, Init, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId, RegionKind, Site,
+    Fit, Graph, GraphError, Init, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId, RegionKind, Site,
     SiteKind,
 };
 use crate::ops::Op;
@@ -95,6 +95,7 @@ impl<'a> PatchBuilder<'a> {
             init,
             stored: format!("{}.{name}", self.patch.region.path),
             placement: Some(self.placement),
+            fit: Fit::Exact,
         };
         self.push(name, NodeKind::Param(leaf), Vec::new())
     }

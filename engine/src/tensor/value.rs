@@ -139,10 +139,10 @@ impl Value {
         self.0.dtype()
     }
 
-    /// Where the tensor lives.
+    /// Where the tensor lives; the plain device, also for a leaf of burn's tape.
     #[must_use]
     pub fn device(&self) -> Device {
-        Device::new(self.0.device())
+        Device::new(self.0.device()).inner()
     }
 
     /// Bytes of its elements.

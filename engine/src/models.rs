@@ -1,0 +1,78 @@
+//! Architectures: one file each, from a checkpoint's `config.json` (or a project's spec) to a graph.
+
+mod block;
+mod config;
+mod spec;
+mod trunk;
+mod vivit;
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+pub use spec::{DataShape, ModelSpec, Resolved, TemporalSpec, TrunkSpec, VitSpec, VivitSpec};
+pub use trunk::{Flavour, ImageTrunk};
+pub use vivit::{TubeletInit, Vivit};
+
+use crate::graph::{Binding, Graph, GraphError};
+use crate::weights::WeightsError;
+
+/// Why a model could not be described.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The folder has no usable `config.json`.
+    #[error("{why}; a model folder holds config.json and model.safetensors: {}", path.display())]
+    Config {
+        /// What is wrong.
+        why: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A `model_type` that no architecture here reads.
+    #[error("model type `{found}` is not known; known are {}: {}", known.join(", "), path.display())]
+    UnknownType {
+        /// What the config says.
+        found: String,
+        /// What would work.
+        known: Vec<String>,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Sizes that do not go together.
+    #[error("the model cannot be built: {0}")]
+    Sizes(String),
+    /// The weights could not be opened.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The graph is not sound.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// An architecture with all its sizes.
+pub trait Architecture: Debug + Send + Sync {
+    /// One line for people: `ViT 12 × 768, patch 16, 224²`.
+    fn title(&self) -> String;
+
+    /// Builds the graph of the instance `name` (the first segment of all its paths).
+    ///
+    /// # Errors
+    /// When the sizes do not go together.
+    fn build(&self, name: &str) -> Result<Graph, ModelError>;
+
+    /// Extents of one batch at the model's own resolution.
+    fn binding(&self, batch: usize) -> Binding;
+
+    /// The contents of `config.json` that describe this model.
+    fn config(&self) -> serde_json::Value;
+
+    /// Class names of the head, if it has one.
+    fn classes(&self) -> &[String];
+}
+
+/// Opens a Hugging Face folder.
+///
+/// # Errors
+/// When config or weights are missing, unreadable or of an unknown type.
+pub fn open(folder: &std::path::Path) -> Result<Resolved, ModelError> {
+    spec::open_folder(folder, None)
+}

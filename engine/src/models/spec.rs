@@ -1,0 +1,275 @@
+//! Models as projects describe them, and how such a description becomes an architecture with weights.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::trunk::{Flavour, ImageTrunk};
+use super::vivit::{MODEL_TYPE, TubeletInit, Vivit};
+use super::{Architecture, ModelError};
+use crate::ops::GeluForm;
+use crate::weights::{Checkpoint, WeightSource};
+
+/// A model in a project file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ModelSpec {
+    /// A Hugging Face folder, path relative to the project file.
+    Folder(String),
+    /// An image transformer from scratch.
+    Vit(VitSpec),
+    /// A factorised video transformer over an image transformer.
+    Vivit(VivitSpec),
+}
+
+/// An image transformer from scratch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitSpec {
+    /// Width of a token.
+    pub width: usize,
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Inner width of the feed-forward part; 4 × width if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<usize>,
+    /// Rows (and columns) of a patch, in pixels.
+    pub patch: usize,
+}
+
+/// Where a video transformer's spatial part comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TrunkSpec {
+    /// A Hugging Face folder of a ViT or DINOv2.
+    Folder(String),
+    /// From scratch.
+    Vit(VitSpec),
+}
+
+/// A factorised video transformer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VivitSpec {
+    /// The image transformer.
+    pub spatial: TrunkSpec,
+    /// Frames of one tubelet.
+    #[serde(default = "two")]
+    pub tubelet: usize,
+    /// How an image checkpoint's kernel is spread over a tubelet.
+    #[serde(default)]
+    pub tubelet_init: TubeletInit,
+    /// The temporal transformer.
+    pub temporal: TemporalSpec,
+}
+
+/// The temporal transformer, as wide as the spatial one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemporalSpec {
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Inner width of the feed-forward part; 4 × width if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<usize>,
+}
+
+const fn two() -> usize {
+    2
+}
+
+/// What the data say about the model: sample shape and classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataShape {
+    /// Frames, if samples are clips.
+    pub frames: Option<usize>,
+    /// Colour channels.
+    pub channels: usize,
+    /// Rows and columns of a frame.
+    pub image: [usize; 2],
+    /// Class names.
+    pub classes: Vec<String>,
+}
+
+impl DataShape {
+    /// From a sample's shape, `[channels, height, width]` or `[frames, channels, height, width]`.
+    ///
+    /// # Errors
+    /// When samples are neither images nor clips.
+    pub fn new(sample: &[usize], classes: &[String]) -> Result<Self, ModelError> {
+        let (frames, rest) = match sample {
+            [channels, height, width] => (None, [*channels, *height, *width]),
+            [frames, channels, height, width] => (Some(*frames), [*channels, *height, *width]),
+            other => {
+                return Err(ModelError::Sizes(format!(
+                    "samples should be images [channels, height, width] or clips [frames, channels, height, width], \
+                     not {other:?}"
+                )));
+            }
+        };
+        Ok(Self { frames, channels: rest[0], image: [rest[1], rest[2]], classes: classes.to_vec() })
+    }
+}
+
+/// An architecture and the weights that it starts from, if any.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The architecture with all sizes.
+    pub architecture: Box<dyn Architecture>,
+    /// Weights to load.
+    pub weights: Option<WeightSource>,
+}
+
+/// Reads a folder's config and says which architecture it is. With `classes`, the head is made for them.
+pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
+    let config = read_config(folder)?;
+    let checkpoint = Checkpoint::open(folder)?;
+    let has = |name: &str| checkpoint.has(name);
+    let path = folder.join("config.json");
+    let wrong = |why: String| ModelError::Config { why, path: path.clone() };
+    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    let architecture: Box<dyn Architecture> = match kind {
+        MODEL_TYPE => {
+            let mut model = Vivit::from_config(&config, &has).map_err(wrong)?;
+            if let Some(data) = data {
+                model.classes.clone_from(&data.classes);
+                model.frames = data.frames.unwrap_or(model.frames);
+            }
+            Box::new(model)
+        }
+        "vit" | "dinov2" => {
+            let mut trunk = trunk_of(kind, &config, &has).map_err(wrong)?;
+            if let Some(data) = data {
+                trunk.classes.clone_from(&data.classes);
+            }
+            Box::new(trunk)
+        }
+        found => {
+            return Err(ModelError::UnknownType {
+                found: found.to_owned(),
+                known: vec!["vit".into(), "dinov2".into(), MODEL_TYPE.into()],
+                path,
+            });
+        }
+    };
+    let weights = WeightSource {
+        folder: folder.to_path_buf(),
+        from: String::new(),
+        to: String::new(),
+        partial: false,
+    };
+    Ok(Resolved { architecture, weights: Some(weights) })
+}
+
+fn trunk_of(kind: &str, config: &Value, has: &dyn Fn(&str) -> bool) -> Result<ImageTrunk, String> {
+    let flavour = if kind == "dinov2" { Flavour::Dinov2 } else { Flavour::Vit };
+    ImageTrunk::from_config(flavour, config, has)
+}
+
+fn read_config(folder: &Path) -> Result<Value, ModelError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| ModelError::Config { why: format!("config.json cannot be read ({error})"), path: path.clone() })?;
+    serde_json::from_str(&text)
+        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
+}
+
+impl VitSpec {
+    fn trunk(&self, data: &DataShape) -> ImageTrunk {
+        ImageTrunk {
+            flavour: Flavour::Vit,
+            width: self.width,
+            blocks: self.blocks,
+            heads: self.heads,
+            mlp: self.mlp.unwrap_or(4 * self.width),
+            swiglu: false,
+            gelu: GeluForm::Exact,
+            epsilon: 1e-6,
+            image: data.image,
+            patch: [self.patch; 2],
+            channels: data.channels,
+            qkv_bias: true,
+            prefix: "vit.".to_owned(),
+            pooler: false,
+            classes: data.classes.clone(),
+            source: Value::Null,
+        }
+    }
+}
+
+impl ModelSpec {
+    /// Makes the architecture that fits the data; `base` is the project file's folder.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or the sizes do not go together.
+    pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
+        match self {
+            Self::Folder(folder) => open_folder(&base.join(folder), Some(data)),
+            Self::Vit(spec) => {
+                Ok(Resolved { architecture: Box::new(spec.trunk(data)), weights: None })
+            }
+            Self::Vivit(spec) => spec.resolve(base, data),
+        }
+    }
+
+    /// The model's folder, if it is one.
+    #[must_use]
+    pub fn folders(&self) -> Vec<&str> {
+        match self {
+            Self::Folder(folder) => vec![folder],
+            Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => vec![folder],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl VivitSpec {
+    fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
+        let frames = data.frames.ok_or_else(|| {
+            ModelError::Sizes("a video transformer needs clips, but the data are single images".to_owned())
+        })?;
+        let (mut spatial, weights) = match &self.spatial {
+            TrunkSpec::Vit(spec) => (spec.trunk(data), None),
+            TrunkSpec::Folder(folder) => {
+                let folder = base.join(folder);
+                let config = read_config(&folder)?;
+                let checkpoint = Checkpoint::open(&folder)?;
+                let kind = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+                if kind != "vit" && kind != "dinov2" {
+                    return Err(ModelError::UnknownType {
+                        found: kind.to_owned(),
+                        known: vec!["vit".into(), "dinov2".into()],
+                        path: folder.join("config.json"),
+                    });
+                }
+                let trunk = trunk_of(kind, &config, &|name| checkpoint.has(name))
+                    .map_err(|why| ModelError::Config { why, path: folder.join("config.json") })?;
+                let from = trunk.prefix.clone();
+                (trunk, Some(WeightSource { folder, from, to: "spatial.".to_owned(), partial: true }))
+            }
+        };
+        if spatial.channels != data.channels {
+            return Err(ModelError::Sizes(format!(
+                "the spatial transformer takes {} channels, the data have {}; set `channels` in the data",
+                spatial.channels, data.channels
+            )));
+        }
+        spatial.classes = Vec::new();
+        spatial.prefix = String::new();
+        spatial.pooler = false;
+        let architecture = Vivit {
+            frames,
+            tubelet: self.tubelet,
+            tubelet_init: self.tubelet_init,
+            temporal_blocks: self.temporal.blocks,
+            temporal_heads: self.temporal.heads,
+            temporal_mlp: self.temporal.mlp.unwrap_or(4 * spatial.width),
+            classes: data.classes.clone(),
+            spatial,
+        };
+        Ok(Resolved { architecture: Box::new(architecture), weights })
+    }
+}
