@@ -119,6 +119,8 @@ pub enum Init {
     KaimingUniform,
     /// The same value everywhere.
     Constant(f64),
+    /// One on the diagonal, zero elsewhere.
+    Identity,
 }
 
 impl Init {
@@ -137,6 +139,9 @@ impl Init {
             Self::Zeros => vec![0.0; count],
             Self::Ones => vec![1.0; count],
             Self::Constant(value) => vec![value as f32; count],
+            Self::Identity => {
+                (0..count).map(|i| if i / fan_in == i % fan_in { 1.0 } else { 0.0 }).collect()
+            }
             Self::XavierUniform => uniform((6.0 / (fan_in + fan_out) as f64).sqrt()),
             Self::KaimingUniform => uniform((1.0 / fan_in as f64).sqrt()),
             Self::Normal { std } => {
@@ -205,6 +210,16 @@ impl Graph {
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The node at a place in [`Self::nodes`].
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn id(&self, index: usize) -> NodeId {
+        assert!(index < self.nodes.len(), "node {index} of {}", self.nodes.len());
+        NodeId(index)
     }
 
     /// All nodes so that each follows its inputs.

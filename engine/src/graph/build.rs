@@ -38,15 +38,22 @@ impl Builder {
         }
     }
 
-    /// Goes on from a finished graph, in its root region: how a step adds its loss.
+    /// Goes on from a finished graph in a second root region: how a step adds its loss.
     #[must_use]
-    pub fn extend(graph: &Graph) -> Self {
+    pub fn extend(graph: &Graph, name: &str, title: &str) -> Self {
+        let mut regions = graph.regions.clone();
+        regions.push(Region {
+            path: name.to_owned(),
+            title: title.to_owned(),
+            kind: RegionKind::Loss,
+            parent: None,
+        });
         Self {
             nodes: graph.nodes.clone(),
-            regions: graph.regions.clone(),
+            current: RegionId(regions.len() - 1),
+            regions,
             sites: graph.sites.clone(),
             outputs: graph.outputs.clone(),
-            current: RegionId(0),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Fit, Graph, GraphError, Init, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId, RegionKind, Site,
-    SiteKind,
+    SiteKind, is_below,
 };
 use crate::ops::Op;
 
@@ -50,12 +50,11 @@ impl<'a> PatchBuilder<'a> {
     /// the region `<site path>.adapter_<placement>`.
     #[must_use]
     pub fn new(graph: &'a Graph, site: &'a Site, placement: usize, title: &str) -> Self {
-        let parent = graph.node(site.node).region;
         let region = Region {
             path: format!("{}.adapter_{placement}", site.path),
             title: title.to_owned(),
             kind: RegionKind::Adapter(placement),
-            parent: Some(home(graph, parent)),
+            parent: Some(home(graph, &site.path)),
         };
         let patch =
             Patch { base: graph.nodes.len(), nodes: Vec::new(), region, replaced: Vec::new() };
@@ -135,14 +134,14 @@ impl<'a> PatchBuilder<'a> {
     }
 }
 
-/// The innermost region around `region` that is no adapter, where a second adapter is drawn beside the first.
-fn home(graph: &Graph, mut region: RegionId) -> RegionId {
-    while let (RegionKind::Adapter(_), Some(parent)) =
-        (graph.region(region).kind, graph.region(region).parent)
-    {
-        region = parent;
-    }
-    region
+/// The innermost region above a path: where the adapter at that site is drawn.
+fn home(graph: &Graph, path: &str) -> RegionId {
+    let around = |region: &Region| {
+        is_below(path, &region.path) && !matches!(region.kind, RegionKind::Adapter(_))
+    };
+    let depth = |index: &usize| graph.regions[*index].path.len();
+    let best = (0..graph.regions.len()).filter(|&i| around(&graph.regions[i])).max_by_key(depth);
+    RegionId(best.unwrap_or(0))
 }
 
 impl Graph {

@@ -1,0 +1,85 @@
+//! Residual bottleneck between two transformers (methods, section 1): `s + scale·W_up·GELU(W_down·LN(s))`.
+//! The paper does not say what its adapter holds; this is the project's recommended form.
+
+use serde::{Deserialize, Serialize};
+
+use super::bottleneck::{residual, residual_count};
+use super::{AdapterError, AdapterKind, SCALES, Setting, WIDTHS, no_such, number, whole};
+use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
+use crate::ops::LayerNorm;
+
+/// Settings of the bridge. The up-projection begins at zero, so placing it changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bridge {
+    /// Bottleneck width.
+    pub width: usize,
+    /// Fixed factor on the branch.
+    pub scale: f64,
+}
+
+impl Default for Bridge {
+    fn default() -> Self {
+        Self { width: 32, scale: 1.0 }
+    }
+}
+
+impl AdapterKind for Bridge {
+    fn name(&self) -> &'static str {
+        "Bridge"
+    }
+
+    fn description(&self) -> &'static str {
+        "residual bottleneck between two transformers"
+    }
+
+    fn letter(&self) -> char {
+        'R'
+    }
+
+    fn accepts(&self, site: &Site) -> bool {
+        matches!(site.kind, SiteKind::Bridge { .. })
+    }
+
+    fn check(&self) -> Result<(), AdapterError> {
+        #[expect(clippy::cast_precision_loss, reason = "a width is small")]
+        whole(self.name(), "width", self.width as f64, WIDTHS)?;
+        number(self.name(), "scale", self.scale, SCALES).map(|_| ())
+    }
+
+    fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
+        let site = builder.site().clone();
+        let gamma = builder.param("norm.weight", &[site.width], Init::Ones);
+        let beta = builder.param("norm.bias", &[site.width], Init::Zeros);
+        let normed = builder.op("norm", LayerNorm { epsilon: 1e-6 }, &[site.node, gamma, beta]);
+        let sum = residual(&mut builder, site.node, normed, site.width, self.width, self.scale);
+        builder.replace(sum);
+        builder.finish()
+    }
+
+    fn parameter_count(&self, site: &Site) -> u64 {
+        residual_count(site.width, self.width) + 2 * site.width as u64
+    }
+
+    fn identity_at_start(&self) -> bool {
+        true
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
+    fn settings(&self) -> Vec<Setting> {
+        let width = self.width as f64;
+        vec![
+            Setting { name: "width", label: "Width", value: width, range: WIDTHS, whole: true },
+            Setting { name: "scale", label: "Scale", value: self.scale, range: SCALES, whole: false },
+        ]
+    }
+
+    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+        match name {
+            "width" => self.width = whole(self.name(), name, value, WIDTHS)?,
+            "scale" => self.scale = number(self.name(), name, value, SCALES)?,
+            _ => return Err(no_such(self.name(), name, value, &self.settings())),
+        }
+        Ok(())
+    }
+}

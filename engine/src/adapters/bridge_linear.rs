@@ -1,0 +1,62 @@
+//! Linear layer and layer norm between two transformers: `LN(W·s + b)`, `W` beginning as the identity.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterError, AdapterKind, Setting, no_such};
+use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
+use crate::ops::LayerNorm;
+
+/// Has no settings. Not an identity at the start: the layer norm acts from the first step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BridgeLinear {}
+
+impl AdapterKind for BridgeLinear {
+    fn name(&self) -> &'static str {
+        "Linear bridge"
+    }
+
+    fn description(&self) -> &'static str {
+        "linear layer and layer norm between two transformers"
+    }
+
+    fn letter(&self) -> char {
+        'N'
+    }
+
+    fn accepts(&self, site: &Site) -> bool {
+        matches!(site.kind, SiteKind::Bridge { .. })
+    }
+
+    fn check(&self) -> Result<(), AdapterError> {
+        Ok(())
+    }
+
+    fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
+        let site = builder.site().clone();
+        let width = site.width;
+        let mapped =
+            builder.linear("linear", site.node, [width, width], Init::Identity, Some(Init::Zeros));
+        let gamma = builder.param("norm.weight", &[width], Init::Ones);
+        let beta = builder.param("norm.bias", &[width], Init::Zeros);
+        let normed = builder.op("norm", LayerNorm { epsilon: 1e-6 }, &[mapped, gamma, beta]);
+        builder.replace(normed);
+        builder.finish()
+    }
+
+    fn parameter_count(&self, site: &Site) -> u64 {
+        (site.width * site.width + 3 * site.width) as u64
+    }
+
+    fn identity_at_start(&self) -> bool {
+        false
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        Vec::new()
+    }
+
+    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+        Err(no_such(self.name(), name, value, &self.settings()))
+    }
+}

@@ -1,0 +1,103 @@
+//! LoRA (Hu et al., 2021): `y + (alpha/rank)·x·Aᵀ·Bᵀ` beside a linear layer, the dense product never formed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterError, AdapterKind, SCALES, Setting, WIDTHS, no_such, number, whole};
+use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
+use crate::ops::{Add, Dropout, Scale};
+
+/// Settings of LoRA. `A [rank, in]` begins Kaiming-uniform, `B [out, rank]` at zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    /// Rank of the delta.
+    pub rank: usize,
+    /// Numerator of the scale `alpha/rank`.
+    pub alpha: f64,
+    /// Dropout on the side path's input.
+    pub dropout: f64,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self { rank: 8, alpha: 16.0, dropout: 0.0 }
+    }
+}
+
+impl AdapterKind for Lora {
+    fn name(&self) -> &'static str {
+        "LoRA"
+    }
+
+    fn description(&self) -> &'static str {
+        "low-rank side path beside a linear layer"
+    }
+
+    fn letter(&self) -> char {
+        'L'
+    }
+
+    fn accepts(&self, site: &Site) -> bool {
+        matches!(site.kind, SiteKind::Weight { .. })
+    }
+
+    fn check(&self) -> Result<(), AdapterError> {
+        #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
+        whole(self.name(), "rank", self.rank as f64, WIDTHS)?;
+        number(self.name(), "alpha", self.alpha, SCALES)?;
+        number(self.name(), "dropout", self.dropout, (0.0, 0.99)).map(|_| ())
+    }
+
+    fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
+        let site = builder.site().clone();
+        let SiteKind::Weight { features_in, .. } = site.kind else {
+            unreachable!("coverage only matches sites that the kind accepts")
+        };
+        let Some(input) = builder.weight_input() else {
+            unreachable!("a weight site has a linear layer with an input")
+        };
+        let x = if self.dropout > 0.0 {
+            builder.op("dropout", Dropout { probability: self.dropout }, &[input])
+        } else {
+            input
+        };
+        let down = builder.linear("A", x, [self.rank, features_in], Init::KaimingUniform, None);
+        let up = builder.linear("B", down, [site.width, self.rank], Init::Zeros, None);
+        #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
+        let scaled = builder.op("scale", Scale { factor: self.alpha / self.rank as f64 }, &[up]);
+        let sum = builder.op("add", Add, &[site.node, scaled]);
+        builder.replace(sum);
+        builder.finish()
+    }
+
+    fn parameter_count(&self, site: &Site) -> u64 {
+        match site.kind {
+            SiteKind::Weight { features_in, .. } => (self.rank * (features_in + site.width)) as u64,
+            _ => 0,
+        }
+    }
+
+    fn identity_at_start(&self) -> bool {
+        true
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
+    fn settings(&self) -> Vec<Setting> {
+        let rank = self.rank as f64;
+        vec![
+            Setting { name: "rank", label: "Rank", value: rank, range: WIDTHS, whole: true },
+            Setting { name: "alpha", label: "Alpha", value: self.alpha, range: SCALES, whole: false },
+            Setting { name: "dropout", label: "Dropout", value: self.dropout, range: (0.0, 0.99), whole: false },
+        ]
+    }
+
+    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+        match name {
+            "rank" => self.rank = whole(self.name(), name, value, WIDTHS)?,
+            "alpha" => self.alpha = number(self.name(), name, value, SCALES)?,
+            "dropout" => self.dropout = number(self.name(), name, value, (0.0, 0.99))?,
+            _ => return Err(no_such(self.name(), name, value, &self.settings())),
+        }
+        Ok(())
+    }
+}

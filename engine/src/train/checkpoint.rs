@@ -1,0 +1,207 @@
+//! Checkpoints: what a run has changed so far, enough to go on with the same bits.
+//!
+//! A checkpoint is a folder `step-…` with `params.safetensors` (parameters that any stage has trained),
+//! `optimizer.safetensors` and `state.json`. It is written under a temporary name and renamed; `last.json` and
+//! `best.json` beside it name the current ones and are replaced atomically, so a kill leaves the old ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::weights::{Tensor, WeightsError, read_tensors, write_atomically, write_tensors};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Stage, from 0.
+    pub stage: usize,
+    /// Steps done in it.
+    pub step: u64,
+}
+
+/// A run's state at one position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Where.
+    pub position: Position,
+    /// Parameters that any stage has trained, by path.
+    pub params: BTreeMap<String, Tensor>,
+    /// Optimiser state of the current stage.
+    pub optimizer: BTreeMap<String, Tensor>,
+    /// Its step counts.
+    pub optimizer_steps: BTreeMap<String, u64>,
+    /// Best validation metric so far in this stage.
+    pub best: Option<f64>,
+    /// Steps of all stages.
+    pub total_steps: u64,
+    /// Seconds that the run had taken.
+    pub secs: f64,
+}
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refused.
+    #[error("{error}: {}", path.display())]
+    Io {
+        /// What it said.
+        error: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The state file is not sound.
+    #[error("the checkpoint's state is not sound ({why}): {}", path.display())]
+    State {
+        /// What is wrong.
+        why: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tensors are not sound.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    position: Position,
+    optimizer_steps: BTreeMap<String, u64>,
+    best: Option<f64>,
+    total_steps: u64,
+    secs: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Pointer {
+    checkpoint: String,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint below `folder`, makes it the last one (and the best, if it is), and removes those
+    /// that neither points to. Returns the checkpoint's own folder.
+    ///
+    /// # Errors
+    /// When anything cannot be written.
+    pub fn write(&self, folder: &Path, is_best: bool) -> Result<PathBuf, CheckpointError> {
+        let name = format!("step-{}-{:06}", self.position.stage, self.position.step);
+        let path = folder.join(&name);
+        let temporary = folder.join(format!("{name}.partial"));
+        let io = |error, path: &Path| CheckpointError::Io { error, path: path.to_path_buf() };
+        for old in [&temporary, &path] {
+            if old.exists() {
+                std::fs::remove_dir_all(old).map_err(|error| io(error, old))?;
+            }
+        }
+        std::fs::create_dir_all(&temporary).map_err(|error| io(error, &temporary))?;
+        write_tensors(&self.params, &temporary.join("params.safetensors"))?;
+        write_tensors(&self.optimizer, &temporary.join("optimizer.safetensors"))?;
+        let state = StateFile {
+            position: self.position,
+            optimizer_steps: self.optimizer_steps.clone(),
+            best: self.best,
+            total_steps: self.total_steps,
+            secs: self.secs,
+        };
+        write_json(&state, &temporary.join("state.json"))?;
+        std::fs::rename(&temporary, &path).map_err(|error| io(error, &path))?;
+        let pointer = Pointer { checkpoint: name };
+        if is_best {
+            write_json(&pointer, &folder.join("best.json"))?;
+        }
+        write_json(&pointer, &folder.join("last.json"))?;
+        sweep(folder);
+        Ok(path)
+    }
+
+    /// Reads the checkpoint that `last.json` or `best.json` names; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it is there but not sound.
+    pub fn read(folder: &Path, which: &str) -> Result<Option<Self>, CheckpointError> {
+        let Some(name) = pointed(folder, which) else { return Ok(None) };
+        let path = folder.join(name);
+        let state: StateFile = read_json(&path.join("state.json"))?;
+        Ok(Some(Self {
+            position: state.position,
+            params: read_tensors(&path.join("params.safetensors"))?,
+            optimizer: read_tensors(&path.join("optimizer.safetensors"))?,
+            optimizer_steps: state.optimizer_steps,
+            best: state.best,
+            total_steps: state.total_steps,
+            secs: state.secs,
+        }))
+    }
+}
+
+fn pointed(folder: &Path, which: &str) -> Option<String> {
+    let pointer: Pointer = read_json(&folder.join(format!("{which}.json"))).ok()?;
+    Some(pointer.checkpoint)
+}
+
+/// Removes checkpoints that neither pointer names. What cannot be removed is left: it does no harm.
+fn sweep(folder: &Path) {
+    let keep: Vec<String> = ["last", "best"].iter().filter_map(|which| pointed(folder, which)).collect();
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("step-") && !keep.contains(&name) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+fn write_json(value: &impl Serialize, path: &Path) -> Result<(), CheckpointError> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| CheckpointError::State { why: error.to_string(), path: path.to_path_buf() })?;
+    write_atomically(path, text.as_bytes())
+        .map_err(|error| CheckpointError::Io { error, path: path.to_path_buf() })
+}
+
+fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, CheckpointError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CheckpointError::Io { error, path: path.to_path_buf() })?;
+    serde_json::from_str(&text)
+        .map_err(|error| CheckpointError::State { why: error.to_string(), path: path.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let tensor = Tensor { shape: vec![2], data: vec![0.1, -3.5e-8] };
+        Checkpoint {
+            position: Position { stage: 1, step },
+            params: BTreeMap::from([("model.head.weight".to_owned(), tensor.clone())]),
+            optimizer: BTreeMap::from([("model.head.weight#0".to_owned(), tensor)]),
+            optimizer_steps: BTreeMap::from([("model.head.weight".to_owned(), 7)]),
+            best: Some(0.1 + 0.2),
+            total_steps: 9,
+            secs: 1.5,
+        }
+    }
+
+    #[test]
+    fn reads_back_the_same_bits_and_keeps_last_and_best() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), None);
+        checkpoint(1).write(folder.path(), true).unwrap();
+        checkpoint(2).write(folder.path(), false).unwrap();
+        checkpoint(3).write(folder.path(), false).unwrap();
+        assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), Some(checkpoint(3)));
+        assert_eq!(Checkpoint::read(folder.path(), "best").unwrap(), Some(checkpoint(1)));
+        let folders = std::fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count();
+        assert_eq!(folders, 2);
+    }
+
+    #[test]
+    fn a_half_written_checkpoint_is_not_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(1).write(folder.path(), false).unwrap();
+        std::fs::create_dir(folder.path().join("step-1-000002.partial")).unwrap();
+        assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), Some(checkpoint(1)));
+        checkpoint(2).write(folder.path(), false).unwrap();
+        assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), Some(checkpoint(2)));
+    }
+}

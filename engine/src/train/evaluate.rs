@@ -1,0 +1,131 @@
+//! Evaluation on held-out data: loss, top-1 and top-5, untracked and in inference mode.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::stage::{TrainError, prefetch_threads, upload};
+use super::{Control, Wish};
+use crate::data::{Loader, Source, Split};
+use crate::exec::Walk;
+use crate::graph::{Graph, Schedule};
+use crate::weights::Params;
+
+/// What an evaluation found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy without smoothing.
+    pub loss: f64,
+    /// `top1` and `top5` as shares of all samples; `top5` only with more than five classes.
+    pub metrics: BTreeMap<String, f64>,
+    /// Samples seen.
+    pub samples: usize,
+    /// Samples that could not be read.
+    pub skipped: usize,
+}
+
+impl Evaluation {
+    /// Share of samples whose label got the highest score.
+    #[must_use]
+    pub fn top1(&self) -> f64 {
+        self.metrics.get("top1").copied().unwrap_or(0.0)
+    }
+}
+
+/// Evaluates a model on a split, whole or its first `limit` samples. Stops early when asked to; then `None`.
+///
+/// # Errors
+/// When the data fail or the model has no head.
+#[expect(clippy::too_many_arguments, reason = "what an evaluation depends on, each of another kind")]
+pub fn evaluate(
+    graph: &Graph,
+    params: &Params,
+    source: &Arc<dyn Source>,
+    split: Split,
+    limit: Option<usize>,
+    batch: usize,
+    device: &Device,
+    control: &Control,
+) -> Result<Option<Evaluation>, TrainError> {
+    let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
+    let schedule = Schedule::forward(graph, &[logits]);
+    let walk = Walk { graph, schedule: &schedule, params, seed: 0, step: 0, training: false };
+    let count = source.len(split).min(limit.unwrap_or(usize::MAX));
+    let order = (0..count).collect();
+    let mut tally = Tally::default();
+    for item in Loader::new(Arc::clone(source), split, order, batch, prefetch_threads(), 4) {
+        let batch = item?;
+        if control.wish() == Wish::Stop {
+            return Ok(None);
+        }
+        tally.skipped += batch.skipped.len();
+        if batch.labels.is_empty() {
+            continue;
+        }
+        let labels = batch.labels.clone();
+        let outcome = walk.run(&upload(batch, device), |_, _| {})?;
+        if let Some(value) = outcome.values.get(&logits) {
+            tally.add(&value.to_f32(), &labels);
+        }
+    }
+    Ok(Some(tally.finish()))
+}
+
+#[derive(Default)]
+struct Tally {
+    loss: f64,
+    top1: usize,
+    top5: usize,
+    classes: usize,
+    samples: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    fn add(&mut self, logits: &[f32], labels: &[i64]) {
+        self.classes = logits.len() / labels.len();
+        for (row, &label) in logits.chunks(self.classes).zip(labels) {
+            let Some(own) = usize::try_from(label).ok().and_then(|label| row.get(label)).copied() else {
+                continue;
+            };
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
+            self.loss += sum.ln() - f64::from(own - largest);
+            // Ties count against the model, so that a constant output scores nothing.
+            let index = usize::try_from(label).unwrap_or(0);
+            let above = row.iter().enumerate().filter(|&(i, &x)| i != index && x >= own).count();
+            self.top1 += usize::from(above < 1);
+            self.top5 += usize::from(above < 5);
+            self.samples += 1;
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
+    fn finish(self) -> Evaluation {
+        let count = self.samples.max(1) as f64;
+        let mut metrics = BTreeMap::from([("top1".to_owned(), self.top1 as f64 / count)]);
+        if self.classes > 5 {
+            metrics.insert("top5".to_owned(), self.top5 as f64 / count);
+        }
+        Evaluation { loss: self.loss / count, metrics, samples: self.samples, skipped: self.skipped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_loss() {
+        let mut tally = Tally::default();
+        tally.add(&[3.0, 1.0, 2.0, 0.0, 0.0, 0.0], &[0, 1]);
+        let result = tally.finish();
+        assert!((result.top1() - 0.5).abs() < 1e-12, "a tie is no hit");
+        assert_eq!(result.samples, 2);
+        let first = -(3f64.exp() / (3f64.exp() + 1f64.exp() + 2f64.exp())).ln();
+        assert!((result.loss - (first + 3f64.ln()) / 2.0).abs() < 1e-6);
+        assert!(!result.metrics.contains_key("top5"));
+    }
+}

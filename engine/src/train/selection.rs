@@ -1,0 +1,60 @@
+//! Which parameters a stage trains.
+
+use std::collections::BTreeSet;
+
+use super::TrainSpec;
+use crate::graph::{Graph, NodeId, Rule, RuleError};
+use crate::tensor::elements;
+
+/// The parameters that a stage trains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Their nodes, in graph order.
+    pub nodes: Vec<NodeId>,
+    /// Their paths.
+    pub paths: BTreeSet<String>,
+    /// Their weights in all.
+    pub count: u64,
+}
+
+/// Selects by a stage's rules: what `train` matches and every adapter, less what `freeze` matches.
+///
+/// # Errors
+/// When a rule is malformed or matches nothing; the error names the nearest.
+pub fn select(graph: &Graph, spec: &TrainSpec) -> Result<Selection, RuleError> {
+    let train = rules(graph, &spec.train)?;
+    let freeze = rules(graph, &spec.freeze)?;
+    let mut selection = Selection::default();
+    for (id, path, leaf) in graph.params() {
+        let trains = leaf.placement.is_some() || train.iter().any(|rule| rule.matches_below(path));
+        if trains && !freeze.iter().any(|rule| rule.matches_below(path)) {
+            selection.nodes.push(id);
+            selection.paths.insert(path.to_owned());
+            selection.count += elements(&leaf.shape) as u64;
+        }
+    }
+    Ok(selection)
+}
+
+fn rules(graph: &Graph, texts: &[String]) -> Result<Vec<Rule>, RuleError> {
+    texts
+        .iter()
+        .map(|text| {
+            let rule = Rule::parse(text)?;
+            if graph.params().any(|(_, path, _)| rule.matches_below(path)) {
+                return Ok(rule);
+            }
+            let names: Vec<&str> = graph
+                .regions()
+                .iter()
+                .map(|region| region.path.as_str())
+                .chain(graph.params().map(|(_, path, _)| path))
+                .collect();
+            Err(RuleError::NoMatch {
+                rule: text.clone(),
+                what: "parameter".to_owned(),
+                near: rule.nearest(&names, 4),
+            })
+        })
+        .collect()
+}
