@@ -1,8 +1,8 @@
 //! [`Value`]: burn's rank-free dispatch tensor with the operations that graph ops are written in.
 
-use burn::backend::ops::{ActivationOps as _, FloatTensorOps, IntTensorOps, ModuleOps as _};
+use burn::backend::ops::{ActivationOps as _, BoolTensorOps as _, FloatTensorOps, IntTensorOps, ModuleOps as _};
 use burn::backend::{
-    AutodiffBackend, BoolDType, DType, Dispatch, DispatchTensor, FloatDType, IntDType, Scalar,
+    AutodiffBackend, BoolDType, DType, Dispatch, DispatchTensor, FloatDType, Scalar,
     Slice, TensorData, TensorMetadata as _, read_sync,
 };
 use burn::tensor::Device;
@@ -262,7 +262,7 @@ impl Value {
         let bool_dtype: BoolDType =
             burn::backend::get_device_settings::<Dispatch>(&self.0.device()).bool_dtype;
         let mask = Dispatch::float_greater_elem(self.0, Scalar::Float(0.0), bool_dtype);
-        Self(burn::backend::ops::BoolTensorOps::<Dispatch>::bool_into_float_of(mask, dtype))
+        Self(Dispatch::bool_into_float(mask, dtype.into()))
     }
 
     /// `softmax` over one axis.
@@ -421,9 +421,6 @@ impl Value {
         Self(<Dispatch as AutodiffBackend>::inner(self.0))
     }
 }
-
-/// Argument types that appear only here.
-pub(crate) const INT_DTYPE: IntDType = IntDType::I64;
 
 fn signed(extent: usize) -> isize {
     isize::try_from(extent).unwrap_or(isize::MAX)

@@ -1,0 +1,53 @@
+//! The tree of regions: what folds and unfolds on the canvas.
+
+/// A region of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegionId(pub(super) usize);
+
+impl RegionId {
+    /// Its place in [`super::Graph::regions`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A named part of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Logical path: `model.spatial.blocks.3.attention`. The root's is the model instance's name.
+    pub path: String,
+    /// What to call it.
+    pub title: String,
+    /// What it is.
+    pub kind: RegionKind,
+    /// The region around it; the root has none.
+    pub parent: Option<RegionId>,
+}
+
+/// What a region is, for drawing and for summaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegionKind {
+    /// A whole model instance.
+    Model,
+    /// Pixels or tokens to vectors.
+    Embedding,
+    /// A transformer: a sequence of blocks with its norm.
+    Transformer,
+    /// The list of equal blocks inside a transformer.
+    Stack,
+    /// One block.
+    Block,
+    /// An attention sub-layer.
+    Attention,
+    /// A feed-forward sub-layer.
+    FeedForward,
+    /// An adapter that was placed (index in the project's list).
+    Adapter(usize),
+    /// The classifier.
+    Head,
+    /// The loss.
+    Loss,
+    /// Anything else.
+    Other,
+}

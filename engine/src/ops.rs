@@ -1,0 +1,268 @@
+//! Ops: one file each, holding the whole truth about it.
+//!
+//! An op says its output's shape, its multiply-adds, what its backward keeps given which inputs want a
+//! gradient, how it runs and how it is differentiated. Planner and executor read the same declaration.
+//! Inputs are edges: weights come in like activations do, so a rewrite can stand on any of them.
+
+use std::fmt::Debug;
+
+use crate::tensor::{Shape, Stream, Value};
+
+mod add;
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod fold;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod mean_tokens;
+mod multiply;
+mod patchify;
+mod positions;
+mod prepend_token;
+mod relu;
+mod scale;
+mod select_token;
+mod swiglu;
+mod tanh;
+
+pub use add::Add;
+pub use attention::Attention;
+pub use cross_entropy::CrossEntropy;
+pub use dropout::Dropout;
+pub use fold::{Fold, Unfold};
+pub use gelu::Gelu;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use mean_tokens::MeanTokens;
+pub use multiply::Multiply;
+pub use patchify::Patchify;
+pub use positions::{ResizePositions, bicubic_weights};
+pub use prepend_token::PrependToken;
+pub use relu::Relu;
+pub use scale::Scale;
+pub use select_token::SelectToken;
+pub use swiglu::SwiGlu;
+pub use tanh::Tanh;
+
+pub use crate::tensor::kernels::GeluForm;
+
+/// Shapes that an op cannot take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{op} cannot take inputs of shape {inputs:?}: {why}")]
+pub struct ShapeError {
+    /// The op's name.
+    pub op: &'static str,
+    /// What it was given.
+    pub inputs: Vec<Shape>,
+    /// What it needs.
+    pub why: String,
+}
+
+/// What backward reads of one node, decided before forward from which inputs want a gradient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keeps {
+    /// Per input: is its value read.
+    pub inputs: Vec<bool>,
+    /// Is the node's own output read.
+    pub output: bool,
+    /// Are the extras of [`Op::forward_keeping`] read.
+    pub extras: bool,
+}
+
+impl Keeps {
+    /// Nothing is read.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { inputs: Vec::new(), output: false, extras: false }
+    }
+
+    /// The values of these inputs are read.
+    #[must_use]
+    pub fn inputs(inputs: &[bool]) -> Self {
+        Self { inputs: inputs.to_vec(), output: false, extras: false }
+    }
+
+    /// Whether input `index` is read.
+    #[must_use]
+    pub fn input(&self, index: usize) -> bool {
+        self.inputs.get(index).copied().unwrap_or(false)
+    }
+}
+
+/// What was kept of one node's forward, as its vjp gets it.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The inputs that [`Op::keeps`] named, in their places.
+    pub inputs: Vec<Option<Value>>,
+    /// The output, if named.
+    pub output: Option<Value>,
+    /// The extras, if named.
+    pub extras: Vec<Value>,
+    /// Shapes of all inputs.
+    pub input_shapes: Vec<Shape>,
+}
+
+impl Kept {
+    /// A kept input.
+    ///
+    /// # Panics
+    /// When the op reads what its [`Op::keeps`] did not name: an error in the op.
+    #[must_use]
+    pub fn input(&self, index: usize) -> Value {
+        match self.inputs.get(index) {
+            Some(Some(value)) => value.clone(),
+            _ => panic!("a vjp read input {index}, which its op did not declare as kept"),
+        }
+    }
+
+    /// The kept output.
+    ///
+    /// # Panics
+    /// As [`Self::input`].
+    #[must_use]
+    pub fn output(&self) -> Value {
+        match &self.output {
+            Some(value) => value.clone(),
+            None => panic!("a vjp read its output, which its op did not declare as kept"),
+        }
+    }
+}
+
+/// What a node may depend on beside its inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The node's own stream of random numbers.
+    pub stream: Stream,
+    /// Position in that stream: the step.
+    pub step: u64,
+    /// Training mode (dropout acts) or inference mode.
+    pub training: bool,
+}
+
+impl Context {
+    /// Inference mode: nothing is drawn.
+    #[must_use]
+    pub fn inference() -> Self {
+        Self { stream: Stream::new(0, ""), step: 0, training: false }
+    }
+}
+
+/// One operation of the graph.
+pub trait Op: Debug + Send + Sync {
+    /// Short name of the kind, as drawn and reported.
+    fn name(&self) -> &'static str;
+
+    /// Shape of the output for concrete input shapes.
+    ///
+    /// # Errors
+    /// When the op cannot take them.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError>;
+
+    /// Multiplications with addition of one forward.
+    fn multiply_adds(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
+        0
+    }
+
+    /// Runs the op.
+    fn forward(&self, inputs: &[Value], context: &Context) -> Value;
+
+    /// Runs the op and also returns the extras that its vjp reads. Same output bits as [`Self::forward`].
+    fn forward_keeping(&self, inputs: &[Value], context: &Context) -> (Value, Vec<Value>) {
+        (self.forward(inputs, context), Vec::new())
+    }
+
+    /// What [`Self::vjp`] reads when the inputs in `wanted` want a gradient. Default: every input.
+    fn keeps(&self, wanted: &[bool]) -> Keeps {
+        Keeps::inputs(&vec![true; wanted.len()])
+    }
+
+    /// Gradients of the wanted inputs from the output's gradient; `None` where not wanted or absent.
+    fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], context: &Context) -> Vec<Option<Value>> {
+        vjp_by_tape(self, kept, dy, wanted, context)
+    }
+
+    /// Whether forward draws random numbers in training mode.
+    fn draws(&self) -> bool {
+        false
+    }
+
+    /// Whether a row of the output depends on other samples of the batch.
+    fn mixes_samples(&self) -> bool {
+        false
+    }
+
+    /// Whether the output shares its first input's storage.
+    fn is_view(&self) -> bool {
+        false
+    }
+}
+
+/// The default vjp: the node's forward again, under burn's autodiff, on leaves for the wanted inputs.
+/// Needs every input kept.
+pub fn vjp_by_tape<O: Op + ?Sized>(
+    op: &O,
+    kept: &Kept,
+    dy: Value,
+    wanted: &[bool],
+    context: &Context,
+) -> Vec<Option<Value>> {
+    let leaves: Vec<Value> = wanted
+        .iter()
+        .enumerate()
+        .map(|(i, &want)| if want { kept.input(i).tracked() } else { kept.input(i) })
+        .collect();
+    let output = op.forward(&leaves, context);
+    let gradients = output.mul(dy).sum_all().backward();
+    leaves
+        .iter()
+        .zip(wanted)
+        .map(|(leaf, &want)| if want { leaf.gradient(&gradients) } else { None })
+        .collect()
+}
+
+/// `Ok(())` or the op's complaint about its input shapes.
+fn require(
+    condition: bool,
+    op: &'static str,
+    inputs: &[Shape],
+    why: impl FnOnce() -> String,
+) -> Result<(), ShapeError> {
+    if condition { Ok(()) } else { Err(ShapeError { op, inputs: inputs.to_vec(), why: why() }) }
+}
+
+/// Multiply-adds as the count that reports use.
+fn count(factors: &[usize]) -> u64 {
+    factors.iter().map(|&f| f as u64).product()
+}
+
+/// Broadcast shape of two shapes, if they broadcast.
+fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
+    let rank = a.len().max(b.len());
+    let extent = |s: &[usize], i: usize| {
+        let lead = rank - s.len();
+        if i < lead { 1 } else { s[i - lead] }
+    };
+    (0..rank)
+        .map(|i| match (extent(a, i), extent(b, i)) {
+            (x, y) if x == y || y == 1 => Some(x),
+            (1, y) => Some(y),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Aligns ranks by leading ones, which burn's broadcasting wants.
+fn align(value: Value, rank: usize) -> Value {
+    let shape = value.shape();
+    if shape.len() == rank {
+        return value;
+    }
+    let mut padded = vec![1; rank - shape.len()];
+    padded.extend(&shape);
+    value.reshape(&padded)
+}
+
+#[cfg(test)]
+pub(crate) mod check;

@@ -1,0 +1,115 @@
+use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
+use crate::tensor::{Shape, Value, elements, kernels};
+
+/// `y = x·Wᵀ + b` over the last axis. `x` is `[…, in]`, `W` is `[out, in]` as files store it (further axes
+/// of a stored patch kernel count as `in`), `b`, if there, is `[out]`.
+///
+/// Backward keeps `x` only when the weight wants a gradient: a frozen linear keeps nothing.
+#[derive(Debug)]
+pub struct Linear;
+
+/// `[…, in] → [rows, in]`.
+fn rows(x: Value) -> Value {
+    let shape = x.shape();
+    let width = shape.last().copied().unwrap_or(1);
+    x.reshape(&[elements(&shape) / width.max(1), width])
+}
+
+/// `[out, …] → [out, in]`.
+fn matrix(weight: Value) -> Value {
+    let shape = weight.shape();
+    if shape.len() == 2 { weight } else { weight.reshape(&[shape[0], elements(&shape[1..])]) }
+}
+
+impl Op for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        require(inputs.len() == 2 || inputs.len() == 3, self.name(), inputs, || {
+            "needs x, weight and perhaps bias".to_owned()
+        })?;
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        let width = x.last().copied().unwrap_or(0);
+        let wanted = elements(&weight[1..]);
+        require(width == wanted, self.name(), inputs, || {
+            format!("the weight takes {wanted} features, the input has {width}")
+        })?;
+        if let Some(bias) = inputs.get(2) {
+            require(bias[..] == [weight[0]], self.name(), inputs, || {
+                format!("the bias should be [{}]", weight[0])
+            })?;
+        }
+        let mut shape = x.clone();
+        if let Some(last) = shape.last_mut() {
+            *last = weight[0];
+        }
+        Ok(shape)
+    }
+
+    fn multiply_adds(&self, inputs: &[Shape], _output: &Shape) -> u64 {
+        count(&[elements(&inputs[0]), inputs[1][0]])
+    }
+
+    fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
+        let mut shape = inputs[0].shape();
+        let weight = matrix(inputs[1].clone());
+        let width = weight.shape()[0];
+        let y = rows(inputs[0].clone()).matmul(weight.swap_axes(0, 1));
+        let y = match inputs.get(2) {
+            Some(bias) => {
+                kernels::add_bias(y, bias).unwrap_or_else(|y| y.add(bias.clone().reshape(&[1, width])))
+            }
+            None => y,
+        };
+        if let Some(last) = shape.last_mut() {
+            *last = width;
+        }
+        y.reshape(&shape)
+    }
+
+    fn keeps(&self, wanted: &[bool]) -> Keeps {
+        Keeps::inputs(&[wanted[1], wanted[0], false])
+    }
+
+    fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+        let shapes = &kept.input_shapes;
+        let dy = rows(dy);
+        let mut gradients = vec![
+            wanted[0].then(|| dy.clone().matmul(matrix(kept.input(1))).reshape(&shapes[0])),
+            wanted[1].then(|| {
+                dy.clone().swap_axes(0, 1).matmul(rows(kept.input(0))).reshape(&shapes[1])
+            }),
+        ];
+        if shapes.len() == 3 {
+            gradients.push(wanted[2].then(|| dy.sum_axis(0).reshape(&shapes[2])));
+        }
+        gradients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::check_op;
+    use super::*;
+
+    #[test]
+    fn gradients() {
+        check_op(&Linear, &[&[2, 3, 4], &[5, 4], &[5]]);
+        check_op(&Linear, &[&[6, 4], &[3, 4]]);
+        check_op(&Linear, &[&[2, 3, 12], &[5, 3, 2, 2], &[5]]);
+    }
+
+    #[test]
+    fn a_frozen_linear_keeps_only_its_weight() {
+        assert_eq!(Linear.keeps(&[true, false, false]), Keeps::inputs(&[false, true, false]));
+        assert_eq!(Linear.keeps(&[false, false, true]), Keeps::inputs(&[false, false, false]));
+    }
+
+    #[test]
+    fn wrong_width_says_so() {
+        let error = Linear.shape(&[vec![2, 3], vec![5, 4]]).unwrap_err();
+        assert!(error.to_string().contains("takes 4 features, the input has 3"));
+    }
+}
