@@ -39,7 +39,14 @@ pub fn attention(
     let (q_data, k_data, v_data) = (q.data(), k.data(), v.data());
 
     let mut output = vec![0.0f32; q_data.len()];
-    let mut probabilities = vec![0.0f32; if keep_probabilities { shape.scores() } else { 0 }];
+    let mut probabilities = vec![
+        0.0f32;
+        if keep_probabilities {
+            shape.scores()
+        } else {
+            0
+        }
+    ];
     let mut places = probabilities.as_mut_slice();
     let tasks: Vec<_> = MatrixMut::heads(&mut output, &q_layout, shape.block)
         .into_iter()
@@ -47,7 +54,11 @@ pub fn attention(
         .map(|(index, output)| {
             let at = shape.position(index);
             let length = at.count * shape.k_tokens;
-            (at, output, keep_probabilities.then(|| take(&mut places, length)))
+            (
+                at,
+                output,
+                keep_probabilities.then(|| take(&mut places, length)),
+            )
         })
         .collect();
     for_each_task(tasks, |scratch, (at, mut output, place)| {
@@ -57,12 +68,19 @@ pub fn attention(
         let values = k_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
         let mut product = MatrixMut::new(scores, at.count, shape.k_tokens);
         product.set_product(queries, keys.transposed(), scale, false);
-        run(SoftmaxRows { rows: scores, width: shape.k_tokens });
+        run(SoftmaxRows {
+            rows: scores,
+            width: shape.k_tokens,
+        });
         let weights = Matrix::new(scores, at.count, shape.k_tokens, shape.k_tokens);
         output.set_product(weights, values, 1.0, false);
     });
-    let kept = keep_probabilities
-        .then(|| value(probabilities, &[shape.batch, heads, shape.q_tokens, shape.k_tokens]));
+    let kept = keep_probabilities.then(|| {
+        value(
+            probabilities,
+            &[shape.batch, heads, shape.q_tokens, shape.k_tokens],
+        )
+    });
     Some((value(output, &q.shape()), kept))
 }
 
@@ -108,10 +126,17 @@ pub fn attention_vjp(
     let mut dq = room(q_wanted, inputs.q.len());
     let mut dk = room(k_wanted, groups * key_elements);
     let mut dv = room(v_wanted, groups * key_elements);
-    let sums_layout = HeadLayout { batch: groups * shape.batch, ..shape.k_layout() };
+    let sums_layout = HeadLayout {
+        batch: groups * shape.batch,
+        ..shape.k_layout()
+    };
     let mut dq_blocks = matrices(&mut dq, &shape.q_layout(), shape.block);
-    let mut dk_sums = matrices(&mut dk, &sums_layout, shape.k_tokens).into_iter().flatten();
-    let mut dv_sums = matrices(&mut dv, &sums_layout, shape.k_tokens).into_iter().flatten();
+    let mut dk_sums = matrices(&mut dk, &sums_layout, shape.k_tokens)
+        .into_iter()
+        .flatten();
+    let mut dv_sums = matrices(&mut dv, &sums_layout, shape.k_tokens)
+        .into_iter()
+        .flatten();
     let mut tasks = Vec::with_capacity(groups * pairs);
     for group in 0..groups {
         for pair in 0..pairs {
@@ -120,10 +145,17 @@ pub fn attention_vjp(
             let blocks = (first..last)
                 .map(|block| {
                     let index = pair * blocks + block;
-                    (shape.position(index), dq_blocks.get_mut(index).and_then(Option::take))
+                    (
+                        shape.position(index),
+                        dq_blocks.get_mut(index).and_then(Option::take),
+                    )
                 })
                 .collect();
-            tasks.push(BackwardTask { blocks, dk: dk_sums.next(), dv: dv_sums.next() });
+            tasks.push(BackwardTask {
+                blocks,
+                dk: dk_sums.next(),
+                dv: dv_sums.next(),
+            });
         }
     }
     for_each_task(tasks, |scratch, task| inputs.run(task, scratch));
@@ -148,18 +180,30 @@ struct AttentionShape {
 
 impl AttentionShape {
     fn of(q: &Plain, k: &Plain, v: &Plain, heads: usize) -> Option<Self> {
-        let &[batch, q_tokens, width] = q.shape().as_slice() else { return None };
-        let &[k_batch, k_tokens, k_width] = k.shape().as_slice() else { return None };
+        let &[batch, q_tokens, width] = q.shape().as_slice() else {
+            return None;
+        };
+        let &[k_batch, k_tokens, k_width] = k.shape().as_slice() else {
+            return None;
+        };
         let fits = (batch, width) == (k_batch, k_width) && k.shape() == v.shape();
         if !fits || heads == 0 || width % heads != 0 {
             return None;
         }
         let scores = q_tokens * k_tokens;
         let for_cache = scores.div_ceil(SCORES_PER_TASK);
-        let for_threads =
-            ENOUGH_TASKS.div_ceil(batch * heads).min(scores.div_ceil(SCORES_WORTH_A_TASK));
+        let for_threads = ENOUGH_TASKS
+            .div_ceil(batch * heads)
+            .min(scores.div_ceil(SCORES_WORTH_A_TASK));
         let block = q_tokens.div_ceil(for_cache.max(for_threads));
-        Some(Self { batch, q_tokens, k_tokens, heads, dim: width / heads, block })
+        Some(Self {
+            batch,
+            q_tokens,
+            k_tokens,
+            heads,
+            dim: width / heads,
+            block,
+        })
     }
 
     fn q_layout(&self) -> HeadLayout {
@@ -172,7 +216,10 @@ impl AttentionShape {
     }
 
     fn k_layout(&self) -> HeadLayout {
-        HeadLayout { tokens: self.k_tokens, ..self.q_layout() }
+        HeadLayout {
+            tokens: self.k_tokens,
+            ..self.q_layout()
+        }
     }
 
     /// Elements of the probabilities.
@@ -251,7 +298,12 @@ impl BackwardInputs<'_> {
             let values = k_layout.head(self.v, at.element, at.head, 0, width);
             let mut product = MatrixMut::new(gradient, at.count, width);
             product.set_product(upstream, values.transposed(), 1.0, false);
-            run(SoftmaxRowsBackward { probabilities, gradient, width, scale: self.shape.scale() });
+            run(SoftmaxRowsBackward {
+                probabilities,
+                gradient,
+                width,
+                scale: self.shape.scale(),
+            });
             let gradient = Matrix::new(gradient, at.count, width, width);
             if let Some(mut dq) = dq {
                 let keys = k_layout.head(self.k, at.element, at.head, 0, width);
@@ -274,7 +326,10 @@ fn matrices<'a>(
     if data.is_empty() {
         return Vec::new();
     }
-    MatrixMut::heads(data, layout, block).into_iter().map(Some).collect()
+    MatrixMut::heads(data, layout, block)
+        .into_iter()
+        .map(Some)
+        .collect()
 }
 
 /// Runs tasks in parallel, each with a buffer that an earlier one may have left behind.
@@ -302,13 +357,15 @@ fn add_groups(mut data: Vec<f32>, length: usize) -> Vec<f32> {
     if data.len() > length {
         let (sum, rest) = data.split_at_mut(length);
         let rest = &*rest;
-        sum.par_chunks_mut(CHUNK).enumerate().for_each(|(index, sum)| {
-            for group in rest.chunks_exact(length) {
-                for (sum, &part) in sum.iter_mut().zip(&group[index * CHUNK..]) {
-                    *sum += part;
+        sum.par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(index, sum)| {
+                for group in rest.chunks_exact(length) {
+                    for (sum, &part) in sum.iter_mut().zip(&group[index * CHUNK..]) {
+                        *sum += part;
+                    }
                 }
-            }
-        });
+            });
         data.truncate(length);
         data.shrink_to_fit();
     }
@@ -328,7 +385,12 @@ mod tests {
 
     fn inputs([batch, q_tokens, k_tokens, heads, dim]: Extents) -> [Value; 4] {
         let of = |tokens, seed| sample_of(&[batch, tokens, heads * dim], seed, 1.5);
-        [of(q_tokens, 1), of(k_tokens, 2), of(k_tokens, 3), of(q_tokens, 4)]
+        [
+            of(q_tokens, 1),
+            of(k_tokens, 2),
+            of(k_tokens, 3),
+            of(q_tokens, 4),
+        ]
     }
 
     /// Output and probabilities, by plain loops.
@@ -381,8 +443,15 @@ mod tests {
             assert_close(&output.to_f64(), &expected, 2e-6);
             let (again, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
             let kept = kept.unwrap();
-            assert_eq!(output.to_f32(), again.to_f32(), "bits with probabilities kept");
-            assert_eq!(kept.shape(), [extents[0], extents[3], extents[1], extents[2]]);
+            assert_eq!(
+                output.to_f32(),
+                again.to_f32(),
+                "bits with probabilities kept"
+            );
+            assert_eq!(
+                kept.shape(),
+                [extents[0], extents[3], extents[1], extents[2]]
+            );
             assert_close(&kept.to_f64(), &weights, 1e-6);
         }
     }
@@ -413,14 +482,19 @@ mod tests {
         let [batch, q_tokens, k_tokens, heads, dim] = extents;
         let split = |value: &Value, tokens: usize| {
             let wide = value.clone().cast(FloatDType::F64);
-            wide.reshape(&[batch, tokens, heads, dim]).permute(&[0, 2, 1, 3])
+            wide.reshape(&[batch, tokens, heads, dim])
+                .permute(&[0, 2, 1, 3])
         };
         let join = |value: Value| value.permute(&[0, 2, 1, 3]).to_f64();
         let [q, k, v, dy] = inputs;
         let (q, dy) = (split(q, q_tokens), split(dy, q_tokens));
         let (k, v) = (split(k, k_tokens), split(v, k_tokens));
         let scale = 1.0 / (dim as f64).sqrt();
-        let p = q.clone().matmul(k.clone().swap_axes(2, 3)).mul_scalar(scale).softmax(3);
+        let p = q
+            .clone()
+            .matmul(k.clone().swap_axes(2, 3))
+            .mul_scalar(scale)
+            .softmax(3);
         let dv = p.clone().swap_axes(2, 3).matmul(dy.clone());
         let dp = dy.matmul(v.swap_axes(2, 3));
         let mean = dp.clone().mul(p.clone()).sum_axis(3);
@@ -480,7 +554,10 @@ mod tests {
         assert_refuses(&[2, 3, 8], |dy| {
             attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none()
         });
-        assert!(attention(&x, &x, &x, 3, false).is_none(), "8 is not a multiple of 3");
+        assert!(
+            attention(&x, &x, &x, 3, false).is_none(),
+            "8 is not a multiple of 3"
+        );
         assert!(attention(&x, &x, &x, 0, false).is_none());
     }
 }

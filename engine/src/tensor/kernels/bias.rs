@@ -1,5 +1,8 @@
 //! Adding a bias to every row.
-#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(
+    clippy::inline_always,
+    reason = "a function left out of line loses the instruction set"
+)]
 
 use rayon::prelude::*;
 
@@ -13,7 +16,9 @@ use crate::tensor::Value;
 /// # Errors
 /// When the values are not untracked f32 on `flex`, or `bias` is not one row of `x`.
 pub fn add_bias(x: Value, bias: &Value) -> Result<Value, Value> {
-    let Some(bias) = Plain::of(bias) else { return Err(x) };
+    let Some(bias) = Plain::of(bias) else {
+        return Err(x);
+    };
     let width = bias.width();
     if bias.shape() != [width] || x.shape().last() != Some(&width) {
         return Err(x);
@@ -25,7 +30,8 @@ pub fn add_bias(x: Value, bias: &Value) -> Result<Value, Value> {
     if rows.len() <= chunk {
         run(AddRow { rows, row: bias });
     } else {
-        rows.par_chunks_mut(chunk).for_each(|rows| run(AddRow { rows, row: bias }));
+        rows.par_chunks_mut(chunk)
+            .for_each(|rows| run(AddRow { rows, row: bias }));
     }
     Ok(x.into_value())
 }
@@ -88,6 +94,8 @@ mod tests {
     fn refuses_what_is_not_plain_f32() {
         let bias = sample(8, 1, 1.0);
         assert_refuses(&[2, 8], |x| add_bias(x.clone(), &bias).is_err());
-        assert_refuses(&[8], |bias| add_bias(sample_of(&[2, 8], 1, 1.0), bias).is_err());
+        assert_refuses(&[8], |bias| {
+            add_bias(sample_of(&[2, 8], 1, 1.0), bias).is_err()
+        });
     }
 }

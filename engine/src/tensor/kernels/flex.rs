@@ -1,5 +1,8 @@
 //! Getting at the numbers inside a [`Value`] on `flex`, and making one from numbers.
-#![expect(unsafe_code, reason = "outputs are built in memory that nobody zeroed first")]
+#![expect(
+    unsafe_code,
+    reason = "outputs are built in memory that nobody zeroed first"
+)]
 
 use std::mem::MaybeUninit;
 
@@ -30,9 +33,15 @@ impl Plain {
         if tensor.dtype() != DType::F32 || tensor.layout().num_elements() == 0 {
             return None;
         }
-        let contiguous =
-            if tensor.is_contiguous() { tensor.clone() } else { tensor.to_contiguous() };
-        contiguous.as_slice::<f32>().is_some().then_some(Self(contiguous))
+        let contiguous = if tensor.is_contiguous() {
+            tensor.clone()
+        } else {
+            tensor.to_contiguous()
+        };
+        contiguous
+            .as_slice::<f32>()
+            .is_some()
+            .then_some(Self(contiguous))
     }
 
     /// All elements in row-major order.
@@ -47,7 +56,13 @@ impl Plain {
 
     /// Extent of the last axis, 1 for a scalar.
     pub(super) fn width(&self) -> usize {
-        self.0.layout().shape().to_vec().last().copied().unwrap_or(1)
+        self.0
+            .layout()
+            .shape()
+            .to_vec()
+            .last()
+            .copied()
+            .unwrap_or(1)
     }
 }
 
@@ -62,7 +77,8 @@ impl Owned {
         }
         match value.into_inner() {
             DispatchTensor {
-                kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)), ..
+                kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)),
+                ..
             } => Ok(Self(tensor)),
             other => Err(Value::new(other)),
         }
@@ -76,7 +92,9 @@ impl Owned {
     /// The elements for changing in place: `None` when somebody else shares the storage.
     pub(super) fn unique(&mut self) -> Option<&mut [f32]> {
         let (start, end) = self.0.layout().contiguous_offsets()?;
-        self.0.try_storage_mut::<f32>().map(|storage| &mut storage[start..end])
+        self.0
+            .try_storage_mut::<f32>()
+            .map(|storage| &mut storage[start..end])
     }
 
     /// The elements for changing; shared storage is copied first.

@@ -1,8 +1,11 @@
 //! Layer normalisation over the last axis and its gradients.
-#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(
+    clippy::inline_always,
+    reason = "a function left out of line loses the instruction set"
+)]
 
 use super::flex::{Plain, build, build_elements, rows_per_task, value};
-use super::simd::{Kernel, LANES, add_lanes, multiply_add, run, sum_row};
+use super::simd::{Kernel, LANES, add_lanes, multiply_add, padded, run, sum_row};
 use crate::tensor::Value;
 
 /// Rows that share one partial sum of the gradients of `gamma` and `beta`, at least: fewer would
@@ -22,7 +25,13 @@ pub fn layer_norm(x: &Value, gamma: &Value, beta: &Value, epsilon: f64) -> Optio
     let chunk = rows_per_task(width) * width;
     let output = build_elements(input.len(), chunk, |index, output| {
         let input = &input[index * chunk..][..output.len()];
-        run(Forward { input, output, gamma: gamma.data(), beta: beta.data(), epsilon });
+        run(Forward {
+            input,
+            output,
+            gamma: gamma.data(),
+            beta: beta.data(),
+            epsilon,
+        });
     });
     Some(value(output, &x.shape()))
 }
@@ -66,9 +75,12 @@ pub fn layer_norm_vjp(
         (Some(value(dx, &x.shape())), partials)
     } else if sums_wanted {
         use rayon::prelude::*;
-        let starts = (0..input.len().div_ceil(chunk)).into_par_iter().map(|index| index * chunk);
-        let partials =
-            starts.map(|start| task(start, chunk.min(input.len() - start), None)).collect();
+        let starts = (0..input.len().div_ceil(chunk))
+            .into_par_iter()
+            .map(|index| index * chunk);
+        let partials = starts
+            .map(|start| task(start, chunk.min(input.len() - start), None))
+            .collect();
         (None, partials)
     } else {
         (None, Vec::new())
@@ -139,7 +151,10 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
         let width = self.gamma.len();
-        let rows = self.input.chunks_exact(width).zip(self.upstream.chunks_exact(width));
+        let rows = self
+            .input
+            .chunks_exact(width)
+            .zip(self.upstream.chunks_exact(width));
         for (index, (row, upstream)) in rows.enumerate() {
             let (mean, scale) = statistics(row, self.epsilon);
             if let Some((gamma, beta)) = &mut self.sums {
@@ -169,25 +184,23 @@ fn input_gradient<const FUSED: bool>(
 ) {
     let mut plain = [0.0f32; LANES];
     let mut weighted = [0.0f32; LANES];
-    let blocks = row.chunks(LANES).zip(upstream.chunks(LANES)).zip(gamma.chunks(LANES));
-    for ((row, upstream), gamma) in blocks {
-        if let (Ok(row), Ok(upstream), Ok(gamma)) = (
-            <&[f32; LANES]>::try_from(row),
-            <&[f32; LANES]>::try_from(upstream),
-            <&[f32; LANES]>::try_from(gamma),
-        ) {
-            for i in 0..LANES {
-                let g = upstream[i] * gamma[i];
-                plain[i] += g;
-                weighted[i] = multiply_add::<FUSED>(g, (row[i] - mean) * scale, weighted[i]);
-            }
-        } else {
-            for i in 0..row.len() {
-                let g = upstream[i] * gamma[i];
-                plain[i] += g;
-                weighted[i] = multiply_add::<FUSED>(g, (row[i] - mean) * scale, weighted[i]);
-            }
+    let mut add = |row: &[f32; LANES], upstream: &[f32; LANES], gamma: &[f32; LANES]| {
+        for i in 0..LANES {
+            let g = upstream[i] * gamma[i];
+            plain[i] += g;
+            weighted[i] = multiply_add::<FUSED>(g, (row[i] - mean) * scale, weighted[i]);
         }
+    };
+    let (row_blocks, row_rest) = row.as_chunks();
+    let (upstream_blocks, upstream_rest) = upstream.as_chunks();
+    let (gamma_blocks, gamma_rest) = gamma.as_chunks();
+    for ((row, upstream), gamma) in row_blocks.iter().zip(upstream_blocks).zip(gamma_blocks) {
+        add(row, upstream, gamma);
+    }
+    if !row_rest.is_empty() {
+        // The padded gradients are 0 and so add nothing.
+        let (row, upstream) = (padded(row_rest, 0.0), padded(upstream_rest, 0.0));
+        add(&row, &upstream, &padded(gamma_rest, 0.0));
     }
     let count = row.len() as f32;
     let plain = add_lanes(plain) / count;
@@ -234,7 +247,11 @@ mod tests {
             let expected = reference(&x.to_f64(), &gamma.to_f64(), &beta.to_f64());
             assert_close(&y.to_f64(), &expected, 2e-6);
             if width > 1 {
-                assert_close(&y.to_f64(), &x.layer_norm(gamma, beta, EPSILON).to_f64(), 4e-6);
+                assert_close(
+                    &y.to_f64(),
+                    &x.layer_norm(gamma, beta, EPSILON).to_f64(),
+                    4e-6,
+                );
             }
         }
     }
@@ -242,7 +259,9 @@ mod tests {
     #[test]
     fn a_large_mean_costs_no_digits() {
         // Multiples of 1/16 around 10000 are exact in f32; E[x²] − E[x]² would lose them all.
-        let x: Vec<f32> = (0..256).map(|i| 10_000.0 + (i % 16) as f32 / 16.0).collect();
+        let x: Vec<f32> = (0..256)
+            .map(|i| 10_000.0 + (i % 16) as f32 / 16.0)
+            .collect();
         let x = Value::from_f32(x, &[2, 128], &device());
         let (gamma, beta) = (sample(128, 2, 2.0), sample(128, 3, 1.0));
         let y = layer_norm(&x, &gamma, &beta, EPSILON).unwrap();
@@ -263,17 +282,29 @@ mod tests {
             };
             let (wide_x, wide_gamma) = (x.to_f64(), gamma.to_f64());
             let wide_beta = beta.to_f64();
-            let [dx, dgamma, dbeta] =
-                layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]).unwrap();
+            let [dx, dgamma, dbeta] = layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]).unwrap();
             gradient_check(|x| loss(x, &wide_gamma, &wide_beta), &x, &dx.unwrap(), 1e-5);
-            gradient_check(|g| loss(&wide_x, g, &wide_beta), &gamma, &dgamma.unwrap(), 5e-6);
-            gradient_check(|b| loss(&wide_x, &wide_gamma, b), &beta, &dbeta.unwrap(), 5e-6);
+            gradient_check(
+                |g| loss(&wide_x, g, &wide_beta),
+                &gamma,
+                &dgamma.unwrap(),
+                5e-6,
+            );
+            gradient_check(
+                |b| loss(&wide_x, &wide_gamma, b),
+                &beta,
+                &dbeta.unwrap(),
+                5e-6,
+            );
         }
     }
 
     #[test]
     fn gives_only_what_is_wanted_and_the_same_numbers() {
-        let (x, dy) = (sample_of(&[1200, 48], 8, 2.0), sample_of(&[1200, 48], 9, 1.0));
+        let (x, dy) = (
+            sample_of(&[1200, 48], 8, 2.0),
+            sample_of(&[1200, 48], 9, 1.0),
+        );
         let gamma = sample(48, 10, 1.0);
         let all = layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]).unwrap();
         let all = all.map(|v| v.unwrap().to_f32());
@@ -291,7 +322,10 @@ mod tests {
 
     #[test]
     fn same_bits_over_many_chunks() {
-        let (x, dy) = (sample_of(&[1501, 33], 11, 4.0), sample_of(&[1501, 33], 12, 1.0));
+        let (x, dy) = (
+            sample_of(&[1501, 33], 11, 4.0),
+            sample_of(&[1501, 33], 12, 1.0),
+        );
         let gamma = sample(33, 13, 1.0);
         same_bits(|| {
             let mut all = vec![layer_norm(&x, &gamma, &gamma, EPSILON).unwrap()];
@@ -305,6 +339,8 @@ mod tests {
     fn refuses_what_is_not_plain_f32() {
         let row = sample(8, 1, 1.0);
         assert_refuses(&[2, 8], |x| layer_norm(x, &row, &row, EPSILON).is_none());
-        assert_refuses(&[2, 8], |x| layer_norm_vjp(x, &row, x, EPSILON, [true; 3]).is_none());
+        assert_refuses(&[2, 8], |x| {
+            layer_norm_vjp(x, &row, x, EPSILON, [true; 3]).is_none()
+        });
     }
 }

@@ -3,7 +3,10 @@
 //! Kernels are plain loops; compiled once per instruction set inside [`run`], they become vector
 //! code. Sums keep [`LANES`] partial sums in a fixed arrangement, so that the compiler may use
 //! vectors of any width and the result does not depend on which.
-#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(
+    clippy::inline_always,
+    reason = "a function left out of line loses the instruction set"
+)]
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -34,7 +37,11 @@ impl<K: Kernel> WithSimd for Chosen<K> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> K::Output {
-        if S::IS_SCALAR { self.0.run::<false>() } else { self.0.run::<true>() }
+        if S::IS_SCALAR {
+            self.0.run::<false>()
+        } else {
+            self.0.run::<true>()
+        }
     }
 }
 
@@ -78,7 +85,14 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let rest = multiply_add::<FUSED>(power, -LN_2_LOW, rest);
     let series = polynomial::<FUSED, 6>(
         rest,
-        [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5],
+        [
+            1.987_569_1e-4,
+            1.398_2e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            0.166_666_66,
+            0.5,
+        ],
     );
     let fraction = multiply_add::<FUSED>(series, rest * rest, rest) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
@@ -132,6 +146,18 @@ pub(super) fn dot_row<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
     add_lanes(lanes)
 }
 
+/// The elements left over behind the last whole block of a row, the others holding `filler`.
+///
+/// A loop over a block is one or two vector instructions; over single elements it is many.
+#[inline(always)]
+pub(super) fn padded(rest: &[f32], filler: f32) -> [f32; LANES] {
+    let mut block = [filler; LANES];
+    for (lane, &element) in block.iter_mut().zip(rest) {
+        *lane = element;
+    }
+    block
+}
+
 /// Largest element of a row; a not-a-number is passed over.
 #[inline(always)]
 pub(super) fn max_row(row: &[f32]) -> f32 {
@@ -169,7 +195,9 @@ mod tests {
 
     #[test]
     fn exp_is_close_over_its_range() {
-        let inputs: Vec<f32> = (-87_300..88_300).map(|i| i as f32 * 1e-3 + 1.7e-4).collect();
+        let inputs: Vec<f32> = (-87_300..88_300)
+            .map(|i| i as f32 * 1e-3 + 1.7e-4)
+            .collect();
         let mut outputs = inputs.clone();
         run(Exp(&mut outputs));
         for (&x, &y) in inputs.iter().zip(&outputs) {

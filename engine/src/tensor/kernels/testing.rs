@@ -40,7 +40,10 @@ pub(super) fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "lengths");
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
         let error = (a - e).abs() / e.abs().max(1.0);
-        assert!(error <= tolerance, "element {i}: {a} against {e}, off by {error:e}");
+        assert!(
+            error <= tolerance,
+            "element {i}: {a} against {e}, off by {error:e}"
+        );
     }
 }
 
@@ -72,13 +75,22 @@ pub(super) fn gradient_check(
 #[track_caller]
 pub(super) fn same_bits(run: impl Fn() -> Vec<Value> + Sync) {
     let bits = |values: Vec<Value>| -> Vec<Vec<u32>> {
-        values.iter().map(|v| v.to_f32().into_iter().map(f32::to_bits).collect()).collect()
+        values
+            .iter()
+            .map(|v| v.to_f32().into_iter().map(f32::to_bits).collect())
+            .collect()
     };
     let first = bits(run());
     assert!(first == bits(run()), "a second run differs");
     for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert!(first == bits(pool.install(&run)), "a run on {threads} threads differs");
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        assert!(
+            first == bits(pool.install(&run)),
+            "a run on {threads} threads differs"
+        );
     }
 }
 
