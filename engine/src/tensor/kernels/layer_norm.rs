@@ -182,26 +182,20 @@ fn input_gradient<const FUSED: bool>(
     scale: f32,
     gradient: &mut [f32],
 ) {
-    let mut plain = [0.0f32; LANES];
-    let mut weighted = [0.0f32; LANES];
-    let mut add = |row: &[f32; LANES], upstream: &[f32; LANES], gamma: &[f32; LANES]| {
-        for i in 0..LANES {
-            let g = upstream[i] * gamma[i];
-            plain[i] += g;
-            weighted[i] = multiply_add::<FUSED>(g, (row[i] - mean) * scale, weighted[i]);
-        }
-    };
+    let mut sums = ([0.0; LANES], [0.0; LANES]);
     let (row_blocks, row_rest) = row.as_chunks();
     let (upstream_blocks, upstream_rest) = upstream.as_chunks();
     let (gamma_blocks, gamma_rest) = gamma.as_chunks();
     for ((row, upstream), gamma) in row_blocks.iter().zip(upstream_blocks).zip(gamma_blocks) {
-        add(row, upstream, gamma);
+        add_block::<FUSED>(row, upstream, gamma, mean, scale, &mut sums);
     }
     if !row_rest.is_empty() {
         // The padded gradients are 0 and so add nothing.
         let (row, upstream) = (padded(row_rest, 0.0), padded(upstream_rest, 0.0));
-        add(&row, &upstream, &padded(gamma_rest, 0.0));
+        let gamma = padded(gamma_rest, 0.0);
+        add_block::<FUSED>(&row, &upstream, &gamma, mean, scale, &mut sums);
     }
+    let (plain, weighted) = sums;
     let count = row.len() as f32;
     let plain = add_lanes(plain) / count;
     let weighted = add_lanes(weighted) / count;
@@ -209,6 +203,23 @@ fn input_gradient<const FUSED: bool>(
     for (dx, ((&x, &dy), &gamma)) in gradient.iter_mut().zip(pairs) {
         let normalised = (x - mean) * scale;
         *dx = scale * multiply_add::<FUSED>(-normalised, weighted, dy * gamma - plain);
+    }
+}
+
+/// Adds `g` to the first sums and `g · n` to the second.
+#[inline(always)]
+fn add_block<const FUSED: bool>(
+    row: &[f32; LANES],
+    upstream: &[f32; LANES],
+    gamma: &[f32; LANES],
+    mean: f32,
+    scale: f32,
+    (plain, weighted): &mut ([f32; LANES], [f32; LANES]),
+) {
+    for i in 0..LANES {
+        let g = upstream[i] * gamma[i];
+        plain[i] += g;
+        weighted[i] = multiply_add::<FUSED>(g, (row[i] - mean) * scale, weighted[i]);
     }
 }
 

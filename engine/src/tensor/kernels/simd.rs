@@ -102,15 +102,16 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 
 /// Adds the partial sums in a fixed tree.
 #[inline(always)]
-pub(super) fn add_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
+pub(super) fn add_lanes(lanes: [f32; LANES]) -> f32 {
+    let mut eight = [0.0; 8];
+    for i in 0..8 {
+        eight[i] = lanes[i] + lanes[i + 8];
     }
-    lanes[0]
+    let mut four = [0.0; 4];
+    for i in 0..4 {
+        four[i] = eight[i] + eight[i + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// Sum of `term(element)` over a row.
@@ -158,6 +159,12 @@ pub(super) fn padded(rest: &[f32], filler: f32) -> [f32; LANES] {
     block
 }
 
+/// The larger of two, in one instruction; `b` if it is not a number is passed over.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// Largest element of a row; a not-a-number is passed over.
 #[inline(always)]
 pub(super) fn max_row(row: &[f32]) -> f32 {
@@ -165,17 +172,21 @@ pub(super) fn max_row(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     for block in blocks {
         for (lane, &element) in lanes.iter_mut().zip(block) {
-            *lane = if element > *lane { element } else { *lane };
+            *lane = larger(*lane, element);
         }
     }
     for (lane, &element) in lanes.iter_mut().zip(rest) {
-        *lane = if element > *lane { element } else { *lane };
+        *lane = larger(*lane, element);
     }
-    let mut largest = lanes[0];
-    for &lane in &lanes[1..] {
-        largest = if lane > largest { lane } else { largest };
+    let mut eight = [0.0; 8];
+    for i in 0..8 {
+        eight[i] = larger(lanes[i], lanes[i + 8]);
     }
-    largest
+    let mut four = [0.0; 4];
+    for i in 0..4 {
+        four[i] = larger(eight[i], eight[i + 4]);
+    }
+    larger(larger(four[0], four[2]), larger(four[1], four[3]))
 }
 
 #[cfg(test)]
