@@ -1,21 +1,31 @@
 //! CPU kernels for the few ops that decide the time of a step on `flex`.
+//!
+//! Each kernel takes untracked f32 values on the `flex` device and answers `None` (or gives its
+//! inputs back) for anything else, so that the caller turns to burn's own ops: f64, half precision,
+//! GPUs and tracked tensors all go there. A shape the kernel does not understand is answered the
+//! same way.
+//!
+//! Results are the same bits on every run with the same shapes on the same machine, whatever the
+//! number of threads: work is cut into chunks whose size depends on the shapes alone, and partial
+//! sums are added in the order of the chunks.
 
-use super::Value;
-use serde::{Deserialize, Serialize};
+mod adamw;
+mod attention;
+mod bias;
+mod cross_entropy;
+mod flex;
+mod gelu;
+mod layer_norm;
+mod matrix;
+mod simd;
+mod softmax;
+#[cfg(test)]
+mod testing;
 
-/// The two forms of GELU that checkpoints are trained with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GeluForm {
-    /// `x·Φ(x)`.
-    Exact,
-    /// The tanh approximation.
-    Tanh,
-}
-
-pub(crate) fn gelu(_x: &Value, _form: GeluForm) -> Option<Value> { None }
-pub(crate) fn gelu_vjp(_x: &Value, _dy: &Value, _form: GeluForm) -> Option<Value> { None }
-pub(crate) fn layer_norm(_x: &Value, _g: &Value, _b: &Value, _e: f64) -> Option<Value> { None }
-pub(crate) fn layer_norm_vjp(_x: &Value, _g: &Value, _dy: &Value, _e: f64, _w: [bool; 3]) -> Option<[Option<Value>; 3]> { None }
-pub(crate) fn attention(_q: &Value, _k: &Value, _v: &Value, _h: usize, _keep: bool) -> Option<(Value, Option<Value>)> { None }
-pub(crate) fn attention_vjp(_q: &Value, _k: &Value, _v: &Value, _p: &Value, _dy: &Value, _h: usize, _w: [bool; 3]) -> Option<[Option<Value>; 3]> { None }
-pub(crate) fn add_bias(x: Value, _bias: &Value) -> Result<Value, Value> { Err(x) }
+pub use adamw::{AdamWStep, adamw_step};
+pub use attention::{attention, attention_vjp};
+pub use bias::add_bias;
+pub use cross_entropy::cross_entropy;
+pub use gelu::{GeluForm, gelu, gelu_vjp};
+pub use layer_norm::{layer_norm, layer_norm_vjp};
+pub use softmax::{softmax_last, softmax_last_vjp};

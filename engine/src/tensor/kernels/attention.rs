@@ -1,0 +1,563 @@
+//! Scaled dot-product attention over interleaved heads and its gradients.
+//!
+//! Heads are read and written where they lie, as matrices with a row stride of `heads · dim`:
+//! nothing is permuted or copied. A task is a block of queries of one (batch, head) pair.
+
+use rayon::prelude::*;
+
+use super::flex::{CHUNK, Plain, value};
+use super::matrix::{HeadLayout, Matrix, MatrixMut};
+use super::simd::run;
+use super::softmax::{SoftmaxRows, SoftmaxRowsBackward};
+use crate::tensor::Value;
+
+/// Scores that one task holds at a time, at most: 256 KiB, a fraction of the second-level cache.
+const SCORES_PER_TASK: usize = 64 * 1024;
+
+/// Scores below which it does not pay to cut a block of queries further.
+const SCORES_WORTH_A_TASK: usize = 8 * 1024;
+
+/// Tasks below which a (batch, head) pair is cut further to keep several processors busy.
+const ENOUGH_TASKS: usize = 16;
+
+/// `softmax(q · kᵀ / √dim) · v` for every head: `q` `[batch, q_tokens, heads · dim]`, `k` and `v`
+/// `[batch, k_tokens, heads · dim]`, output `[batch, q_tokens, heads · dim]`.
+///
+/// With `keep_probabilities` the softmax `[batch, heads, q_tokens, k_tokens]` comes too; the output
+/// has the same bits either way. Without, only a block of it per thread ever exists.
+#[must_use]
+pub fn attention(
+    q: &Value,
+    k: &Value,
+    v: &Value,
+    heads: usize,
+    keep_probabilities: bool,
+) -> Option<(Value, Option<Value>)> {
+    let (q, k, v) = (Plain::of(q)?, Plain::of(k)?, Plain::of(v)?);
+    let shape = AttentionShape::of(&q, &k, &v, heads)?;
+    let (q_layout, k_layout, scale) = (shape.q_layout(), shape.k_layout(), shape.scale());
+    let (q_data, k_data, v_data) = (q.data(), k.data(), v.data());
+
+    let mut output = vec![0.0f32; q_data.len()];
+    let mut probabilities = vec![
+        0.0f32;
+        if keep_probabilities {
+            shape.scores()
+        } else {
+            0
+        }
+    ];
+    let mut places = probabilities.as_mut_slice();
+    let tasks: Vec<_> = MatrixMut::heads(&mut output, &q_layout, shape.block)
+        .into_iter()
+        .enumerate()
+        .map(|(index, output)| {
+            let at = shape.position(index);
+            let length = at.count * shape.k_tokens;
+            (
+                at,
+                output,
+                keep_probabilities.then(|| take(&mut places, length)),
+            )
+        })
+        .collect();
+    for_each_task(tasks, |scratch, (at, mut output, place)| {
+        let scores = place.unwrap_or_else(|| scratch_of(scratch, at.count * shape.k_tokens));
+        let queries = q_layout.head(q_data, at.element, at.head, at.first, at.count);
+        let keys = k_layout.head(k_data, at.element, at.head, 0, shape.k_tokens);
+        let values = k_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
+        let mut product = MatrixMut::new(scores, at.count, shape.k_tokens);
+        product.set_product(queries, keys.transposed(), scale, false);
+        run(SoftmaxRows {
+            rows: scores,
+            width: shape.k_tokens,
+        });
+        let weights = Matrix::new(scores, at.count, shape.k_tokens, shape.k_tokens);
+        output.set_product(weights, values, 1.0, false);
+    });
+    let kept = keep_probabilities.then(|| {
+        value(
+            probabilities,
+            &[shape.batch, heads, shape.q_tokens, shape.k_tokens],
+        )
+    });
+    Some((value(output, &q.shape()), kept))
+}
+
+/// Gradients with respect to `q`, `k` and `v`, those that are `wanted`, from the inputs and
+/// probabilities of [`attention`] and the gradient `dy` `[batch, q_tokens, heads · dim]` of its
+/// output.
+#[must_use]
+pub fn attention_vjp(
+    q: &Value,
+    k: &Value,
+    v: &Value,
+    probabilities: &Value,
+    dy: &Value,
+    heads: usize,
+    wanted: [bool; 3],
+) -> Option<[Option<Value>; 3]> {
+    let (q, k, v) = (Plain::of(q)?, Plain::of(k)?, Plain::of(v)?);
+    let (probabilities, dy) = (Plain::of(probabilities)?, Plain::of(dy)?);
+    let shape = AttentionShape::of(&q, &k, &v, heads)?;
+    if dy.shape() != q.shape()
+        || probabilities.shape() != [shape.batch, heads, shape.q_tokens, shape.k_tokens]
+    {
+        return None;
+    }
+    let inputs = BackwardInputs {
+        shape,
+        q: q.data(),
+        k: k.data(),
+        v: v.data(),
+        probabilities: probabilities.data(),
+        upstream: dy.data(),
+    };
+    // All blocks of queries of a pair add to the same gradients of keys and values, so one task
+    // goes through them in order. Where there are few pairs several tasks share one, each with
+    // sums of its own, which are added afterwards.
+    let (blocks, pairs) = (shape.blocks(), shape.batch * heads);
+    let blocks_per_group = blocks.div_ceil(ENOUGH_TASKS.div_ceil(pairs));
+    let groups = blocks.div_ceil(blocks_per_group);
+    let key_elements = inputs.k.len();
+
+    let [q_wanted, k_wanted, v_wanted] = wanted;
+    let room = |wanted: bool, length: usize| vec![0.0f32; if wanted { length } else { 0 }];
+    let mut dq = room(q_wanted, inputs.q.len());
+    let mut dk = room(k_wanted, groups * key_elements);
+    let mut dv = room(v_wanted, groups * key_elements);
+    let sums_layout = HeadLayout {
+        batch: groups * shape.batch,
+        ..shape.k_layout()
+    };
+    let mut dq_blocks = matrices(&mut dq, &shape.q_layout(), shape.block);
+    let mut dk_sums = matrices(&mut dk, &sums_layout, shape.k_tokens)
+        .into_iter()
+        .flatten();
+    let mut dv_sums = matrices(&mut dv, &sums_layout, shape.k_tokens)
+        .into_iter()
+        .flatten();
+    let mut tasks = Vec::with_capacity(groups * pairs);
+    for group in 0..groups {
+        for pair in 0..pairs {
+            let first = group * blocks_per_group;
+            let last = (first + blocks_per_group).min(blocks);
+            let blocks = (first..last)
+                .map(|block| {
+                    let index = pair * blocks + block;
+                    (
+                        shape.position(index),
+                        dq_blocks.get_mut(index).and_then(Option::take),
+                    )
+                })
+                .collect();
+            tasks.push(BackwardTask {
+                blocks,
+                dk: dk_sums.next(),
+                dv: dv_sums.next(),
+            });
+        }
+    }
+    for_each_task(tasks, |scratch, task| inputs.run(task, scratch));
+    Some([
+        q_wanted.then(|| value(dq, &q.shape())),
+        k_wanted.then(|| value(add_groups(dk, key_elements), &k.shape())),
+        v_wanted.then(|| value(add_groups(dv, key_elements), &v.shape())),
+    ])
+}
+
+/// The extents of one call and how it is cut into tasks.
+#[derive(Clone, Copy)]
+struct AttentionShape {
+    batch: usize,
+    q_tokens: usize,
+    k_tokens: usize,
+    heads: usize,
+    dim: usize,
+    /// Queries of a task; the last block of a pair may have fewer.
+    block: usize,
+}
+
+impl AttentionShape {
+    fn of(q: &Plain, k: &Plain, v: &Plain, heads: usize) -> Option<Self> {
+        let &[batch, q_tokens, width] = q.shape().as_slice() else {
+            return None;
+        };
+        let &[k_batch, k_tokens, k_width] = k.shape().as_slice() else {
+            return None;
+        };
+        let fits = (batch, width) == (k_batch, k_width) && k.shape() == v.shape();
+        if !fits || heads == 0 || width % heads != 0 {
+            return None;
+        }
+        let scores = q_tokens * k_tokens;
+        let for_cache = scores.div_ceil(SCORES_PER_TASK);
+        let for_threads = ENOUGH_TASKS
+            .div_ceil(batch * heads)
+            .min(scores.div_ceil(SCORES_WORTH_A_TASK));
+        let block = q_tokens.div_ceil(for_cache.max(for_threads));
+        Some(Self {
+            batch,
+            q_tokens,
+            k_tokens,
+            heads,
+            dim: width / heads,
+            block,
+        })
+    }
+
+    fn q_layout(&self) -> HeadLayout {
+        HeadLayout {
+            batch: self.batch,
+            tokens: self.q_tokens,
+            heads: self.heads,
+            width: self.dim,
+        }
+    }
+
+    fn k_layout(&self) -> HeadLayout {
+        HeadLayout {
+            tokens: self.k_tokens,
+            ..self.q_layout()
+        }
+    }
+
+    /// Elements of the probabilities.
+    fn scores(&self) -> usize {
+        self.batch * self.heads * self.q_tokens * self.k_tokens
+    }
+
+    /// Blocks of queries of a pair.
+    fn blocks(&self) -> usize {
+        self.q_tokens.div_ceil(self.block)
+    }
+
+    fn scale(&self) -> f32 {
+        (1.0 / (self.dim as f64).sqrt()) as f32
+    }
+
+    /// Where block `index` lies, in the order of [`MatrixMut::heads`].
+    fn position(&self, index: usize) -> Position {
+        let (pair, block) = (index / self.blocks(), index % self.blocks());
+        let first = block * self.block;
+        Position {
+            element: pair / self.heads,
+            head: pair % self.heads,
+            first,
+            count: self.block.min(self.q_tokens - first),
+            score: (pair * self.q_tokens + first) * self.k_tokens,
+        }
+    }
+}
+
+/// A block of queries of one head.
+#[derive(Clone, Copy)]
+struct Position {
+    /// Of the batch.
+    element: usize,
+    head: usize,
+    /// First query.
+    first: usize,
+    /// Number of queries.
+    count: usize,
+    /// Where its rows of the probabilities begin.
+    score: usize,
+}
+
+struct BackwardTask<'a> {
+    blocks: Vec<(Position, Option<MatrixMut<'a>>)>,
+    dk: Option<MatrixMut<'a>>,
+    dv: Option<MatrixMut<'a>>,
+}
+
+struct BackwardInputs<'a> {
+    shape: AttentionShape,
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    probabilities: &'a [f32],
+    upstream: &'a [f32],
+}
+
+impl BackwardInputs<'_> {
+    fn run(&self, mut task: BackwardTask<'_>, scratch: &mut Vec<f32>) {
+        let (q_layout, k_layout) = (self.shape.q_layout(), self.shape.k_layout());
+        let width = self.shape.k_tokens;
+        for (index, (at, dq)) in task.blocks.into_iter().enumerate() {
+            let add = index > 0;
+            let probabilities = &self.probabilities[at.score..][..at.count * width];
+            let upstream = q_layout.head(self.upstream, at.element, at.head, at.first, at.count);
+            if let Some(dv) = &mut task.dv {
+                let weights = Matrix::new(probabilities, at.count, width, width);
+                dv.set_product(weights.transposed(), upstream, 1.0, add);
+            }
+            if dq.is_none() && task.dk.is_none() {
+                continue;
+            }
+            let gradient = scratch_of(scratch, at.count * width);
+            let values = k_layout.head(self.v, at.element, at.head, 0, width);
+            let mut product = MatrixMut::new(gradient, at.count, width);
+            product.set_product(upstream, values.transposed(), 1.0, false);
+            run(SoftmaxRowsBackward {
+                probabilities,
+                gradient,
+                width,
+                scale: self.shape.scale(),
+            });
+            let gradient = Matrix::new(gradient, at.count, width, width);
+            if let Some(mut dq) = dq {
+                let keys = k_layout.head(self.k, at.element, at.head, 0, width);
+                dq.set_product(gradient, keys, 1.0, false);
+            }
+            if let Some(dk) = &mut task.dk {
+                let queries = q_layout.head(self.q, at.element, at.head, at.first, at.count);
+                dk.set_product(gradient.transposed(), queries, 1.0, add);
+            }
+        }
+    }
+}
+
+/// [`MatrixMut::heads`] to be taken one by one; none where the gradient is not wanted.
+fn matrices<'a>(
+    data: &'a mut [f32],
+    layout: &HeadLayout,
+    block: usize,
+) -> Vec<Option<MatrixMut<'a>>> {
+    if data.is_empty() {
+        return Vec::new();
+    }
+    MatrixMut::heads(data, layout, block)
+        .into_iter()
+        .map(Some)
+        .collect()
+}
+
+/// Runs tasks in parallel, each with a buffer that an earlier one may have left behind.
+fn for_each_task<T: Send>(tasks: Vec<T>, work: impl Fn(&mut Vec<f32>, T) + Send + Sync) {
+    tasks.into_par_iter().for_each_init(Vec::new, work);
+}
+
+/// The first `length` elements of a reused buffer, with whatever they hold.
+fn scratch_of(scratch: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if scratch.len() < length {
+        scratch.resize(length, 0.0);
+    }
+    &mut scratch[..length]
+}
+
+/// Splits the first `length` elements off.
+fn take<'a>(rest: &mut &'a mut [f32], length: usize) -> &'a mut [f32] {
+    let (part, after) = std::mem::take(rest).split_at_mut(length);
+    *rest = after;
+    part
+}
+
+/// Adds up `[groups, length]` over the groups, in their order.
+fn add_groups(mut data: Vec<f32>, length: usize) -> Vec<f32> {
+    if data.len() > length {
+        let (sum, rest) = data.split_at_mut(length);
+        let rest = &*rest;
+        sum.par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(index, sum)| {
+                for group in rest.chunks_exact(length) {
+                    for (sum, &part) in sum.iter_mut().zip(&group[index * CHUNK..]) {
+                        *sum += part;
+                    }
+                }
+            });
+        data.truncate(length);
+        data.shrink_to_fit();
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{
+        assert_close, assert_refuses, gradient_check, same_bits, sample_of,
+    };
+    use super::{attention, attention_vjp};
+    use crate::tensor::Value;
+
+    /// batch, query tokens, key tokens, heads, width of a head.
+    type Extents = [usize; 5];
+
+    fn inputs([batch, q_tokens, k_tokens, heads, dim]: Extents) -> [Value; 4] {
+        let of = |tokens, seed| sample_of(&[batch, tokens, heads * dim], seed, 1.5);
+        [
+            of(q_tokens, 1),
+            of(k_tokens, 2),
+            of(k_tokens, 3),
+            of(q_tokens, 4),
+        ]
+    }
+
+    /// Output and probabilities, by plain loops.
+    fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Vec<f64>) {
+        let [batch, q_tokens, k_tokens, heads, dim] = extents;
+        let at = |tokens: usize, b: usize, t: usize, h: usize| ((b * tokens + t) * heads + h) * dim;
+        let mut output = vec![0.0; q.len()];
+        let mut probabilities = Vec::new();
+        for b in 0..batch {
+            for h in 0..heads {
+                for i in 0..q_tokens {
+                    let query = &q[at(q_tokens, b, i, h)..][..dim];
+                    let weights: Vec<f64> = (0..k_tokens)
+                        .map(|j| {
+                            let key = &k[at(k_tokens, b, j, h)..][..dim];
+                            let dot = query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>();
+                            (dot / (dim as f64).sqrt()).exp()
+                        })
+                        .collect();
+                    let sum: f64 = weights.iter().sum();
+                    for (j, weight) in weights.iter().enumerate() {
+                        probabilities.push(weight / sum);
+                        for d in 0..dim {
+                            output[at(q_tokens, b, i, h) + d] +=
+                                weight / sum * v[at(k_tokens, b, j, h) + d];
+                        }
+                    }
+                }
+            }
+        }
+        (output, probabilities)
+    }
+
+    #[test]
+    fn forward_against_plain_loops() {
+        let shapes: [Extents; 7] = [
+            [1, 1, 1, 1, 1],
+            [2, 1, 7, 3, 5],
+            [2, 7, 1, 1, 33],
+            [3, 17, 17, 4, 24],
+            [1, 130, 97, 2, 16],
+            [1, 400, 333, 1, 8],
+            [5, 33, 9, 7, 3],
+        ];
+        for extents in shapes {
+            let [q, k, v, _] = inputs(extents);
+            let (output, none) = attention(&q, &k, &v, extents[3], false).unwrap();
+            assert!(none.is_none());
+            let (expected, weights) = reference(&q.to_f64(), &k.to_f64(), &v.to_f64(), extents);
+            assert_close(&output.to_f64(), &expected, 2e-6);
+            let (again, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+            let kept = kept.unwrap();
+            assert_eq!(
+                output.to_f32(),
+                again.to_f32(),
+                "bits with probabilities kept"
+            );
+            assert_eq!(
+                kept.shape(),
+                [extents[0], extents[3], extents[1], extents[2]]
+            );
+            assert_close(&kept.to_f64(), &weights, 1e-6);
+        }
+    }
+
+    #[test]
+    fn gradients_against_finite_differences() {
+        for extents in [[1, 1, 1, 1, 2], [2, 3, 5, 2, 3], [1, 7, 4, 1, 5]] {
+            let [q, k, v, dy] = inputs(extents);
+            let (_, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+            let gradients =
+                attention_vjp(&q, &k, &v, &kept.unwrap(), &dy, extents[3], [true; 3]).unwrap();
+            let [dq, dk, dv] = gradients.map(Option::unwrap);
+            let upstream = dy.to_f64();
+            let loss = |q: &[f64], k: &[f64], v: &[f64]| {
+                let (y, _) = reference(q, k, v, extents);
+                y.iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>()
+            };
+            let (wide_q, wide_k, wide_v) = (q.to_f64(), k.to_f64(), v.to_f64());
+            gradient_check(|q| loss(q, &wide_k, &wide_v), &q, &dq, 5e-6);
+            gradient_check(|k| loss(&wide_q, k, &wide_v), &k, &dk, 5e-6);
+            gradient_check(|v| loss(&wide_q, &wide_k, v), &v, &dv, 5e-6);
+        }
+    }
+
+    /// Gradients in f64 by burn's ops, for shapes too large for finite differences.
+    fn reference_gradients(inputs: &[Value; 4], extents: Extents) -> [Vec<f64>; 3] {
+        use burn::backend::FloatDType;
+        let [batch, q_tokens, k_tokens, heads, dim] = extents;
+        let split = |value: &Value, tokens: usize| {
+            let wide = value.clone().cast(FloatDType::F64);
+            wide.reshape(&[batch, tokens, heads, dim])
+                .permute(&[0, 2, 1, 3])
+        };
+        let join = |value: Value| value.permute(&[0, 2, 1, 3]).to_f64();
+        let [q, k, v, dy] = inputs;
+        let (q, dy) = (split(q, q_tokens), split(dy, q_tokens));
+        let (k, v) = (split(k, k_tokens), split(v, k_tokens));
+        let scale = 1.0 / (dim as f64).sqrt();
+        let p = q
+            .clone()
+            .matmul(k.clone().swap_axes(2, 3))
+            .mul_scalar(scale)
+            .softmax(3);
+        let dv = p.clone().swap_axes(2, 3).matmul(dy.clone());
+        let dp = dy.matmul(v.swap_axes(2, 3));
+        let mean = dp.clone().mul(p.clone()).sum_axis(3);
+        let ds = p.mul(dp.sub(mean)).mul_scalar(scale);
+        let dk = ds.clone().swap_axes(2, 3).matmul(q);
+        [join(ds.matmul(k)), join(dk), join(dv)]
+    }
+
+    #[test]
+    fn gradients_over_several_blocks_and_groups() {
+        for extents in [[1, 400, 333, 1, 8], [2, 150, 90, 2, 5], [6, 33, 17, 3, 12]] {
+            let all = inputs(extents);
+            let [q, k, v, dy] = &all;
+            let expected = reference_gradients(&all, extents);
+            let (_, kept) = attention(q, k, v, extents[3], true).unwrap();
+            let kept = kept.unwrap();
+            let full = attention_vjp(q, k, v, &kept, dy, extents[3], [true; 3]).unwrap();
+            let full = full.map(Option::unwrap);
+            for (actual, expected) in full.iter().zip(&expected) {
+                assert_close(&actual.to_f64(), expected, 5e-6);
+            }
+            for bits in 0..8u8 {
+                let wanted = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+                let some = attention_vjp(q, k, v, &kept, dy, extents[3], wanted).unwrap();
+                for i in 0..3 {
+                    assert_eq!(some[i].is_some(), wanted[i]);
+                    if let Some(value) = &some[i] {
+                        assert_eq!(value.to_f32(), full[i].to_f32(), "wanted {wanted:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn same_bits_over_many_tasks() {
+        for extents in [[1, 300, 300, 2, 16], [9, 17, 17, 4, 24]] {
+            let [q, k, v, dy] = inputs(extents);
+            same_bits(|| {
+                let (y, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+                let kept = kept.unwrap();
+                let gradients =
+                    attention_vjp(&q, &k, &v, &kept, &dy, extents[3], [true; 3]).unwrap();
+                let mut all = vec![y, kept];
+                all.extend(gradients.into_iter().flatten());
+                all
+            });
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let x = sample_of(&[2, 3, 8], 1, 1.0);
+        let kept = sample_of(&[2, 2, 3, 3], 1, 1.0);
+        assert_refuses(&[2, 3, 8], |q| attention(q, &x, &x, 2, false).is_none());
+        assert_refuses(&[2, 3, 8], |v| attention(&x, &x, v, 2, false).is_none());
+        assert_refuses(&[2, 3, 8], |dy| {
+            attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none()
+        });
+        assert!(
+            attention(&x, &x, &x, 3, false).is_none(),
+            "8 is not a multiple of 3"
+        );
+        assert!(attention(&x, &x, &x, 0, false).is_none());
+    }
+}

@@ -1,0 +1,280 @@
+//! Views of matrices inside larger buffers and their products.
+#![expect(
+    unsafe_code,
+    reason = "`gemm` takes pointers, and heads interleave within one buffer"
+)]
+
+use std::marker::PhantomData;
+
+use gemm::{Parallelism, gemm};
+
+/// A matrix inside a slice: element `(i, j)` is at `i · row_stride + j · column_stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `columns` elements next to each other, one row every `row_stride` elements.
+    ///
+    /// # Panics
+    /// When the last element would lie outside `data`.
+    pub(super) fn new(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+        assert!(
+            extent(rows, columns, row_stride) <= data.len(),
+            "matrix outside its buffer"
+        );
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+            column_stride: 1,
+        }
+    }
+
+    /// The same matrix with rows and columns exchanged.
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// A matrix to write to, with exclusive use of its own elements of a buffer it shares with others.
+pub(super) struct MatrixMut<'a> {
+    pointer: *mut f32,
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    exclusive: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `MatrixMut` stands for `&mut` access to elements nobody else has (see the two
+// constructors), and `f32` may be written from any thread.
+unsafe impl Send for MatrixMut<'_> {}
+
+impl<'a> MatrixMut<'a> {
+    /// The whole slice as rows of `columns` elements.
+    ///
+    /// # Panics
+    /// When the slice has another length.
+    pub(super) fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "matrix against its buffer");
+        let pointer = data.as_mut_ptr();
+        Self {
+            pointer,
+            rows,
+            columns,
+            row_stride: columns,
+            exclusive: PhantomData,
+        }
+    }
+
+    /// Cuts `[batch, tokens, heads · width]` into one matrix `[≤ block, width]` for each batch
+    /// element, head and block of tokens, in this order.
+    ///
+    /// # Panics
+    /// When the slice has another length.
+    pub(super) fn heads(data: &'a mut [f32], layout: &HeadLayout, block: usize) -> Vec<Self> {
+        let HeadLayout {
+            batch,
+            tokens,
+            heads,
+            width,
+        } = *layout;
+        let row_stride = heads * width;
+        assert_eq!(
+            data.len(),
+            batch * tokens * row_stride,
+            "heads against their buffer"
+        );
+        let pointer = data.as_mut_ptr();
+        let mut blocks = Vec::with_capacity(batch * heads * tokens.div_ceil(block));
+        for element in 0..batch {
+            for head in 0..heads {
+                for token in (0..tokens).step_by(block) {
+                    let rows = block.min(tokens - token);
+                    let start = (element * tokens + token) * row_stride + head * width;
+                    assert!(start + extent(rows, width, row_stride) <= data.len());
+                    // SAFETY: in bounds by the assertion above. Each element of the buffer belongs
+                    // to one batch element, head and token, and so to one of the matrices; they
+                    // borrow the buffer exclusively for as long as any of them lives.
+                    let pointer = unsafe { pointer.add(start) };
+                    let exclusive = PhantomData;
+                    blocks.push(Self {
+                        pointer,
+                        rows,
+                        columns: width,
+                        row_stride,
+                        exclusive,
+                    });
+                }
+            }
+        }
+        blocks
+    }
+
+    /// Writes `scale · a · b`, or adds it when `add` says so, on this thread alone.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    pub(super) fn set_product(&mut self, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool) {
+        assert_eq!(
+            (a.rows, b.columns),
+            (self.rows, self.columns),
+            "shape of the product"
+        );
+        assert_eq!(a.columns, b.rows, "inner extents");
+        for m in [&a, &b] {
+            let last = reach(m.rows, m.row_stride) + reach(m.columns, m.column_stride);
+            assert!(
+                m.rows * m.columns == 0 || last < m.data.len(),
+                "matrix outside its buffer"
+            );
+        }
+        // SAFETY: `gemm` reads elements `(i, j)` of `a` and `b` within their extents, asserted just
+        // above to lie inside their slices, and writes those of `self`, asserted in the
+        // constructors to lie inside a buffer of which `self` alone has these elements. Strides
+        // fit into `isize` as no buffer is longer than that. With `add` unset `gemm` does not read
+        // the destination.
+        unsafe {
+            gemm(
+                self.rows,
+                self.columns,
+                a.columns,
+                self.pointer,
+                1,
+                self.row_stride as isize,
+                add,
+                a.data.as_ptr(),
+                a.column_stride as isize,
+                a.row_stride as isize,
+                b.data.as_ptr(),
+                b.column_stride as isize,
+                b.row_stride as isize,
+                1.0f32,
+                scale,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+    }
+}
+
+/// How heads lie in a buffer: `[batch, tokens, heads · width]`.
+#[derive(Clone, Copy)]
+pub(super) struct HeadLayout {
+    pub(super) batch: usize,
+    pub(super) tokens: usize,
+    pub(super) heads: usize,
+    pub(super) width: usize,
+}
+
+impl HeadLayout {
+    /// `count` tokens from `first` on of one head of one batch element: `[count, width]`.
+    pub(super) fn head<'a>(
+        &self,
+        data: &'a [f32],
+        element: usize,
+        head: usize,
+        first: usize,
+        count: usize,
+    ) -> Matrix<'a> {
+        let row_stride = self.heads * self.width;
+        let start = (element * self.tokens + first) * row_stride + head * self.width;
+        Matrix::new(&data[start..], count, self.width, row_stride)
+    }
+}
+
+/// Elements from the first to the last of a matrix with adjacent columns.
+fn extent(rows: usize, columns: usize, row_stride: usize) -> usize {
+    if rows == 0 || columns == 0 {
+        0
+    } else {
+        (rows - 1) * row_stride + columns
+    }
+}
+
+/// Distance from the first to the last of `count` elements.
+fn reach(count: usize, stride: usize) -> usize {
+    count.saturating_sub(1) * stride
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::numbers;
+    use super::{HeadLayout, Matrix, MatrixMut};
+
+    #[test]
+    fn products_of_heads() {
+        let layout = HeadLayout {
+            batch: 2,
+            tokens: 5,
+            heads: 3,
+            width: 4,
+        };
+        let (a, b) = (numbers(2 * 5 * 12, 1, 1.0), numbers(12, 2, 1.0));
+        let mut output = vec![f32::NAN; 2 * 5 * 12];
+        let blocks = MatrixMut::heads(&mut output, &layout, 2);
+        assert_eq!(blocks.len(), 2 * 3 * 3);
+        let right = Matrix::new(&b, 3, 4, 4);
+        let right = Matrix {
+            rows: 4,
+            columns: 3,
+            ..right
+        }; // `[4, 3]` of the first rows
+        let right = Matrix {
+            row_stride: 3,
+            ..right
+        };
+        for (index, mut block) in blocks.into_iter().enumerate() {
+            let (element, head, first) = (index / 9, index / 3 % 3, index % 3 * 2);
+            let count = block.rows;
+            let left = layout.head(&a, element, head, first, count);
+            let mut middle = vec![0.0; count * 3];
+            MatrixMut::new(&mut middle, count, 3).set_product(left, right, 2.0, false);
+            let middle = Matrix::new(&middle, count, 3, 3);
+            block.set_product(middle, right.transposed(), 0.5, false);
+            block.set_product(middle, right.transposed(), 0.5, true);
+        }
+        for (row, (left, actual)) in a.chunks(4).zip(output.chunks(4)).enumerate() {
+            for j in 0..4 {
+                let expected: f32 = (0..3)
+                    .map(|k| {
+                        2.0 * (0..4).map(|i| left[i] * b[i * 3 + k]).sum::<f32>() * b[j * 3 + k]
+                    })
+                    .sum();
+                assert!((actual[j] - expected).abs() < 1e-5, "row {row} column {j}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "matrix outside its buffer")]
+    fn a_matrix_must_fit_its_buffer() {
+        let _ = Matrix::new(&[0.0; 10], 3, 2, 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "inner extents")]
+    fn shapes_must_fit() {
+        let (a, b) = ([0.0; 6], [0.0; 6]);
+        let mut c = [0.0; 9];
+        let (a, b) = (
+            Matrix::new(&a, 3, 2, 2),
+            Matrix::new(&b, 2, 3, 3).transposed(),
+        );
+        MatrixMut::new(&mut c[..6], 3, 2).set_product(a, b, 1.0, false);
+    }
+}
