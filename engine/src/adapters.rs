@@ -220,25 +220,22 @@ impl Placement {
     }
 }
 
-/// Applies placements in listed order; those on one site stack.
+/// Applies one placement, number `index` of the project's list, at every site that it matches. Those on one
+/// site stack in listed order.
 ///
 /// # Errors
-/// When a rule matches nothing, a kind does not fit, or settings are wrong.
-pub fn place(graph: &Graph, placements: &[Placement]) -> Result<(Graph, Vec<Coverage>), PlaceError> {
+/// When the rule matches nothing, the kind does not fit, or its settings are wrong.
+pub fn place(graph: &Graph, index: usize, placement: &Placement) -> Result<(Graph, Coverage), PlaceError> {
+    let kind = placement.kind.kind();
+    kind.check()?;
+    let coverage = placement.coverage(graph)?;
     let mut graph = graph.clone();
-    let mut coverages = Vec::with_capacity(placements.len());
-    for (index, placement) in placements.iter().enumerate() {
-        let kind = placement.kind.kind();
-        kind.check()?;
-        let coverage = placement.coverage(&graph)?;
-        for path in &coverage.matched {
-            let Some(site) = graph.site(path) else { continue };
-            let patch = kind.patch(PatchBuilder::new(&graph, site, index, kind.name()));
-            graph = graph.apply(&patch)?;
-        }
-        coverages.push(coverage);
+    for path in &coverage.matched {
+        let Some(site) = graph.site(path) else { continue };
+        let patch = kind.patch(PatchBuilder::new(&graph, site, index, kind.name()));
+        graph = graph.apply(&patch)?;
     }
-    Ok((graph, coverages))
+    Ok((graph, coverage))
 }
 
 /// A whole number within bounds, from an editor's value.

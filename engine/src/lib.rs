@@ -1,11 +1,31 @@
 //! Graft's engine: the model as a graph, adapters as rewrites of it, one executor, one trainer.
+//!
+//! The rooms, in the order in which they may import each other: each uses only those above it.
+
+pub mod tensor;
+
+pub mod memory;
+
+pub mod device;
+
+pub mod ops;
+
+pub mod graph;
+
+pub mod weights;
+
+pub mod models;
 
 pub mod adapters;
-pub mod device;
+
 pub mod exec;
-pub mod graph;
-pub mod memory;
-pub mod models;
-pub mod ops;
-pub mod tensor;
-pub mod weights;
+
+pub mod data;
+
+pub mod train;
+
+pub mod project;
+
+pub mod runs;
+
+pub mod worker;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::control::Control;
+use super::control::{Control, Wish};
 use super::evaluate::{Evaluation, evaluate};
 use super::optimiser::Optimiser;
 use super::selection::Selection;
@@ -89,6 +89,8 @@ pub struct StepReport {
     pub samples: usize,
     /// Samples left out because they could not be read.
     pub skipped: usize,
+    /// One of them, with the reason.
+    pub skipped_example: String,
     /// Waiting for data.
     pub data_secs: f64,
     /// Forward and backward.
@@ -115,6 +117,8 @@ pub enum Progress<'a> {
         /// The evaluation, if this epoch has one.
         evaluation: Option<&'a Evaluation>,
     },
+    /// The stage goes on after a pause.
+    Continued,
     /// The stage was asked to stop, after a whole step.
     Stopping,
 }
@@ -194,7 +198,12 @@ impl Stage<'_> {
                 (report.live_bytes, report.peak_bytes) = (usage.live_bytes, usage.peak_bytes);
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
-                if control.wait() {
+                let paused = control.wish() == Wish::Pause;
+                let stop = control.wait();
+                if paused {
+                    observe(Progress::Continued, &snapshot).map_err(TrainError::Observer)?;
+                }
+                if stop {
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }
@@ -249,6 +258,9 @@ impl Stage<'_> {
         report: &mut StepReport,
     ) -> Result<(), TrainError> {
         report.skipped = batch.skipped.len();
+        if let Some(skipped) = batch.skipped.first() {
+            report.skipped_example = skipped.to_string();
+        }
         report.samples = batch.labels.len();
         let rate_factor = self.spec.schedule.factor(report.step - 1, self.steps());
         report.learning_rate = self.spec.optimiser.learning_rate() * rate_factor;

@@ -1,0 +1,75 @@
+//! Settings by path, as `--set stages.0.epochs=2` and variants have them.
+
+use serde_json::Value;
+
+use super::{Project, ProjectError};
+
+/// The project with one setting changed. `value` is written as in the project file or as JSON.
+///
+/// # Errors
+/// When the path leads nowhere or the value does not fit there.
+pub fn set(project: &Project, path: &str, value: &str) -> Result<Project, ProjectError> {
+    let wrong = |why: String| ProjectError::Setting { field: path.to_owned(), why };
+    let mut document = serde_json::to_value(project).map_err(|error| wrong(error.to_string()))?;
+    let target = descend(&mut document, path)?;
+    *target = parse_value(value);
+    serde_json::from_value(document)
+        .map_err(|error| wrong(format!("cannot be `{value}`: {error}")))
+        .and_then(|project: Project| project.check().map(|()| project))
+}
+
+/// JSON, or `None`, or a bare word taken as text.
+fn parse_value(value: &str) -> Value {
+    match value.trim() {
+        "None" => Value::Null,
+        text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+    }
+}
+
+fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
+    let mut here = document;
+    let mut reached = String::new();
+    for segment in path.split('.') {
+        here = through_variant(here, segment);
+        let known = names(here);
+        let next = match here {
+            Value::Object(map) => map.get_mut(segment),
+            Value::Array(items) => segment.parse::<usize>().ok().and_then(|i| items.get_mut(i)),
+            _ => None,
+        };
+        here = next.ok_or_else(|| ProjectError::NoSuchSetting {
+            path: path.to_owned(),
+            reached: if reached.is_empty() { "the top".to_owned() } else { reached.clone() },
+            known,
+        })?;
+        if !reached.is_empty() {
+            reached.push('.');
+        }
+        reached.push_str(segment);
+    }
+    Ok(here)
+}
+
+/// Paths need not name the kind: `{"Train": {…}}` is looked through.
+fn through_variant<'a>(value: &'a mut Value, segment: &str) -> &'a mut Value {
+    let is_variant = matches!(value, Value::Object(map)
+        if map.len() == 1
+            && !map.contains_key(segment)
+            && map.keys().all(|key| key.starts_with(|c: char| c.is_ascii_uppercase())));
+    if is_variant
+        && let Value::Object(map) = value
+        && let Some((_, inner)) = map.iter_mut().next()
+    {
+        return inner;
+    }
+    value
+}
+
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map.keys().cloned().collect(),
+        Value::Array(items) if items.is_empty() => vec!["nothing".to_owned()],
+        Value::Array(items) => vec![format!("0 to {}", items.len() - 1)],
+        _ => vec!["a plain value".to_owned()],
+    }
+}

@@ -1,0 +1,109 @@
+//! Reading and writing project files: strict, with errors that point at line and field.
+
+use std::path::Path;
+
+use ron::extensions::Extensions;
+use ron::ser::PrettyConfig;
+use serde::Deserialize;
+
+use super::{Project, ProjectError, VERSION};
+use crate::graph::nearest;
+use crate::weights::write_atomically;
+
+const EXTENSIONS: Extensions =
+    Extensions::IMPLICIT_SOME.union(Extensions::UNWRAP_VARIANT_NEWTYPES);
+
+fn options() -> ron::Options {
+    ron::Options::default().with_default_extension(EXTENSIONS)
+}
+
+/// Reads a project file.
+///
+/// # Errors
+/// When it cannot be read, is no project of a known version, or makes no sense.
+pub fn load(path: &Path) -> Result<Project, ProjectError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ProjectError::Io { error, path: path.to_path_buf() })?;
+    let project = parse(&text, path)?;
+    project.check()?;
+    Ok(project)
+}
+
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
+/// Parses a project's text; `path` is for messages.
+///
+/// # Errors
+/// When it is no project of a known version.
+pub fn parse(text: &str, path: &Path) -> Result<Project, ProjectError> {
+    // The version is read first, so that a newer file is told apart from a broken one.
+    if let Ok(head) = options().from_str::<Head>(text)
+        && head.version > VERSION
+    {
+        return Err(ProjectError::Version { found: head.version, path: path.to_path_buf() });
+    }
+    options().from_str(text).map_err(|error| {
+        let start = error.span.start;
+        ProjectError::Syntax {
+            line: start.line,
+            column: start.col,
+            why: explain(&error.code),
+            path: path.to_path_buf(),
+        }
+    })
+}
+
+/// The parser's complaint, with the nearest known name where a name is unknown.
+fn explain(error: &ron::Error) -> String {
+    let near = |found: &str, expected: &[&str]| {
+        nearest(found, expected, 1)
+            .pop()
+            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+    };
+    match error {
+        ron::Error::NoSuchStructField { expected, found, outer } => {
+            let place = outer.as_ref().map_or_else(String::new, |outer| format!(" in {outer}"));
+            format!("unknown field `{found}`{place}{}", near(found, expected))
+        }
+        ron::Error::NoSuchEnumVariant { expected, found, outer } => {
+            let place = outer.as_ref().map_or_else(String::new, |outer| format!(" for {outer}"));
+            format!(
+                "unknown kind `{found}`{place}{} Known are {}",
+                near(found, expected),
+                expected.join(", ")
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The project as text.
+///
+/// # Errors
+/// When it cannot be written as RON; no project that was read can cause this.
+pub fn to_text(project: &Project) -> Result<String, ProjectError> {
+    let config = PrettyConfig::new()
+        .indentor("    ")
+        .struct_names(false)
+        .depth_limit(8)
+        .compact_arrays(false)
+        .extensions(EXTENSIONS);
+    let text = options().to_string_pretty(project, config).map_err(|error| ProjectError::Setting {
+        field: project.name.clone(),
+        why: format!("cannot be written: {error}"),
+    })?;
+    Ok(text + "\n")
+}
+
+/// Writes a project file, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save(project: &Project, path: &Path) -> Result<(), ProjectError> {
+    let text = to_text(project)?;
+    write_atomically(path, text.as_bytes())
+        .map_err(|error| ProjectError::Io { error, path: path.to_path_buf() })
+}

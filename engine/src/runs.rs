@@ -1,0 +1,12 @@
+//! Runs: the events of one, its folder on disk, performing a project, its report, and sweeps.
+
+mod event;
+mod folder;
+mod report;
+mod run;
+mod sweep;
+
+pub use event::{Event, EventBody, Loaded};
+pub use folder::RunFolder;
+pub use run::{RunError, RunOptions, RunSummary, Outcome, evaluate_run, resume, train};
+pub use sweep::{SweepError, SweepOptions, SweepRow, SweepTable, sweep};

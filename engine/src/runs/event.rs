@@ -1,0 +1,168 @@
+//! One event type for the JSON lines, the run log and the window.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// An event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Which run.
+    pub run: String,
+    /// Seconds since the run began.
+    pub time: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened, in the fields of the contract and some more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum EventBody {
+    /// The run began (or went on).
+    Started {
+        /// The project's name.
+        project: String,
+        /// Compute device.
+        device: String,
+        /// Seed.
+        seed: u64,
+        /// Weights in all, adapters included.
+        params_total: u64,
+        /// Weights that the first stage trains.
+        params_trainable: u64,
+        /// Stages of the run.
+        stages: usize,
+        /// Run folder.
+        folder: String,
+        /// Step that a resumed run goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumed_at: Option<u64>,
+    },
+    /// A stage began.
+    Stage {
+        /// Its index.
+        stage: usize,
+        /// Its name.
+        name: String,
+        /// Weights that it trains.
+        trainable: u64,
+        /// Where its weights came from.
+        loaded: Loaded,
+        /// Its epochs.
+        epochs: usize,
+        /// Its steps.
+        steps: u64,
+    },
+    /// An optimiser step is done.
+    Step {
+        /// Stage index.
+        stage: usize,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Steps done in this stage.
+        step: u64,
+        /// Mean loss before the update.
+        loss: f64,
+        /// Learning rate.
+        lr: f64,
+        /// Global norm of the gradient before clipping.
+        grad_norm: f64,
+        /// Samples a second, data waiting included.
+        samples_per_sec: f64,
+        /// Waiting for data.
+        data_secs: f64,
+        /// All of forward.
+        forward_secs: f64,
+        /// The part of forward that nothing trained lies upstream of.
+        frozen_forward_secs: f64,
+        /// Backward.
+        backward_secs: f64,
+        /// Norm, clipping, update.
+        optimizer_secs: f64,
+        /// Live bytes at the step's end.
+        live_bytes: u64,
+        /// Largest live value since the first step began.
+        peak_bytes: u64,
+    },
+    /// An evaluation is done.
+    Eval {
+        /// Stage index.
+        stage: usize,
+        /// Epochs done.
+        epoch: usize,
+        /// Steps done in this stage.
+        step: u64,
+        /// Which split.
+        split: String,
+        /// Mean cross-entropy.
+        loss: f64,
+        /// `top1`, and `top5` where there are more than five classes.
+        metrics: BTreeMap<String, f64>,
+        /// Samples seen.
+        samples: usize,
+    },
+    /// A checkpoint is on disk.
+    Checkpoint {
+        /// Its folder, relative to the run folder.
+        path: String,
+        /// Steps done in the stage.
+        step: u64,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// Samples could not be read.
+    Skipped {
+        /// How many so far in this stage.
+        count: usize,
+        /// One of them, with the reason.
+        example: String,
+    },
+    /// The run waits.
+    Paused {},
+    /// The run goes on.
+    Continued {},
+    /// The run was stopped on request; it can be resumed.
+    Stopped {
+        /// Steps of all stages.
+        steps: u64,
+    },
+    /// The run is done.
+    Finished {
+        /// Seconds in all.
+        secs: f64,
+        /// Steps of all stages.
+        steps: u64,
+        /// Metrics on the test split.
+        metrics: BTreeMap<String, f64>,
+        /// Largest live value since the first step began.
+        peak_bytes: u64,
+        /// Samples trained a second, over the steps alone.
+        samples_per_sec: f64,
+    },
+    /// The run failed.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+/// Where a stage's weights came from, in counts of parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Taken as they are.
+    pub copied: usize,
+    /// Made from another shape.
+    pub resized: usize,
+    /// Begun fresh.
+    pub new: usize,
+}
+
+impl EventBody {
+    /// Whether nothing follows.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed { .. } | Self::Stopped { .. })
+    }
+}

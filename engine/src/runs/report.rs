@@ -1,0 +1,124 @@
+//! `report.md`: what a run was and came to, from its own log.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::event::EventBody;
+use super::folder::RunFolder;
+use crate::project::Project;
+use crate::weights::write_atomically;
+
+/// Median of some numbers; zero of none.
+#[must_use]
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let count = values.len();
+    match count {
+        0 => 0.0,
+        _ if count % 2 == 1 => values[count / 2],
+        _ => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
+}
+
+/// Mebibytes for people.
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Writes the report of a run from its log.
+///
+/// # Errors
+/// When log or report cannot be read or written.
+pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
+    let events = RunFolder::events(folder)?;
+    let mut text = format!("# {}\n\n", project.name);
+    if !project.description.is_empty() {
+        text += &project.description;
+        text += "\n\n";
+    }
+    let mut line = |part: String| {
+        text.push_str(&part);
+        text.push('\n');
+    };
+    for event in &events {
+        match &event.body {
+            EventBody::Started { device, seed, params_total, .. } => {
+                line(format!("Device `{device}`, seed {seed}, {params_total} parameters.\n"));
+            }
+            EventBody::Finished { secs, steps, metrics, peak_bytes, samples_per_sec } => {
+                let metrics: Vec<String> =
+                    metrics.iter().map(|(name, value)| format!("{name} {:.2} %", value * 100.0)).collect();
+                line(format!(
+                    "Finished after {secs:.1} s and {steps} steps: {}; peak {:.1} MiB; {samples_per_sec:.1} samples/s.\n",
+                    if metrics.is_empty() { "no test split".to_owned() } else { metrics.join(", ") },
+                    mib(*peak_bytes)
+                ));
+            }
+            EventBody::Stopped { steps } => line(format!("Stopped on request after {steps} steps.\n")),
+            EventBody::Failed { error } => line(format!("Failed: {error}\n")),
+            _ => {}
+        }
+    }
+    line("| stage | trained | steps | median step ms | data | forward | of it frozen | backward | optimizer |".into());
+    line("|---|---|---|---|---|---|---|---|---|".into());
+    for event in &events {
+        let EventBody::Stage { stage, name, trainable, .. } = &event.body else { continue };
+        let of = |pick: &dyn Fn(&EventBody) -> Option<f64>| {
+            median(events.iter().filter_map(|e| match &e.body {
+                EventBody::Step { stage: s, .. } if s == stage => pick(&e.body),
+                _ => None,
+            })) * 1e3
+        };
+        macro_rules! phase {
+            ($field:ident) => {
+                of(&|body| match body {
+                    EventBody::Step { $field, .. } => Some(*$field),
+                    _ => None,
+                })
+            };
+        }
+        let step = of(&|body| match body {
+            EventBody::Step { data_secs, forward_secs, backward_secs, optimizer_secs, .. } => {
+                Some(data_secs + forward_secs + backward_secs + optimizer_secs)
+            }
+            _ => None,
+        });
+        let steps = events
+            .iter()
+            .filter(|e| matches!(&e.body, EventBody::Step { stage: s, .. } if s == stage))
+            .count();
+        line(format!(
+            "| {name} | {trainable} | {steps} | {step:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            phase!(data_secs),
+            phase!(forward_secs),
+            phase!(frozen_forward_secs),
+            phase!(backward_secs),
+            phase!(optimizer_secs)
+        ));
+    }
+    line("\n| stage | epoch | split | loss | metrics | samples |\n|---|---|---|---|---|---|".into());
+    for event in &events {
+        if let EventBody::Eval { stage, epoch, split, loss, metrics, samples, .. } = &event.body {
+            let mut shown = String::new();
+            for (name, value) in metrics {
+                write!(shown, "{name} {:.2} % ", value * 100.0).map_err(std::io::Error::other)?;
+            }
+            line(format!("| {stage} | {epoch} | {split} | {loss:.4} | {}| {samples} |", shown));
+        }
+    }
+    write_atomically(&folder.join("report.md"), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median([]), 0.0);
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([4.0, 1.0]), 2.5);
+    }
+}

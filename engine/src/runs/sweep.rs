@@ -1,0 +1,325 @@
+//! Sweeps: every variant of a project over the same seeds, in one table with paired differences.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::event::{Event, EventBody};
+use super::report::median;
+use super::run::{RunError, RunOptions, train};
+use crate::project::{Project, ProjectError, set};
+use crate::train::Control;
+
+/// How to sweep.
+#[derive(Clone, Debug)]
+pub struct SweepOptions {
+    /// Number of seeds, from the project's own on.
+    pub seeds: u64,
+    /// Only these variants, if any are named.
+    pub only: Vec<String>,
+    /// Where run folders go.
+    pub run: RunOptions,
+}
+
+/// Why a sweep could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The project lists no variants.
+    #[error("the project lists no variants; add `variants: [(name: \"…\", …)]` to compare some")]
+    NoVariants,
+    /// A variant's project is wrong.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// A run failed.
+    #[error("variant `{variant}`, seed {seed}: {error}")]
+    Run {
+        /// The variant.
+        variant: String,
+        /// The seed.
+        seed: u64,
+        /// Why.
+        error: RunError,
+    },
+    /// Stopped on request.
+    #[error("the sweep was stopped")]
+    Stopped,
+}
+
+/// Medians over seeds of one variant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SweepRow {
+    /// The variant.
+    pub variant: String,
+    /// Whether it is a control.
+    pub control: bool,
+    /// Chosen settings, if the variant chooses.
+    pub chosen: String,
+    /// Top-1 on the test split by seed.
+    pub top1: Vec<f64>,
+    /// Top-5 on the test split by seed, where there is one.
+    pub top5: Vec<f64>,
+    /// Mean over seeds of the paired difference in top-1 to the first variant, with the half width of its
+    /// 95 % confidence interval (Student's t over the pairs; absent for one seed).
+    pub difference: Option<(f64, Option<f64>)>,
+    /// Seconds of the whole run, stage 1 and evaluation included.
+    pub secs: f64,
+    /// Median step of the last stage.
+    pub step_secs: f64,
+    /// Its phases.
+    pub phases: BTreeMap<String, f64>,
+    /// Peak bytes of the whole run, all stages included.
+    pub peak_bytes: u64,
+    /// Peak bytes within the last stage's steps.
+    pub last_stage_peak_bytes: u64,
+    /// Trainable weights of the last stage.
+    pub trainable: u64,
+}
+
+/// A finished sweep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SweepTable {
+    /// The project.
+    pub project: String,
+    /// Seeds.
+    pub seeds: Vec<u64>,
+    /// One row a variant.
+    pub rows: Vec<SweepRow>,
+}
+
+/// Runs every variant over the seeds. `sink` gets all events of all runs.
+///
+/// # Errors
+/// When there are no variants, one is wrong, a run fails, or the control says stop.
+pub fn sweep(
+    project: &Project,
+    base: &Path,
+    options: &SweepOptions,
+    control: &Control,
+    sink: &mut dyn FnMut(&Event),
+) -> Result<SweepTable, SweepError> {
+    if project.variants.is_empty() {
+        return Err(SweepError::NoVariants);
+    }
+    let seeds: Vec<u64> = (0..options.seeds.max(1)).map(|i| project.seed + i).collect();
+    let mut table =
+        SweepTable { project: project.name.clone(), seeds: seeds.clone(), rows: Vec::new() };
+    for name in &options.only {
+        project.variant(name)?;
+    }
+    for variant in &project.variants {
+        if !options.only.is_empty() && !options.only.contains(&variant.name) {
+            continue;
+        }
+        let mut chosen_project = project.variant(&variant.name)?;
+        let mut row = SweepRow {
+            variant: variant.name.clone(),
+            control: variant.control,
+            ..SweepRow::default()
+        };
+        let mut first: Option<Measured> = None;
+        let mut runner = Runner { base, options, control, sink };
+        if let Some(choose) = &variant.choose {
+            let mut best: Option<(f64, f64, Project, Measured)> = None;
+            for &value in &choose.among {
+                let mut candidate = set(&chosen_project, &choose.setting, &value.to_string())?;
+                candidate.seed = seeds[0];
+                let measured = runner.run(&variant.name, &candidate)?;
+                if best.as_ref().is_none_or(|(top, ..)| measured.validation > *top) {
+                    best = Some((measured.validation, value, candidate, measured));
+                }
+            }
+            if let Some((_, value, candidate, measured)) = best {
+                row.chosen = format!("{} = {value}", choose.setting);
+                chosen_project = candidate;
+                // The winner's run with the first seed is one of the variant's runs.
+                first = Some(measured);
+            }
+        }
+        let mut runs = Vec::new();
+        for &seed in &seeds {
+            if let Some(measured) = first.take() {
+                runs.push(measured);
+                continue;
+            }
+            chosen_project.seed = seed;
+            runs.push(runner.run(&variant.name, &chosen_project)?);
+        }
+        row.fill(&runs);
+        if let Some(baseline) = table.rows.first() {
+            row.difference = Some(paired(&row.top1, &baseline.top1));
+        }
+        table.rows.push(row);
+    }
+    Ok(table)
+}
+
+struct Runner<'a> {
+    base: &'a Path,
+    options: &'a SweepOptions,
+    control: &'a Control,
+    sink: &'a mut dyn FnMut(&Event),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    validation: f64,
+    metrics: BTreeMap<String, f64>,
+    secs: f64,
+    peak_bytes: u64,
+    trainable: u64,
+    /// Steps of the last stage.
+    steps: Vec<EventBody>,
+}
+
+impl Runner<'_> {
+    fn run(&mut self, variant: &str, project: &Project) -> Result<Measured, SweepError> {
+        let mut measured = Measured::default();
+        let sink = &mut self.sink;
+        let summary = train(project, self.base, &self.options.run, self.control, &mut |event| {
+            match &event.body {
+                EventBody::Stage { trainable, .. } => {
+                    measured.trainable = *trainable;
+                    measured.steps.clear();
+                }
+                body @ EventBody::Step { .. } => measured.steps.push(body.clone()),
+                EventBody::Finished { metrics, .. } => measured.metrics.clone_from(metrics),
+                _ => {}
+            }
+            sink(event);
+        })
+        .map_err(|error| SweepError::Run { variant: variant.to_owned(), seed: project.seed, error })?;
+        if summary.outcome == super::run::Outcome::Stopped || summary.test.is_none() && self.stopping() {
+            return Err(SweepError::Stopped);
+        }
+        measured.validation = summary.best_validation.unwrap_or(0.0);
+        measured.secs = summary.secs;
+        measured.peak_bytes = summary.peak_bytes;
+        Ok(measured)
+    }
+
+    fn stopping(&self) -> bool {
+        self.control.wish() == crate::train::Wish::Stop
+    }
+}
+
+impl SweepRow {
+    fn fill(&mut self, runs: &[Measured]) {
+        let metric = |name: &str| -> Vec<f64> {
+            runs.iter().filter_map(|run| run.metrics.get(name).copied()).collect()
+        };
+        self.top1 = metric("top1");
+        self.top5 = metric("top5");
+        self.secs = median(runs.iter().map(|run| run.secs));
+        self.trainable = runs.first().map_or(0, |run| run.trainable);
+        self.peak_bytes = runs.iter().map(|run| run.peak_bytes).max().unwrap_or(0);
+        let steps = || runs.iter().flat_map(|run| &run.steps);
+        macro_rules! phase {
+            ($name:literal, $value:expr) => {
+                self.phases.insert($name.to_owned(), median(steps().filter_map($value)));
+            };
+        }
+        phase!("data", |body| match body {
+            EventBody::Step { data_secs, .. } => Some(*data_secs),
+            _ => None,
+        });
+        phase!("forward", |body| match body {
+            EventBody::Step { forward_secs, .. } => Some(*forward_secs),
+            _ => None,
+        });
+        phase!("backward", |body| match body {
+            EventBody::Step { backward_secs, .. } => Some(*backward_secs),
+            _ => None,
+        });
+        phase!("optimizer", |body| match body {
+            EventBody::Step { optimizer_secs, .. } => Some(*optimizer_secs),
+            _ => None,
+        });
+        self.step_secs = median(steps().filter_map(|body| match body {
+            EventBody::Step { data_secs, forward_secs, backward_secs, optimizer_secs, .. } => {
+                Some(data_secs + forward_secs + backward_secs + optimizer_secs)
+            }
+            _ => None,
+        }));
+        self.last_stage_peak_bytes = steps()
+            .filter_map(|body| match body {
+                EventBody::Step { live_bytes, .. } => Some(*live_bytes),
+                _ => None,
+            })
+            .max()
+            .unwrap_or(0);
+    }
+}
+
+/// Mean paired difference and the half width of its 95 % interval.
+#[expect(clippy::cast_precision_loss, reason = "a few seeds")]
+fn paired(row: &[f64], baseline: &[f64]) -> (f64, Option<f64>) {
+    let differences: Vec<f64> = row.iter().zip(baseline).map(|(a, b)| a - b).collect();
+    let count = differences.len();
+    let mean = differences.iter().sum::<f64>() / count.max(1) as f64;
+    if count < 2 {
+        return (mean, None);
+    }
+    let variance =
+        differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
+    (mean, Some(student_t(count - 1) * (variance / count as f64).sqrt()))
+}
+
+/// The 97.5 % point of Student's t.
+fn student_t(degrees: usize) -> f64 {
+    const TABLE: [f64; 10] =
+        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    TABLE.get(degrees.saturating_sub(1)).copied().unwrap_or(1.96)
+}
+
+impl SweepTable {
+    /// The table as Markdown.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| variant | top-1 % | − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
+        );
+        for row in &self.rows {
+            let difference = match row.difference {
+                None => "–".to_owned(),
+                Some((mean, None)) => format!("{:+.2}", mean * 100.0),
+                Some((mean, Some(half))) => format!("{:+.2} ± {:.2}", mean * 100.0, half * 100.0),
+            };
+            let phase = |name: &str| row.phases.get(name).copied().unwrap_or(0.0) * 1e3;
+            let name = if row.control { format!("*{}* (control)", row.variant) } else { row.variant.clone() };
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(
+                text,
+                "| {name} | {:.2} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
+                median(row.top1.iter().copied()) * 100.0,
+                row.secs,
+                row.step_secs * 1e3,
+                phase("data"),
+                phase("forward"),
+                phase("backward"),
+                phase("optimizer"),
+                row.peak_bytes as f64 / f64::from(1 << 20),
+                row.trainable
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paired_differences() {
+        let (mean, half) = paired(&[0.5, 0.6, 0.7], &[0.4, 0.5, 0.6]);
+        assert!((mean - 0.1).abs() < 1e-12);
+        assert!(half.unwrap() < 1e-9);
+        let (mean, half) = paired(&[1.0, 3.0], &[0.0, 0.0]);
+        assert!((mean - 2.0).abs() < 1e-12 && (half.unwrap() - 12.706).abs() < 1e-9);
+        assert_eq!(paired(&[1.0], &[0.5]).1, None);
+    }
+}
