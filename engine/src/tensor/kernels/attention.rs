@@ -2,6 +2,11 @@
 //!
 //! Heads are read and written where they lie, as matrices with a row stride of `heads · dim`:
 //! nothing is permuted or copied. A task is a block of queries of one (batch, head) pair.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "extents are small, and constants worked out in f64 are used in f32"
+)]
 
 use rayon::prelude::*;
 
@@ -57,7 +62,7 @@ pub fn attention(
             (
                 at,
                 output,
-                keep_probabilities.then(|| take(&mut places, length)),
+                keep_probabilities.then(|| places.split_off_mut(..length).unwrap_or_default()),
             )
         })
         .collect();
@@ -88,6 +93,10 @@ pub fn attention(
 /// probabilities of [`attention`] and the gradient `dy` `[batch, q_tokens, heads · dim]` of its
 /// output.
 #[must_use]
+#[expect(
+    clippy::similar_names,
+    reason = "dq, dk and dv are what everybody calls them"
+)]
 pub fn attention_vjp(
     q: &Value,
     k: &Value,
@@ -343,13 +352,6 @@ fn scratch_of(scratch: &mut Vec<f32>, length: usize) -> &mut [f32] {
         scratch.resize(length, 0.0);
     }
     &mut scratch[..length]
-}
-
-/// Splits the first `length` elements off.
-fn take<'a>(rest: &mut &'a mut [f32], length: usize) -> &'a mut [f32] {
-    let (part, after) = std::mem::take(rest).split_at_mut(length);
-    *rest = after;
-    part
 }
 
 /// Adds up `[groups, length]` over the groups, in their order.
