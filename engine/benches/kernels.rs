@@ -2,6 +2,11 @@
 //!
 //! Prints the median time of each, for a large and a small size, and how many times faster the
 //! kernel is. A word on the command line chooses the kernels whose name contains it.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "small counts"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -138,7 +143,7 @@ fn elementwise(bench: &Bench, shape: &[usize]) {
     bench.compare(
         "mul_scalar + add_bias",
         shape,
-        || add_bias(x.clone().mul_scalar(2.0), &bias),
+        || add_bias(x.clone().mul_scalar(2.0), &bias).ok(),
         || {
             x.clone()
                 .mul_scalar(2.0)

@@ -1,7 +1,15 @@
-//! One step of AdamW in a single pass over memory.
+//! One step of `AdamW` in a single pass over memory.
 #![expect(
     clippy::inline_always,
     reason = "a function left out of line loses the instruction set"
+)]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal gives the value back, and is not rare"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "worked out in f64, used in f32"
 )]
 
 use rayon::prelude::*;
@@ -10,7 +18,7 @@ use super::flex::{CHUNK, Owned, Plain};
 use super::simd::{Kernel, multiply_add, run};
 use crate::tensor::Value;
 
-/// The numbers of one AdamW step.
+/// The numbers of one `AdamW` step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWStep {
     /// Step size.
@@ -193,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::many_single_char_names, reason = "the letters of the formula")]
     fn follows_the_formula() {
         for size in ODD_SIZES {
             let [mut p, g, mut m, mut v] = inputs(size);

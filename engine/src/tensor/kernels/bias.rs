@@ -3,6 +3,10 @@
     clippy::inline_always,
     reason = "a function left out of line loses the instruction set"
 )]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal gives the value back, and is not rare"
+)]
 
 use rayon::prelude::*;
 

@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "outputs are built in memory that nobody zeroed first"
 )]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal gives the value back, and is not rare"
+)]
 
 use std::mem::MaybeUninit;
 

@@ -117,7 +117,7 @@ impl Kernel for Backward<'_> {
 }
 
 /// `2√(2/π)`.
-const LINEAR: f32 = 1.595_769_1;
+const LINEAR: f32 = 1.595_769;
 /// `2√(2/π) · 0.044715`.
 const CUBIC: f32 = 0.071_354_814;
 
@@ -150,6 +150,7 @@ fn gate<const FUSED: bool>(x: f32) -> f32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
 mod tests {
     use super::super::simd::Kernel;
     use super::super::testing::{

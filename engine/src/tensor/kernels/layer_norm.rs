@@ -3,6 +3,11 @@
     clippy::inline_always,
     reason = "a function left out of line loses the instruction set"
 )]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "extents are small, and constants worked out in f64 are used in f32"
+)]
 
 use super::flex::{Plain, build, build_elements, rows_per_task, value};
 use super::simd::{Kernel, LANES, add_lanes, multiply_add, padded, run, sum_row};

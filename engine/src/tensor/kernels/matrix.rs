@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "`gemm` takes pointers, and heads interleave within one buffer"
 )]
+#![expect(
+    clippy::cast_possible_wrap,
+    reason = "no buffer is longer than `isize::MAX` bytes"
+)]
 
 use std::marker::PhantomData;
 

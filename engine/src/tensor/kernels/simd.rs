@@ -190,6 +190,7 @@ pub(super) fn max_row(row: &[f32]) -> f32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
 mod tests {
     use super::{Kernel, exp, run};
 

@@ -1,4 +1,5 @@
 //! What the kernels' tests share.
+#![expect(clippy::cast_precision_loss, reason = "24 bits fit into f32")]
 
 use burn::backend::FloatDType;
 use burn::tensor::Device;

@@ -1,0 +1,185 @@
+//! Attention against plain loops, finite differences and burn's ops in f64.
+
+use super::super::testing::{assert_close, assert_refuses, gradient_check, same_bits, sample_of};
+use super::{attention, attention_vjp};
+use crate::tensor::Value;
+
+/// batch, query tokens, key tokens, heads, width of a head.
+type Extents = [usize; 5];
+
+fn inputs([batch, q_tokens, k_tokens, heads, dim]: Extents) -> [Value; 4] {
+    let of = |tokens, seed| sample_of(&[batch, tokens, heads * dim], seed, 1.5);
+    [
+        of(q_tokens, 1),
+        of(k_tokens, 2),
+        of(k_tokens, 3),
+        of(q_tokens, 4),
+    ]
+}
+
+/// Output and probabilities, by plain loops.
+fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Vec<f64>) {
+    let [batch, q_tokens, k_tokens, heads, dim] = extents;
+    let at = |tokens: usize, b: usize, t: usize, h: usize| ((b * tokens + t) * heads + h) * dim;
+    let mut output = vec![0.0; q.len()];
+    let mut probabilities = Vec::new();
+    for b in 0..batch {
+        for h in 0..heads {
+            for i in 0..q_tokens {
+                let query = &q[at(q_tokens, b, i, h)..][..dim];
+                let weights: Vec<f64> = (0..k_tokens)
+                    .map(|j| {
+                        let key = &k[at(k_tokens, b, j, h)..][..dim];
+                        let dot = query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>();
+                        (dot / (dim as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let sum: f64 = weights.iter().sum();
+                for (j, weight) in weights.iter().enumerate() {
+                    probabilities.push(weight / sum);
+                    for d in 0..dim {
+                        output[at(q_tokens, b, i, h) + d] +=
+                            weight / sum * v[at(k_tokens, b, j, h) + d];
+                    }
+                }
+            }
+        }
+    }
+    (output, probabilities)
+}
+
+#[test]
+fn forward_against_plain_loops() {
+    let shapes: [Extents; 7] = [
+        [1, 1, 1, 1, 1],
+        [2, 1, 7, 3, 5],
+        [2, 7, 1, 1, 33],
+        [3, 17, 17, 4, 24],
+        [1, 130, 97, 2, 16],
+        [1, 400, 333, 1, 8],
+        [5, 33, 9, 7, 3],
+    ];
+    for extents in shapes {
+        let [q, k, v, _] = inputs(extents);
+        let (output, none) = attention(&q, &k, &v, extents[3], false).unwrap();
+        assert!(none.is_none());
+        let (expected, weights) = reference(&q.to_f64(), &k.to_f64(), &v.to_f64(), extents);
+        assert_close(&output.to_f64(), &expected, 2e-6);
+        let (again, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+        let kept = kept.unwrap();
+        assert_eq!(
+            output.to_f32(),
+            again.to_f32(),
+            "bits with probabilities kept"
+        );
+        assert_eq!(
+            kept.shape(),
+            [extents[0], extents[3], extents[1], extents[2]]
+        );
+        assert_close(&kept.to_f64(), &weights, 1e-6);
+    }
+}
+
+#[test]
+fn gradients_against_finite_differences() {
+    for extents in [[1, 1, 1, 1, 2], [2, 3, 5, 2, 3], [1, 7, 4, 1, 5]] {
+        let [q, k, v, dy] = inputs(extents);
+        let (_, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+        let gradients =
+            attention_vjp(&q, &k, &v, &kept.unwrap(), &dy, extents[3], [true; 3]).unwrap();
+        let [dq, dk, dv] = gradients.map(Option::unwrap);
+        let upstream = dy.to_f64();
+        let loss = |q: &[f64], k: &[f64], v: &[f64]| {
+            let (y, _) = reference(q, k, v, extents);
+            y.iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>()
+        };
+        let (wide_q, wide_k, wide_v) = (q.to_f64(), k.to_f64(), v.to_f64());
+        gradient_check(|q| loss(q, &wide_k, &wide_v), &q, &dq, 5e-6);
+        gradient_check(|k| loss(&wide_q, k, &wide_v), &k, &dk, 5e-6);
+        gradient_check(|v| loss(&wide_q, &wide_k, v), &v, &dv, 5e-6);
+    }
+}
+
+/// Gradients in f64 by burn's ops, for shapes too large for finite differences.
+fn reference_gradients(inputs: &[Value; 4], extents: Extents) -> [Vec<f64>; 3] {
+    use burn::backend::FloatDType;
+    let [batch, q_tokens, k_tokens, heads, dim] = extents;
+    let split = |value: &Value, tokens: usize| {
+        let wide = value.clone().cast(FloatDType::F64);
+        wide.reshape(&[batch, tokens, heads, dim])
+            .permute(&[0, 2, 1, 3])
+    };
+    let join = |value: Value| value.permute(&[0, 2, 1, 3]).to_f64();
+    let [q, k, v, dy] = inputs;
+    let (q, dy) = (split(q, q_tokens), split(dy, q_tokens));
+    let (k, v) = (split(k, k_tokens), split(v, k_tokens));
+    let scale = 1.0 / (dim as f64).sqrt();
+    let p = q
+        .clone()
+        .matmul(k.clone().swap_axes(2, 3))
+        .mul_scalar(scale)
+        .softmax(3);
+    let dv = p.clone().swap_axes(2, 3).matmul(dy.clone());
+    let dp = dy.matmul(v.swap_axes(2, 3));
+    let mean = dp.clone().mul(p.clone()).sum_axis(3);
+    let ds = p.mul(dp.sub(mean)).mul_scalar(scale);
+    let dk = ds.clone().swap_axes(2, 3).matmul(q);
+    [join(ds.matmul(k)), join(dk), join(dv)]
+}
+
+#[test]
+fn gradients_over_several_blocks_and_groups() {
+    for extents in [[1, 400, 333, 1, 8], [2, 150, 90, 2, 5], [6, 33, 17, 3, 12]] {
+        let all = inputs(extents);
+        let [q, k, v, dy] = &all;
+        let expected = reference_gradients(&all, extents);
+        let (_, kept) = attention(q, k, v, extents[3], true).unwrap();
+        let kept = kept.unwrap();
+        let full = attention_vjp(q, k, v, &kept, dy, extents[3], [true; 3]).unwrap();
+        let full = full.map(Option::unwrap);
+        for (actual, expected) in full.iter().zip(&expected) {
+            assert_close(&actual.to_f64(), expected, 5e-6);
+        }
+        for bits in 0..8u8 {
+            let wanted = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+            let some = attention_vjp(q, k, v, &kept, dy, extents[3], wanted).unwrap();
+            for i in 0..3 {
+                assert_eq!(some[i].is_some(), wanted[i]);
+                if let Some(value) = &some[i] {
+                    assert_eq!(value.to_f32(), full[i].to_f32(), "wanted {wanted:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn same_bits_over_many_tasks() {
+    for extents in [[1, 300, 300, 2, 16], [9, 17, 17, 4, 24]] {
+        let [q, k, v, dy] = inputs(extents);
+        same_bits(|| {
+            let (y, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
+            let kept = kept.unwrap();
+            let gradients = attention_vjp(&q, &k, &v, &kept, &dy, extents[3], [true; 3]).unwrap();
+            let mut all = vec![y, kept];
+            all.extend(gradients.into_iter().flatten());
+            all
+        });
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let x = sample_of(&[2, 3, 8], 1, 1.0);
+    let kept = sample_of(&[2, 2, 3, 3], 1, 1.0);
+    assert_refuses(&[2, 3, 8], |q| attention(q, &x, &x, 2, false).is_none());
+    assert_refuses(&[2, 3, 8], |v| attention(&x, &x, v, 2, false).is_none());
+    assert_refuses(&[2, 3, 8], |dy| {
+        attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none()
+    });
+    assert!(
+        attention(&x, &x, &x, 3, false).is_none(),
+        "8 is not a multiple of 3"
+    );
+    assert!(attention(&x, &x, &x, 0, false).is_none());
+}
