@@ -118,9 +118,9 @@ impl Drop for Engine {
 }
 
 fn perform(command: &Command, control: &Control, outbox: &Sender<Event>, wake: &impl Fn()) {
-    let mut ended = false;
+    let ended = std::cell::Cell::new(false);
     let mut send = |event: &Event| {
-        ended |= event.body.is_last();
+        ended.set(ended.get() || event.body.is_last());
         // A closed queue means that nobody listens any more; the log on disk has the event.
         drop(outbox.send(event.clone()));
         wake();
@@ -137,7 +137,7 @@ fn perform(command: &Command, control: &Control, outbox: &Sender<Event>, wake: &
         Err(panic) => crate::device::panic_message(&*panic),
     };
     // A run that could not even begin has no folder and no log; it still ends with `failed`.
-    if !ended {
+    if !ended.get() {
         send(&Event { run: String::new(), time: 0.0, body: EventBody::Failed { error } });
     }
 }

@@ -52,17 +52,16 @@ fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, Pro
 
 /// Paths need not name the kind: `{"Train": {…}}` is looked through.
 fn through_variant<'a>(value: &'a mut Value, segment: &str) -> &'a mut Value {
-    let is_variant = matches!(value, Value::Object(map)
-        if map.len() == 1
-            && !map.contains_key(segment)
-            && map.keys().all(|key| key.starts_with(|c: char| c.is_ascii_uppercase())));
-    if is_variant
-        && let Value::Object(map) = value
-        && let Some((_, inner)) = map.iter_mut().next()
-    {
-        return inner;
+    let kind = match value {
+        Value::Object(map) if map.len() == 1 && !map.contains_key(segment) => {
+            map.keys().next().filter(|key| key.starts_with(|c: char| c.is_ascii_uppercase())).cloned()
+        }
+        _ => None,
+    };
+    match kind {
+        Some(kind) => &mut value[kind],
+        None => value,
     }
-    value
 }
 
 fn names(value: &Value) -> Vec<String> {

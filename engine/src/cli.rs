@@ -1,0 +1,142 @@
+//! Arguments, and what every command shares: exit status, errors on stderr, JSON on stdout.
+
+mod devices;
+mod forward;
+mod inspect;
+mod interrupt;
+mod progress;
+mod runs;
+mod train;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use graft_engine::project::{self, Project};
+
+/// Puts parameter-efficient adapters on frozen transformers: train, evaluate, compare, without a window.
+#[derive(Debug, Parser)]
+#[command(name = "graft", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List compute devices that this build can use, and why the others can't.
+    Devices {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the graph of a model folder or project: parts, shapes, parameters, sites.
+    Inspect(inspect::Inspect),
+    /// Run one forward pass in inference mode.
+    Forward(forward::Forward),
+    /// Train a project, or go on with a run.
+    Train(train::Train),
+    /// Evaluate a run's best checkpoint.
+    Eval(runs::Eval),
+    /// Run every variant that a project lists and print one table.
+    Sweep(train::Sweep),
+    /// List runs.
+    Runs(runs::Runs),
+}
+
+/// How a command ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// As asked.
+    Well,
+    /// Stopped by Ctrl-C after saving.
+    Interrupted,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let level = std::env::var("GRAFT_LOG").unwrap_or_else(|_| "warn".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // Where even usage cannot be printed there is nothing left to say.
+            drop(error.print());
+            return ExitCode::from(if usage { 2 } else { 0 });
+        }
+    };
+    // A panic is told like any other error, in one paragraph and without a backtrace.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let result = std::panic::catch_unwind(|| run(arguments.command)).unwrap_or_else(|panic| {
+        Err(anyhow::anyhow!(
+            "an internal error: {}; please report it with the command that led here",
+            graft_engine::device::panic_message(&*panic)
+        ))
+    });
+    match result {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Interrupted) => ExitCode::from(130),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("graft: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Done> {
+    match command {
+        Command::Devices { json } => devices::run(json),
+        Command::Inspect(command) => command.run(),
+        Command::Forward(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Sweep(command) => command.run(),
+        Command::Runs(command) => command.run(),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line to stdout; a closed pipe is an error that ends the command quietly.
+pub(crate) fn line(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Reads a project, applies `--set`, `--seed` and `--device`, and says where its relative paths start.
+pub(crate) fn open_project(
+    path: &Path,
+    settings: &[String],
+    seed: Option<u64>,
+    device: Option<&str>,
+) -> anyhow::Result<(Project, PathBuf)> {
+    let mut project = project::load(path)?;
+    for setting in settings {
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| anyhow::anyhow!("`--set {setting}` should be PATH=VALUE, as in stages.0.epochs=2"))?;
+        project = project::set(&project, name.trim(), value)?;
+    }
+    if let Some(seed) = seed {
+        project.seed = seed;
+    }
+    if let Some(device) = device {
+        device.clone_into(&mut project.device);
+    }
+    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((project, base.to_path_buf()))
+}

@@ -1,0 +1,118 @@
+//! `graft inspect`: the model graph as text or JSON.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use graft_engine::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
+use graft_engine::models;
+use graft_engine::project::{self, build_stage, open_source};
+use graft_engine::tensor::Shape;
+use serde_json::{Value, json};
+
+use super::{Done, line};
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// Model folder or project file.
+    target: PathBuf,
+    /// Print one JSON object with every node.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> anyhow::Result<Done> {
+        let (title, graph, shapes, trainable) = if self.target.is_dir() {
+            let resolved = models::open(&self.target)?;
+            let graph = resolved.architecture.build("model")?;
+            let shapes = graph.shapes(&resolved.architecture.binding(1))?;
+            (resolved.architecture.title(), graph, shapes, None)
+        } else {
+            let project = project::load(&self.target)?;
+            let base = self.target.parent().unwrap_or(std::path::Path::new(".")).to_path_buf();
+            let last = project.stages.len() - 1;
+            let source = open_source(&project, &base, last)?;
+            let built = build_stage(&project, &base, last, source.as_ref())?;
+            let shapes = built.graph.shapes(&built.architecture.binding(1))?;
+            (built.architecture.title(), built.graph, shapes, Some(built.selection))
+        };
+        if self.json {
+            line(&describe(&title, &graph, &shapes, trainable.as_ref().map(|s| s.count)).to_string())?;
+            return Ok(Done::Well);
+        }
+        line(&format!("{title}: {} parameters", graph.parameter_count()))?;
+        if let Some(selection) = &trainable {
+            line(&format!("the last stage trains {}", selection.count))?;
+        }
+        for region in graph.regions() {
+            let depth = region.path.matches('.').count();
+            // Blocks repeat: the first stands for all.
+            if depth > 3 && !is_below(&region.path, &first_block(&region.path)) {
+                continue;
+            }
+            let mark = if matches!(region.kind, RegionKind::Adapter(_)) { " (adapter)" } else { "" };
+            line(&format!(
+                "{:indent$}{:<width$} {:>14}{mark}",
+                "",
+                region.path.rsplit('.').next().unwrap_or_default(),
+                graph.parameter_count_below(&region.path),
+                indent = 2 * depth,
+                width = 40usize.saturating_sub(2 * depth),
+            ))?;
+        }
+        line(&format!("{} sites: weights, ports and bridges; `--json` lists them", graph.sites().len()))?;
+        Ok(Done::Well)
+    }
+}
+
+/// The path with the index after `blocks` replaced by 0.
+fn first_block(path: &str) -> String {
+    let mut segments: Vec<&str> = path.split('.').collect();
+    if let Some(place) = segments.iter().position(|s| *s == "blocks")
+        && let Some(index) = segments.get_mut(place + 1)
+    {
+        *index = "0";
+    }
+    segments.join(".")
+}
+
+fn describe(title: &str, graph: &Graph, shapes: &[Shape], trainable: Option<u64>) -> Value {
+    let nodes: Vec<Value> = graph
+        .order()
+        .iter()
+        .map(|&id| {
+            let node = graph.node(id);
+            let (kind, op) = match &node.kind {
+                NodeKind::Input(_) => ("input", None),
+                NodeKind::Param(_) => ("param", None),
+                NodeKind::Op(op) => ("op", Some(op.name())),
+            };
+            json!({
+                "path": node.path, "kind": kind, "op": op, "shape": shapes[id.index()],
+                "region": graph.region(node.region).path,
+                "inputs": node.inputs.iter().map(|&i| &graph.node(i).path).collect::<Vec<_>>(),
+                "multiply_adds": graph.multiply_adds(id, shapes),
+            })
+        })
+        .collect();
+    let sites: Vec<Value> = graph
+        .sites()
+        .iter()
+        .map(|site| {
+            let mut entry = json!({ "path": site.path, "kind": site.kind.word(), "width": site.width });
+            if let SiteKind::Weight { features_in, .. } = site.kind {
+                entry["features_in"] = json!(features_in);
+            }
+            entry
+        })
+        .collect();
+    let regions: Vec<Value> = graph
+        .regions()
+        .iter()
+        .map(|r| json!({ "path": r.path, "parameters": graph.parameter_count_below(&r.path) }))
+        .collect();
+    json!({
+        "title": title, "params_total": graph.parameter_count(), "params_trainable": trainable,
+        "regions": regions, "nodes": nodes, "sites": sites,
+    })
+}

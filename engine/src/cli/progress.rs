@@ -1,0 +1,101 @@
+//! Progress for people, from the same events as the JSON lines.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use graft_engine::runs::{Event, EventBody};
+
+/// Prints events to stderr: a line that is rewritten on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
+pub(super) struct Progress {
+    terminal: bool,
+    last: Option<Instant>,
+    stage: (String, u64),
+    open_line: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            last: None,
+            stage: (String::new(), 0),
+            open_line: false,
+        }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::Started { project, device, seed, params_total, folder, resumed_at, .. } => {
+                let resumed = resumed_at.map_or_else(String::new, |step| format!(", going on at step {step}"));
+                self.say(&format!(
+                    "{project} on {device}, seed {seed}, {params_total} parameters{resumed}\nrun folder {folder}"
+                ));
+            }
+            EventBody::Stage { stage, name, trainable, loaded, steps, .. } => {
+                self.stage = (name.clone(), *steps);
+                self.say(&format!(
+                    "stage {}: {name}, {trainable} trainable; weights: {} copied, {} resized, {} new",
+                    stage + 1,
+                    loaded.copied,
+                    loaded.resized,
+                    loaded.new
+                ));
+            }
+            EventBody::Step { step, loss, samples_per_sec, peak_bytes, .. } => {
+                let due = self.last.is_none_or(|last| {
+                    last.elapsed() > Duration::from_millis(if self.terminal { 100 } else { 10_000 })
+                });
+                if due || *step == self.stage.1 {
+                    self.last = Some(Instant::now());
+                    self.status(&format!(
+                        "{} {step}/{}  loss {loss:.4}  {samples_per_sec:.1} samples/s  peak {} MiB",
+                        self.stage.0,
+                        self.stage.1,
+                        peak_bytes >> 20
+                    ));
+                }
+            }
+            EventBody::Eval { epoch, split, loss, metrics, samples, .. } => {
+                let metrics: Vec<String> =
+                    metrics.iter().map(|(name, value)| format!("{name} {:.2} %", value * 100.0)).collect();
+                self.say(&format!(
+                    "epoch {epoch}: {split} loss {loss:.4}, {} on {samples} samples",
+                    metrics.join(", ")
+                ));
+            }
+            EventBody::Skipped { count, example } => {
+                self.say(&format!("{count} samples skipped so far, as {example}"));
+            }
+            EventBody::Stopped { steps } => self.say(&format!("stopped after {steps} steps, saved")),
+            EventBody::Finished { secs, steps, metrics, peak_bytes, samples_per_sec } => {
+                let top1 = metrics.get("top1").map_or_else(String::new, |v| format!(", test top1 {:.2} %", v * 100.0));
+                self.say(&format!(
+                    "finished in {secs:.1} s, {steps} steps, {samples_per_sec:.1} samples/s, peak {} MiB{top1}",
+                    peak_bytes >> 20
+                ));
+            }
+            EventBody::Checkpoint { .. }
+            | EventBody::Paused {}
+            | EventBody::Continued {}
+            | EventBody::Failed { .. } => {}
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        if std::mem::take(&mut self.open_line) {
+            eprintln!();
+        }
+        eprintln!("{text}");
+    }
+
+    fn status(&mut self, text: &str) {
+        if !self.terminal {
+            return self.say(text);
+        }
+        let mut err = std::io::stderr().lock();
+        // Progress that cannot be shown is no reason to stop training.
+        drop(write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush()));
+        self.open_line = true;
+    }
+}
