@@ -1,0 +1,51 @@
+//! What the tests that cross rooms share: fixtures and comparisons.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use graft_engine::weights::{Tensor, read_tensors};
+
+/// A file or folder below `tests/fixtures`.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// A file or folder of the repository.
+#[must_use]
+pub fn repository(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+/// Float tensors of a fixture file; integer ones are left out.
+///
+/// # Panics
+/// When the file is not there.
+#[must_use]
+pub fn tensors(name: &str) -> BTreeMap<String, Tensor> {
+    let path = fixture(name);
+    read_tensors(&path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Asserts that two tensors agree to `tolerance` of the second one's largest value.
+///
+/// # Panics
+/// When they don't.
+pub fn assert_close(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    let scale = want.iter().fold(1e-12f32, |m, x| m.max(x.abs()));
+    let worst = got.iter().zip(want).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(worst <= tolerance * scale, "{what}: off by {worst:e} on a scale of {scale:e}");
+}
+
+/// An i64 tensor of a fixture file.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn integers(name: &str, tensor: &str) -> Vec<i64> {
+    let bytes = std::fs::read(fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{name}: {error}"));
+    view.data().as_chunks::<8>().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()
+}

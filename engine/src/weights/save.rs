@@ -52,26 +52,21 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()>
     std::fs::rename(&temporary, path)
 }
 
-/// Reads every float tensor of one safetensors file.
+/// Reads every float tensor of one safetensors file; integer tensors are left out.
 ///
 /// # Errors
-/// When the file cannot be read or a tensor is not of floats.
+/// When the file cannot be read or is not sound.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
     let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    file.tensors()
+    Ok(file
+        .tensors()
         .into_iter()
-        .map(|(name, view)| {
-            let data = super::checkpoint::floats(view.dtype(), view.data()).ok_or_else(|| {
-                WeightsError::Dtype {
-                    name: name.clone(),
-                    dtype: std::format!("{:?}", view.dtype()),
-                    path: path.to_path_buf(),
-                }
-            })?;
-            Ok((name, Tensor { shape: view.shape().to_vec(), data }))
+        .filter_map(|(name, view)| {
+            let data = super::checkpoint::floats(view.dtype(), view.data())?;
+            Some((name, Tensor { shape: view.shape().to_vec(), data }))
         })
-        .collect()
+        .collect())
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors` under the original names. Parameters that

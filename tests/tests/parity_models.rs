@@ -1,0 +1,94 @@
+//! `forward` on Hugging Face folders against `transformers` (fixtures made by `fixtures/make_models.py`).
+
+use graft_engine::device;
+use graft_engine::exec::{Inputs, infer};
+use graft_engine::models;
+use graft_engine::tensor::Value;
+use graft_engine::weights::{load, save_model};
+use graft_tests::{assert_close, fixture, tensors};
+
+/// Agreement wanted, as a share of the output's largest value.
+const TOLERANCE: f32 = 1e-4;
+
+/// Runs a folder's model on every input of its `io.safetensors` and compares every output found there.
+fn check(folder: &str, wanted_outputs: usize) {
+    let device = device::open("flex").unwrap();
+    let resolved = models::open(&fixture(folder)).unwrap();
+    let graph = resolved.architecture.build("model").unwrap();
+    let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device).unwrap();
+    assert!(report.missing.is_empty(), "{folder} misses {:?}", report.missing);
+    let unused: Vec<&String> = report.unused.iter().filter(|n| !n.ends_with("mask_token")).collect();
+    assert!(unused.is_empty(), "{folder} leaves {unused:?}");
+
+    let io = tensors(&format!("{folder}/io.safetensors"));
+    let mut compared = 0;
+    for (name, pixels) in io.iter().filter(|(name, _)| name.starts_with("pixel_values")) {
+        let suffix = name.strip_prefix("pixel_values").unwrap();
+        let value = Value::from_f32(pixels.data.clone(), &pixels.shape, &device);
+        let inputs = Inputs::from([("pixel_values".to_owned(), value)]);
+        let results: Vec<_> = graph.outputs().values().copied().collect();
+        let values = infer(&graph, &params, &inputs, &results).unwrap();
+        for (output, id) in graph.outputs() {
+            let Some(want) = io.get(&format!("{output}{suffix}")) else { continue };
+            let got = &values[id];
+            assert_eq!(got.shape(), want.shape, "{folder} {output}{suffix}");
+            assert_close(&got.to_f32(), &want.data, TOLERANCE, &format!("{folder} {output}{suffix}"));
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, wanted_outputs, "outputs compared for {folder}");
+}
+
+#[test]
+fn vit_at_its_own_size_and_at_an_odd_one() {
+    check("vit_tiny", 4);
+}
+
+#[test]
+fn vit_in_shards_with_pooler_and_tanh_gelu() {
+    check("vit_sharded", 2);
+}
+
+#[test]
+fn dinov2_at_its_own_size_and_at_an_odd_one() {
+    check("dinov2_tiny", 4);
+}
+
+#[test]
+fn dinov2_with_gated_feed_forward() {
+    check("dinov2_swiglu", 2);
+}
+
+#[test]
+fn dinov2_classifier_reads_class_and_mean_token() {
+    check("dinov2_classifier", 2);
+}
+
+#[test]
+fn saving_keeps_names_and_bits() {
+    let device = device::open("flex").unwrap();
+    for folder in ["vit_tiny", "vit_sharded", "dinov2_classifier"] {
+        let resolved = models::open(&fixture(folder)).unwrap();
+        let graph = resolved.architecture.build("model").unwrap();
+        let (params, _) = load(&graph, resolved.weights.as_ref(), 0, &device).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        save_model(&graph, &params, &resolved.architecture.config(), out.path()).unwrap();
+        let again = models::open(out.path()).unwrap();
+        assert_eq!(again.architecture.title(), resolved.architecture.title());
+        let (reloaded, report) = load(&graph, again.weights.as_ref(), 1, &device).unwrap();
+        assert!(report.missing.is_empty() && report.resized.is_empty() && report.unused.is_empty());
+        for (path, value) in params.iter() {
+            assert_eq!(reloaded.get(path).unwrap().to_f32(), value.to_f32(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_weights_says_what_was_expected() {
+    let empty = tempfile::tempdir().unwrap();
+    let error = models::open(empty.path()).unwrap_err().to_string();
+    assert!(error.contains("config.json"), "{error}");
+    std::fs::write(empty.path().join("config.json"), "{\"model_type\": \"bert\"}").unwrap();
+    let error = models::open(empty.path()).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors"), "{error}");
+}
