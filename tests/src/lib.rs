@@ -49,3 +49,34 @@ pub fn integers(name: &str, tensor: &str) -> Vec<i64> {
     let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{name}: {error}"));
     view.data().as_chunks::<8>().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()
 }
+
+/// A tiny two-stage video project on the repository's digits; its base folder is [`repository`]`("projects")`.
+///
+/// # Panics
+/// When the text below is no project.
+#[must_use]
+pub fn tiny_project() -> graft_engine::project::Project {
+    let text = r#"(
+        version: 1,
+        name: "tiny",
+        seed: 3,
+        model: Vivit(
+            spatial: Vit(width: 16, blocks: 1, heads: 2, mlp: 24, patch: 8),
+            temporal: (blocks: 1, heads: 2, mlp: 24),
+        ),
+        data: MovingDigits(
+            folder: "../assets/digits", frames: 8, size: 24, digit: 12, train: 48, validation: 16, test: 24,
+        ),
+        adapters: [
+            (at: "model.bridge", kind: Bridge(width: 4)),
+            (at: "model.temporal.blocks.*.attention.{query,value}", kind: Lora(rank: 2, alpha: 4)),
+            (at: "model.temporal.blocks.0.{P1,P4}", kind: Bottleneck(width: 3)),
+        ],
+        stages: [
+            Train(name: "one", frames: 4, adapters: None, epochs: 1, batch: 16, clip_norm: 1.0),
+            Train(name: "two", freeze: ["model.spatial"], epochs: 2, batch: 16, accumulate: 2),
+        ],
+    )"#;
+    graft_engine::project::parse(text, std::path::Path::new("tiny.ron"))
+        .unwrap_or_else(|error| panic!("{error}"))
+}

@@ -11,7 +11,7 @@ use super::optimiser::Optimiser;
 use super::selection::Selection;
 use super::spec::TrainSpec;
 use super::step::{StepError, StepGraph, clip_factor};
-use crate::data::{Batch, DataError, Loader, Source, Split, epoch_order};
+use crate::data::{Batch, LoadError, Loader, Source, Split, epoch_order};
 use crate::exec::{ExecError, Inputs, Phases, Walk};
 use crate::graph::Graph;
 use crate::memory::Meter;
@@ -29,7 +29,7 @@ pub enum TrainError {
     Exec(#[from] ExecError),
     /// The data failed.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] LoadError),
     /// The loss is not a number any more.
     #[error("the loss is {loss} at step {step}; lower the learning rate ({learning_rate}) or clip the gradient")]
     NotFinite {
@@ -259,7 +259,7 @@ impl Stage<'_> {
     ) -> Result<(), TrainError> {
         report.skipped = batch.skipped.len();
         if let Some(skipped) = batch.skipped.first() {
-            report.skipped_example = skipped.to_string();
+            report.skipped_example = format!("{}: {}", skipped.what, skipped.why);
         }
         report.samples = batch.labels.len();
         let rate_factor = self.spec.schedule.factor(report.step - 1, self.steps());
