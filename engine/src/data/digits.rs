@@ -1,0 +1,277 @@
+//! Handwritten digits, each at a random place of a larger canvas.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::glyph::Scaler;
+use super::idx::{self, Pictures};
+use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation, positive};
+use crate::tensor::Stream;
+
+/// Ten classes of handwritten digits on a canvas of `size` × `size` pixels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DigitsSpec {
+    /// Where `train-images-idx3-ubyte.gz`, `train-labels-idx1-ubyte.gz` and the two `test-` files are (MNIST's
+    /// own `t10k-` names work too, and so do files that are not gzipped).
+    pub folder: PathBuf,
+    /// Where the digits lie is drawn from this.
+    pub seed: u64,
+    /// Side of the canvas, pixels.
+    pub size: usize,
+    /// Side of the digit, pixels: areas are averaged on the way down, interpolated on the way up.
+    pub digit: usize,
+    /// 1, or 3 equal ones.
+    pub channels: usize,
+    /// Differently placed copies of each training image in one epoch. The other splits have one.
+    pub repeats: usize,
+    /// Training images held out as the validation split, the last of each class.
+    pub validation: usize,
+    /// Subtracted from values in 0…1. With 0 the empty canvas stays exactly zero.
+    pub mean: f32,
+    /// Divides after that.
+    pub std: f32,
+}
+
+impl Default for DigitsSpec {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("digits"),
+            seed: 0,
+            size: 32,
+            digit: 16,
+            channels: 1,
+            repeats: 1,
+            validation: 500,
+            mean: 0.0,
+            std: 1.0,
+        }
+    }
+}
+
+pub(super) fn open(
+    spec: &DigitsSpec,
+    base: &Path,
+    view: &View,
+) -> Result<Box<dyn Source>, DataError> {
+    view.check_still()?;
+    check_canvas(spec.size, spec.digit, spec.channels)?;
+    positive("repeats", spec.repeats)?;
+    check_normalisation(&[spec.mean], &[spec.std])?;
+    let folder = base.join(&spec.folder);
+    let train = idx::read(&folder, &["train"])?;
+    let test = idx::read(&folder, &["test", "t10k"])?;
+    let (kept, held) = train.hold_out(spec.validation);
+    if kept.is_empty() {
+        let why = format!(
+            "`validation` holds out all {} training images; lower it",
+            train.len()
+        );
+        return Err(DataError::EmptyTrain { why });
+    }
+    Ok(Box::new(Digits {
+        streams: Split::streams(spec.seed, "data.digits"),
+        scalers: [&train, &test].map(|set| Scaler::new(set.height, set.width, spec.digit)),
+        members: [kept, held, (0..test.len()).collect()],
+        classes: (0..10).map(|digit| digit.to_string()).collect(),
+        spec: spec.clone(),
+        train,
+        test,
+    }))
+}
+
+/// Refuses canvases that the digit does not fit on.
+pub(super) fn check_canvas(size: usize, digit: usize, channels: usize) -> Result<(), DataError> {
+    positive("digit", digit)?;
+    if size < digit {
+        return Err(DataError::setting(
+            "size",
+            size,
+            format!("it must be at least `digit`, which is {digit}"),
+        ));
+    }
+    if ![1, 3].contains(&channels) {
+        return Err(DataError::setting(
+            "channels",
+            channels,
+            "it must be 1 or 3",
+        ));
+    }
+    Ok(())
+}
+
+struct Digits {
+    spec: DigitsSpec,
+    train: Pictures,
+    test: Pictures,
+    /// For the training and the test pictures.
+    scalers: [Scaler; 2],
+    /// Pictures of each split.
+    members: [Vec<usize>; 3],
+    streams: [Stream; 3],
+    classes: Vec<String>,
+}
+
+impl fmt::Debug for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digits")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Digits {
+    fn len(&self, split: Split) -> usize {
+        let copies = if split == Split::Train {
+            self.spec.repeats
+        } else {
+            1
+        };
+        self.members[split.position()].len().saturating_mul(copies)
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn sample_shape(&self) -> Vec<usize> {
+        vec![self.spec.channels, self.spec.size, self.spec.size]
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a position on a canvas of a few thousand pixels at most"
+    )]
+    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
+        SampleError::check_range(split, index, self.len(split))?;
+        let members = &self.members[split.position()];
+        let picture = members[index % members.len()];
+        let (set, scaler) = if split == Split::Test {
+            (&self.test, &self.scalers[1])
+        } else {
+            (&self.train, &self.scalers[0])
+        };
+        let mut draws = self.streams[split.position()].at(index as u64);
+        let room = self.spec.size - self.spec.digit + 1;
+        let (x, y) = (draws.below(room), draws.below(room));
+        let mut pixels = vec![0.0; self.spec.size * self.spec.size];
+        scaler
+            .glyph(set.pixels(picture))
+            .place(&mut pixels, self.spec.size, x as f32, y as f32);
+        for pixel in &mut pixels {
+            *pixel = (*pixel - self.spec.mean) / self.spec.std;
+        }
+        Ok(Sample {
+            pixels: pixels.repeat(self.spec.channels),
+            label: i64::from(set.label(picture)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DataSpec;
+    use crate::data::idx::tests::bundled;
+
+    fn open(spec: DigitsSpec) -> Result<Box<dyn Source>, DataError> {
+        DataSpec::Digits(spec).open(&bundled(), &View::default())
+    }
+
+    fn spec() -> DigitsSpec {
+        DigitsSpec {
+            folder: PathBuf::new(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn samples_are_deterministic_and_copies_lie_elsewhere() {
+        let source = open(DigitsSpec {
+            repeats: 3,
+            channels: 3,
+            ..spec()
+        })
+        .unwrap();
+        assert_eq!(
+            Split::ALL.map(|split| source.len(split)),
+            [16_500, 500, 1000]
+        );
+        assert_eq!(source.sample_shape(), [3, 32, 32]);
+        let first = source.sample(Split::Train, 7).unwrap();
+        assert_eq!(first, source.sample(Split::Train, 7).unwrap());
+        let copy = source.sample(Split::Train, 7 + 5500).unwrap();
+        assert_eq!(first.label, copy.label);
+        assert_ne!(first.pixels, copy.pixels);
+        let mass = |sample: &Sample| sample.pixels.iter().sum::<f32>();
+        assert!(
+            (mass(&first) - mass(&copy)).abs() < 1e-2,
+            "the same digit, only moved"
+        );
+        assert_eq!(first.pixels[..1024], first.pixels[2048..]);
+        assert!(first.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
+        assert!(source.sample(Split::Test, 1000).is_err());
+    }
+
+    #[test]
+    fn values_are_normalised() {
+        let plain = open(spec()).unwrap().sample(Split::Test, 0).unwrap();
+        let scaled = open(DigitsSpec {
+            mean: 0.5,
+            std: 0.25,
+            ..spec()
+        })
+        .unwrap()
+        .sample(Split::Test, 0)
+        .unwrap();
+        for (a, b) in plain.pixels.iter().zip(&scaled.pixels) {
+            assert!(((a - 0.5) / 0.25 - b).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        for (spec, field) in [
+            (DigitsSpec { size: 8, ..spec() }, "`size` is 8"),
+            (DigitsSpec { digit: 0, ..spec() }, "`digit` is 0"),
+            (
+                DigitsSpec {
+                    channels: 2,
+                    ..spec()
+                },
+                "`channels` is 2",
+            ),
+            (
+                DigitsSpec {
+                    repeats: 0,
+                    ..spec()
+                },
+                "`repeats` is 0",
+            ),
+            (
+                DigitsSpec {
+                    validation: 6000,
+                    ..spec()
+                },
+                "train split is empty",
+            ),
+        ] {
+            let message = open(spec).unwrap_err().to_string();
+            assert!(message.contains(field), "{message}");
+        }
+        let view = View {
+            frames: Some(8),
+            ..View::default()
+        };
+        let message = DataSpec::Digits(spec())
+            .open(&bundled(), &view)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("`frames` is 8") && message.contains("no clips"),
+            "{message}"
+        );
+    }
+}

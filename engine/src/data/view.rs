@@ -1,0 +1,268 @@
+//! What a stage asks of the data: how many frames, and in which order.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataError, Sample, SampleError, Source, Split};
+use crate::tensor::Stream;
+
+/// What a stage asks of the data beside the project's own spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct View {
+    /// Frames a clip, instead of the spec's own number. The same clip is sampled more or less densely.
+    pub frames: Option<usize>,
+    /// Whether the order of the frames is destroyed, as a control of what a model reads from it.
+    pub shuffle: FrameShuffle,
+}
+
+/// Which units of a clip are permuted. The permutation is drawn for each (split, index) from the
+/// source's seed: another one for each sample, the same one at each epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FrameShuffle {
+    /// Frames in order.
+    #[default]
+    None,
+    /// Every frame moves on its own: a bag of frames.
+    Frames,
+    /// Units of this many consecutive frames move together: a bag of tubelets. Motion within a unit stays visible.
+    Groups(usize),
+}
+
+impl FrameShuffle {
+    /// Frames in a unit, when something is shuffled.
+    const fn unit(self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Frames => Some(1),
+            Self::Groups(frames) => Some(frames),
+        }
+    }
+}
+
+impl View {
+    /// Refuses zeros, whatever the source.
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        if self.frames == Some(0) {
+            return Err(DataError::setting(
+                "frames",
+                0,
+                "a view needs at least 1 frame",
+            ));
+        }
+        if self.shuffle == FrameShuffle::Groups(0) {
+            return Err(DataError::setting(
+                "shuffle",
+                "Groups(0)",
+                "a group needs at least 1 frame",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to be asked of a source whose samples are no clips.
+    pub(super) fn check_still(&self) -> Result<(), DataError> {
+        const RULE: &str =
+            "the samples of this source are no clips: leave it out, or choose a source with frames";
+        if let Some(frames) = self.frames {
+            return Err(DataError::setting("frames", frames, RULE));
+        }
+        if self.shuffle != FrameShuffle::None {
+            return Err(DataError::setting(
+                "shuffle",
+                format!("{:?}", self.shuffle),
+                RULE,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the frame order of this view on a source of clips.
+    pub(super) fn apply<S: Source + 'static>(
+        &self,
+        source: S,
+        seed: u64,
+    ) -> Result<Box<dyn Source>, DataError> {
+        let Some(unit) = self.shuffle.unit() else {
+            return Ok(Box::new(source));
+        };
+        let shape = source.sample_shape();
+        let [frames, _, _, _] = shape[..] else {
+            return self
+                .check_still()
+                .map(|()| -> Box<dyn Source> { Box::new(source) });
+        };
+        if frames % unit != 0 {
+            let rule = format!("a clip has {frames} frames, which must divide into whole groups");
+            return Err(DataError::setting(
+                "shuffle",
+                format!("Groups({unit})"),
+                rule,
+            ));
+        }
+        Ok(Box::new(Shuffled {
+            source,
+            units: frames / unit,
+            streams: Split::streams(seed, "data.shuffle"),
+        }))
+    }
+}
+
+/// The frame of `available` that stands for each of `wanted` equal parts of a clip: the one in the part's middle.
+///
+/// With `wanted == available` every frame comes once; a clip that is too short repeats frames.
+pub(super) fn sampled_frames(available: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    (0..wanted).map(move |part| (2 * part + 1) * available / (2 * wanted))
+}
+
+/// A source of clips with units of frames permuted.
+struct Shuffled<S> {
+    source: S,
+    units: usize,
+    streams: [Stream; 3],
+}
+
+impl<S: Source> fmt::Debug for Shuffled<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shuffled")
+            .field("source", &self.source)
+            .field("units", &self.units)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Source for Shuffled<S> {
+    fn len(&self, split: Split) -> usize {
+        self.source.len(split)
+    }
+
+    fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    fn sample_shape(&self) -> Vec<usize> {
+        self.source.sample_shape()
+    }
+
+    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
+        let Sample { pixels, label } = self.source.sample(split, index)?;
+        let mut order: Vec<usize> = (0..self.units).collect();
+        self.streams[split.position()]
+            .at(index as u64)
+            .shuffle(&mut order);
+        let stride = pixels.len() / self.units;
+        let mut shuffled = Vec::with_capacity(pixels.len());
+        for unit in order {
+            shuffled.extend_from_slice(&pixels[unit * stride..(unit + 1) * stride]);
+        }
+        Ok(Sample {
+            pixels: shuffled,
+            label,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clips of 8 frames of one pixel, whose value is the frame's number.
+    #[derive(Debug)]
+    struct Counting;
+
+    impl Source for Counting {
+        fn len(&self, _split: Split) -> usize {
+            50
+        }
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+        fn sample_shape(&self) -> Vec<usize> {
+            vec![8, 1, 1, 1]
+        }
+        fn sample(&self, _split: Split, _index: usize) -> Result<Sample, SampleError> {
+            Ok(Sample {
+                pixels: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
+                label: 0,
+            })
+        }
+    }
+
+    fn frames(shuffle: FrameShuffle, split: Split, index: usize) -> Vec<f32> {
+        let view = View {
+            frames: None,
+            shuffle,
+        };
+        view.apply(Counting, 3)
+            .unwrap()
+            .sample(split, index)
+            .unwrap()
+            .pixels
+    }
+
+    #[test]
+    fn shuffles_permute_units_per_sample_and_reproducibly() {
+        let ordered = Counting.sample(Split::Train, 0).unwrap().pixels;
+        assert_eq!(frames(FrameShuffle::None, Split::Train, 4), ordered);
+        let bag = frames(FrameShuffle::Frames, Split::Train, 4);
+        assert_eq!(bag, frames(FrameShuffle::Frames, Split::Train, 4));
+        assert_ne!(bag, frames(FrameShuffle::Frames, Split::Train, 5));
+        assert_ne!(bag, frames(FrameShuffle::Frames, Split::Test, 4));
+        let mut sorted = bag;
+        sorted.sort_by(f32::total_cmp);
+        assert_eq!(sorted, ordered);
+        let pairs: Vec<Vec<f32>> = (0..5)
+            .map(|index| frames(FrameShuffle::Groups(2), Split::Train, index))
+            .collect();
+        assert!(pairs.iter().any(|clip| *clip != ordered));
+        for pair in pairs.iter().flat_map(|clip| clip.chunks(2)) {
+            assert!(
+                pair[0] % 2.0 == 0.0 && pair[1] == pair[0] + 1.0,
+                "{pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn views_that_cannot_work_are_refused() {
+        let groups = |n| View {
+            frames: None,
+            shuffle: FrameShuffle::Groups(n),
+        };
+        assert!(groups(0).check().is_err());
+        assert!(
+            View {
+                frames: Some(0),
+                ..View::default()
+            }
+            .check()
+            .is_err()
+        );
+        let error = groups(3).apply(Counting, 0).unwrap_err().to_string();
+        assert!(
+            error.contains("Groups(3)") && error.contains("8 frames"),
+            "{error}"
+        );
+        assert!(groups(2).check_still().is_err());
+        assert!(
+            View {
+                frames: Some(4),
+                ..View::default()
+            }
+            .check_still()
+            .is_err()
+        );
+        assert!(View::default().check_still().is_ok());
+    }
+
+    #[test]
+    fn frames_are_sampled_uniformly() {
+        let picked = |available, wanted| sampled_frames(available, wanted).collect::<Vec<_>>();
+        assert_eq!(picked(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(picked(8, 4), [1, 3, 5, 7]);
+        assert_eq!(picked(9, 3), [1, 4, 7]);
+        assert_eq!(picked(2, 4), [0, 0, 1, 1]);
+        assert_eq!(picked(10, 1), [5]);
+    }
+}
