@@ -2,11 +2,7 @@
 //!
 //! Prints the median time of each, for a large and a small size, and how many times faster the
 //! kernel is. A word on the command line chooses the kernels whose name contains it.
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_wrap,
-    reason = "small counts"
-)]
+#![expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "small counts")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,8 +11,8 @@ use burn::backend::Dispatch;
 use burn::backend::ops::{ActivationOps as _, AttentionModuleOptions, ModuleOps as _};
 use burn::tensor::Device;
 use graft_engine::tensor::kernels::{
-    AdamWStep, GeluForm, adamw_step, add_bias, attention, attention_vjp, cross_entropy, gelu,
-    gelu_vjp, layer_norm, layer_norm_vjp, softmax_last, softmax_last_vjp,
+    AdamWStep, GeluForm, adamw_step, add_bias, attention, attention_vjp, cross_entropy, gelu, gelu_vjp,
+    layer_norm, layer_norm_vjp, softmax_last, softmax_last_vjp,
 };
 use graft_engine::tensor::{Value, elements};
 
@@ -29,23 +25,13 @@ const WARM_UP: usize = 3;
 const EPSILON: f64 = 1e-6;
 
 fn main() {
-    let filter = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let bench = Bench { filter };
-    println!(
-        "{:<44} {:>10} {:>10} {:>7}",
-        "kernel", "ours, µs", "burn, µs", "ratio"
-    );
+    println!("{:<44} {:>10} {:>10} {:>7}", "kernel", "ours, µs", "burn, µs", "ratio");
     for shape in [vec![8 * 197, 1536], vec![256 * 17, 96], vec![32, 96]] {
         elementwise(&bench, &shape);
     }
-    for shape in [
-        vec![8 * 197, 384],
-        vec![256, 17, 96],
-        vec![8, 6, 197, 197],
-        vec![1024, 17, 17],
-    ] {
+    for shape in [vec![8 * 197, 384], vec![256, 17, 96], vec![8, 6, 197, 197], vec![1024, 17, 17]] {
         rows(&bench, &shape);
     }
     for shape in [[256, 17, 4, 24], [8, 197, 6, 64], [1, 1024, 2, 64]] {
@@ -66,18 +52,8 @@ struct Bench {
 impl Bench {
     /// Times both in alternating groups, so that a busy moment of the machine meets both while
     /// neither works in what the other left of caches and freed memory.
-    fn compare<A, B>(
-        &self,
-        name: &str,
-        shape: &[usize],
-        ours: impl Fn() -> A,
-        burns: impl Fn() -> B,
-    ) {
-        if self
-            .filter
-            .as_ref()
-            .is_some_and(|filter| !name.contains(filter.as_str()))
-        {
+    fn compare<A, B>(&self, name: &str, shape: &[usize], ours: impl Fn() -> A, burns: impl Fn() -> B) {
+        if self.filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
             return;
         }
         let (mut own, mut other) = (Vec::new(), Vec::new());
@@ -88,18 +64,12 @@ impl Bench {
         let (own, other) = (median(own), median(other));
         let ratio = other.as_secs_f64() / own.as_secs_f64();
         let name = format!("{name} {shape:?}");
-        println!(
-            "{name:<44} {:>10.1} {:>10.1} {ratio:>6.1}x",
-            micros(own),
-            micros(other)
-        );
+        println!("{name:<44} {:>10.1} {:>10.1} {ratio:>6.1}x", micros(own), micros(other));
     }
 }
 
 fn group<T>(work: impl Fn() -> T) -> impl Iterator<Item = Duration> {
-    (0..WARM_UP + RUNS_IN_GROUP)
-        .map(move |_| time(&work))
-        .skip(WARM_UP)
+    (0..WARM_UP + RUNS_IN_GROUP).map(move |_| time(&work)).skip(WARM_UP)
 }
 
 fn time<T>(work: impl Fn() -> T) -> Duration {
@@ -132,9 +102,7 @@ fn elementwise(bench: &Bench, shape: &[usize]) {
     for form in [GeluForm::Exact, GeluForm::Tanh] {
         // burn has the exact form only; both are compared with it.
         let ours = || gelu(&x, form);
-        bench.compare(&format!("gelu {form:?}"), shape, ours, || {
-            Dispatch::gelu(inner(&x))
-        });
+        bench.compare(&format!("gelu {form:?}"), shape, ours, || Dispatch::gelu(inner(&x)));
         let ours = || gelu_vjp(&x, &dy, form);
         let burns = || Dispatch::gelu_backward(inner(&x), inner(&dy));
         bench.compare(&format!("gelu_vjp {form:?}"), shape, ours, burns);
@@ -144,23 +112,14 @@ fn elementwise(bench: &Bench, shape: &[usize]) {
         "mul_scalar + add_bias",
         shape,
         || add_bias(x.clone().mul_scalar(2.0), &bias).ok(),
-        || {
-            x.clone()
-                .mul_scalar(2.0)
-                .add(bias.clone().reshape(&[1, shape[1]]))
-        },
+        || x.clone().mul_scalar(2.0).add(bias.clone().reshape(&[1, shape[1]])),
     );
 }
 
 fn rows(bench: &Bench, shape: &[usize]) {
     let axis = shape.len() - 1;
     let (x, dy) = (sample(shape, 1), sample(shape, 2));
-    bench.compare(
-        "softmax",
-        shape,
-        || softmax_last(&x),
-        || x.clone().softmax(axis),
-    );
+    bench.compare("softmax", shape, || softmax_last(&x), || x.clone().softmax(axis));
     let y = x.clone().softmax(axis);
     let burns = || {
         let product = dy.clone().mul(y.clone());
@@ -177,18 +136,10 @@ fn rows(bench: &Bench, shape: &[usize]) {
     // burn has the gradient only on its tape, so its forward is in the time as well.
     let ours = || layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]);
     let burns = || {
-        let (x, gamma, beta) = (
-            x.clone().tracked(),
-            gamma.clone().tracked(),
-            beta.clone().tracked(),
-        );
+        let (x, gamma, beta) = (x.clone().tracked(), gamma.clone().tracked(), beta.clone().tracked());
         let y = x.clone().layer_norm(gamma.clone(), beta.clone(), EPSILON);
         let gradients = y.mul(dy.clone()).sum_all().backward();
-        [
-            x.gradient(&gradients),
-            gamma.gradient(&gradients),
-            beta.gradient(&gradients),
-        ]
+        [x.gradient(&gradients), gamma.gradient(&gradients), beta.gradient(&gradients)]
     };
     bench.compare("layer_norm_vjp (burn: with forward)", shape, ours, burns);
 }
@@ -196,37 +147,19 @@ fn rows(bench: &Bench, shape: &[usize]) {
 fn attentions(bench: &Bench, [batch, tokens, heads, dim]: [usize; 4]) {
     let shape = [batch, tokens, heads, dim];
     let [q, k, v, dy] = [1, 2, 3, 4].map(|seed| sample(&[batch, tokens, heads * dim], seed));
-    let split = |value: &Value| {
-        value
-            .clone()
-            .reshape(&[batch, tokens, heads, dim])
-            .permute(&[0, 2, 1, 3])
-    };
-    let join = |value: Value| {
-        value
-            .permute(&[0, 2, 1, 3])
-            .reshape(&[batch, tokens, heads * dim])
-    };
+    let split = |value: &Value| value.clone().reshape(&[batch, tokens, heads, dim]).permute(&[0, 2, 1, 3]);
+    let join = |value: Value| value.permute(&[0, 2, 1, 3]).reshape(&[batch, tokens, heads * dim]);
     let burns = || {
         let parts = [&q, &k, &v].map(|value| split(value).into_inner());
         let [q, k, v] = parts;
         let options = AttentionModuleOptions::default();
-        join(Value::new(Dispatch::attention(
-            q, k, v, None, None, options,
-        )))
+        join(Value::new(Dispatch::attention(q, k, v, None, None, options)))
     };
-    bench.compare(
-        "attention",
-        &shape,
-        || attention(&q, &k, &v, heads, false),
-        burns,
-    );
+    bench.compare("attention", &shape, || attention(&q, &k, &v, heads, false), burns);
 
     let scale = 1.0 / (dim as f64).sqrt();
     let by_ops = || {
-        let scores = split(&q)
-            .matmul(split(&k).swap_axes(2, 3))
-            .mul_scalar(scale);
+        let scores = split(&q).matmul(split(&k).swap_axes(2, 3)).mul_scalar(scale);
         let probabilities = scores.softmax(3);
         (join(probabilities.clone().matmul(split(&v))), probabilities)
     };
@@ -259,42 +192,23 @@ fn optimizer(bench: &Bench, count: usize) {
         bias_correction2: 0.001,
     };
     let gradient = sample(&[count], 2);
-    let start = || {
-        [
-            sample(&[count], 1),
-            sample(&[count], 3),
-            sample(&[count], 4).square(),
-        ]
-    };
+    let start = || [sample(&[count], 1), sample(&[count], 3), sample(&[count], 4).square()];
     let (own, other) = (RefCell::new(Some(start())), RefCell::new(Some(start())));
     let ours = || {
-        let state = own
-            .take()
-            .map(|[p, m, v]| match adamw_step(p, &gradient, m, v, &step) {
-                Ok(state) | Err(state) => state,
-            });
+        let state = own.take().map(|[p, m, v]| match adamw_step(p, &gradient, m, v, &step) {
+            Ok(state) | Err(state) => state,
+        });
         own.replace(state);
     };
     let burns = || {
         let state = other.take().map(|[p, m, v]| {
             let g = gradient.clone();
-            let m = m
-                .mul_scalar(step.beta1)
-                .add(g.clone().mul_scalar(1.0 - step.beta1));
-            let v = v
-                .mul_scalar(step.beta2)
-                .add(g.square().mul_scalar(1.0 - step.beta2));
-            let root = v
-                .clone()
-                .sqrt()
-                .mul_scalar(1.0 / step.bias_correction2.sqrt());
+            let m = m.mul_scalar(step.beta1).add(g.clone().mul_scalar(1.0 - step.beta1));
+            let v = v.mul_scalar(step.beta2).add(g.square().mul_scalar(1.0 - step.beta2));
+            let root = v.clone().sqrt().mul_scalar(1.0 / step.bias_correction2.sqrt());
             let update = m.clone().div(root.add_scalar(step.epsilon));
             let p = p.mul_scalar(1.0 - step.learning_rate * step.weight_decay);
-            [
-                p.sub(update.mul_scalar(step.learning_rate / step.bias_correction1)),
-                m,
-                v,
-            ]
+            [p.sub(update.mul_scalar(step.learning_rate / step.bias_correction1)), m, v]
         });
         other.replace(state);
     };
@@ -308,21 +222,8 @@ fn losses(bench: &Bench, rows: usize, classes: usize) {
     let burns = || {
         let target = Value::one_hot(&ids, classes, &logits);
         let probabilities = logits.clone().softmax(1);
-        let loss = probabilities
-            .clone()
-            .log()
-            .mul(target.clone())
-            .sum_all()
-            .to_scalar();
-        (
-            loss,
-            probabilities.sub(target).mul_scalar(1.0 / rows as f64),
-        )
+        let loss = probabilities.clone().log().mul(target.clone()).sum_all().to_scalar();
+        (loss, probabilities.sub(target).mul_scalar(1.0 / rows as f64))
     };
-    bench.compare(
-        "cross_entropy",
-        &[rows, classes],
-        || cross_entropy(&logits, &labels, 0.0),
-        burns,
-    );
+    bench.compare("cross_entropy", &[rows, classes], || cross_entropy(&logits, &labels, 0.0), burns);
 }

@@ -126,9 +126,9 @@ pub(crate) fn open_project(
 ) -> anyhow::Result<(Project, PathBuf)> {
     let mut project = project::load(path)?;
     for setting in settings {
-        let (name, value) = setting
-            .split_once('=')
-            .ok_or_else(|| anyhow::anyhow!("`--set {setting}` should be PATH=VALUE, as in stages.0.epochs=2"))?;
+        let (name, value) = setting.split_once('=').ok_or_else(|| {
+            anyhow::anyhow!("`--set {setting}` should be PATH=VALUE, as in stages.0.epochs=2")
+        })?;
         project = project::set(&project, name.trim(), value)?;
     }
     if let Some(seed) = seed {

@@ -128,9 +128,7 @@ pub enum SampleError {
         path: PathBuf,
     },
     /// There is no such sample.
-    #[error(
-        "there is no sample {index} in split `{split}`, which holds {len}; ask for one below that"
-    )]
+    #[error("there is no sample {index} in split `{split}`, which holds {len}; ask for one below that")]
     OutOfRange {
         /// The split asked for.
         split: Split,
@@ -144,11 +142,7 @@ pub enum SampleError {
 impl SampleError {
     /// `Ok` when `index` lies in a split of `len` samples.
     fn check_range(split: Split, index: usize, len: usize) -> Result<(), Self> {
-        if index < len {
-            Ok(())
-        } else {
-            Err(Self::OutOfRange { split, index, len })
-        }
+        if index < len { Ok(()) } else { Err(Self::OutOfRange { split, index, len }) }
     }
 }
 
@@ -193,18 +187,11 @@ pub enum DataError {
 
 impl DataError {
     fn setting(field: &'static str, value: impl fmt::Display, rule: impl Into<String>) -> Self {
-        Self::Setting {
-            field,
-            value: value.to_string(),
-            rule: rule.into(),
-        }
+        Self::Setting { field, value: value.to_string(), rule: rule.into() }
     }
 
     fn read(source: std::io::Error, path: &Path) -> Self {
-        Self::Read {
-            source,
-            path: path.to_owned(),
-        }
+        Self::Read { source, path: path.to_owned() }
     }
 }
 
@@ -244,28 +231,16 @@ impl DataSpec {
 
 /// Refuses a number that is zero.
 fn positive(field: &'static str, value: usize) -> Result<(), DataError> {
-    if value == 0 {
-        Err(DataError::setting(field, value, "it must be at least 1"))
-    } else {
-        Ok(())
-    }
+    if value == 0 { Err(DataError::setting(field, value, "it must be at least 1")) } else { Ok(()) }
 }
 
 /// Refuses a mean or standard deviation that would give values that are not finite.
 fn check_normalisation(means: &[f32], stds: &[f32]) -> Result<(), DataError> {
     if let Some(mean) = means.iter().find(|mean| !mean.is_finite()) {
-        return Err(DataError::setting(
-            "mean",
-            mean,
-            "it must be a finite number",
-        ));
+        return Err(DataError::setting("mean", mean, "it must be a finite number"));
     }
     if let Some(std) = stds.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
-        return Err(DataError::setting(
-            "std",
-            std,
-            "it must be finite and above 0",
-        ));
+        return Err(DataError::setting("std", std, "it must be finite and above 0"));
     }
     Ok(())
 }
@@ -276,10 +251,7 @@ mod tests {
 
     #[test]
     fn splits_have_lower_case_names() {
-        for (split, name) in Split::ALL
-            .into_iter()
-            .zip(["\"train\"", "\"validation\"", "\"test\""])
-        {
+        for (split, name) in Split::ALL.into_iter().zip(["\"train\"", "\"validation\"", "\"test\""]) {
             assert_eq!(serde_json::to_string(&split).unwrap(), name);
             assert_eq!(serde_json::from_str::<Split>(name).unwrap(), split);
             assert_eq!(Split::ALL[split.position()], split);
@@ -291,62 +263,32 @@ mod tests {
         let options = ron::Options::default()
             .with_default_extension(ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES)
             .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
-        let spec: DataSpec = options
-            .from_str("MovingDigits(folder: \"digits\", frames: 8)")
-            .unwrap();
-        let expected = MovingDigitsSpec {
-            folder: "digits".into(),
-            frames: 8,
-            ..Default::default()
-        };
+        let spec: DataSpec = options.from_str("MovingDigits(folder: \"digits\", frames: 8)").unwrap();
+        let expected = MovingDigitsSpec { folder: "digits".into(), frames: 8, ..Default::default() };
         assert_eq!(spec, DataSpec::MovingDigits(expected));
-        for name in [
-            "MovingDigits",
-            "Digits",
-            "ImageFolder",
-            "FrameFolder",
-            "Tensors",
-        ] {
+        for name in ["MovingDigits", "Digits", "ImageFolder", "FrameFolder", "Tensors"] {
             let spec: DataSpec = options.from_str(&format!("{name}()")).unwrap();
             let written = options.to_string(&spec).unwrap();
-            assert_eq!(
-                options.from_str::<DataSpec>(&written).unwrap(),
-                spec,
-                "{written}"
-            );
-            let error = options
-                .from_str::<DataSpec>(&format!("{name}(sise: 3)"))
-                .unwrap_err();
+            assert_eq!(options.from_str::<DataSpec>(&written).unwrap(), spec, "{written}");
+            let error = options.from_str::<DataSpec>(&format!("{name}(sise: 3)")).unwrap_err();
             assert!(error.to_string().contains("sise"), "{error}");
         }
         let view: View = options.from_str("(frames: 8, shuffle: Groups(2))").unwrap();
-        assert_eq!(
-            view,
-            View {
-                frames: Some(8),
-                shuffle: FrameShuffle::Groups(2)
-            }
-        );
+        assert_eq!(view, View { frames: Some(8), shuffle: FrameShuffle::Groups(2) });
         assert_eq!(options.from_str::<View>("()").unwrap(), View::default());
     }
 
     #[test]
     fn errors_say_what_and_where_with_the_path_last() {
-        let error = DataSpec::Digits(DigitsSpec {
-            folder: "nowhere".into(),
-            ..Default::default()
-        })
-        .open(Path::new("/base"), &View::default())
-        .unwrap_err()
-        .to_string();
+        let error = DataSpec::Digits(DigitsSpec { folder: "nowhere".into(), ..Default::default() })
+            .open(Path::new("/base"), &View::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.ends_with(": /base/nowhere"), "{error}");
-        let error = DataSpec::Digits(DigitsSpec {
-            std: 0.0,
-            ..Default::default()
-        })
-        .open(Path::new("/base"), &View::default())
-        .unwrap_err()
-        .to_string();
+        let error = DataSpec::Digits(DigitsSpec { std: 0.0, ..Default::default() })
+            .open(Path::new("/base"), &View::default())
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "`std` is 0; it must be finite and above 0");
     }
 }

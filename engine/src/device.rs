@@ -24,7 +24,9 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The device could not be opened.
-    #[error("device `{name}` could not be opened: {reason}; use `flex`, or `graft devices` to see what works here")]
+    #[error(
+        "device `{name}` could not be opened: {reason}; use `flex`, or `graft devices` to see what works here"
+    )]
     Unavailable {
         /// What was asked for.
         name: String,
@@ -58,9 +60,7 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
         None => (name, None),
     };
     let number = || -> Result<usize, DeviceError> {
-        index.map_or(Ok(0), |text| {
-            text.parse().map_err(|_| DeviceError::Unknown { name: name.to_owned() })
-        })
+        index.map_or(Ok(0), |text| text.parse().map_err(|_| DeviceError::Unknown { name: name.to_owned() }))
     };
     match kind {
         "flex" if index.is_none() => Ok(Device::flex()),

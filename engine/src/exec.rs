@@ -80,11 +80,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// When the batch lacks a column or a parameter has no value.
-    pub fn run(
-        &self,
-        inputs: &Inputs,
-        mut gradient: impl FnMut(&str, Value),
-    ) -> Result<Outcome, ExecError> {
+    pub fn run(&self, inputs: &Inputs, mut gradient: impl FnMut(&str, Value)) -> Result<Outcome, ExecError> {
         let count = self.graph.nodes().len();
         let mut state = State {
             values: vec![None; count],

@@ -139,14 +139,10 @@ impl Init {
             Self::Zeros => vec![0.0; count],
             Self::Ones => vec![1.0; count],
             Self::Constant(value) => vec![value as f32; count],
-            Self::Identity => {
-                (0..count).map(|i| if i / fan_in == i % fan_in { 1.0 } else { 0.0 }).collect()
-            }
+            Self::Identity => (0..count).map(|i| if i / fan_in == i % fan_in { 1.0 } else { 0.0 }).collect(),
             Self::XavierUniform => uniform((6.0 / (fan_in + fan_out) as f64).sqrt()),
             Self::KaimingUniform => uniform((1.0 / fan_in as f64).sqrt()),
-            Self::Normal { std } => {
-                (0..count).map(|_| (f64::from(draws.normal()) * std) as f32).collect()
-            }
+            Self::Normal { std } => (0..count).map(|_| (f64::from(draws.normal()) * std) as f32).collect(),
         }
     }
 }
@@ -307,8 +303,7 @@ impl Graph {
                 NodeKind::Op(op) => {
                     let inputs: Vec<Shape> =
                         node.inputs.iter().map(|&input| shapes[input.0].clone()).collect();
-                    op.shape(&inputs)
-                        .map_err(|error| GraphError::Shape { error, path: node.path.clone() })?
+                    op.shape(&inputs).map_err(|error| GraphError::Shape { error, path: node.path.clone() })?
                 }
             };
         }
@@ -321,8 +316,7 @@ impl Graph {
         let node = self.node(id);
         match &node.kind {
             NodeKind::Op(op) => {
-                let inputs: Vec<Shape> =
-                    node.inputs.iter().map(|&input| shapes[input.0].clone()).collect();
+                let inputs: Vec<Shape> = node.inputs.iter().map(|&input| shapes[input.0].clone()).collect();
                 op.multiply_adds(&inputs, &shapes[id.0])
             }
             _ => 0,

@@ -7,8 +7,8 @@ mod file;
 
 use std::path::PathBuf;
 
-pub use build::{Built, BuildError, build_stage, open_source, stage_view};
-pub use document::{Choose, Project, Variant, VERSION};
+pub use build::{BuildError, Built, build_stage, open_source, stage_view};
+pub use document::{Choose, Project, VERSION, Variant};
 pub use edit::set;
 pub use file::{load, parse, save, to_text};
 

@@ -8,5 +8,5 @@ mod sweep;
 
 pub use event::{Event, EventBody, Loaded};
 pub use folder::RunFolder;
-pub use run::{RunError, RunOptions, RunSummary, Outcome, evaluate_run, resume, train};
+pub use run::{Outcome, RunError, RunOptions, RunSummary, evaluate_run, resume, train};
 pub use sweep::{SweepError, SweepOptions, SweepRow, SweepTable, sweep};

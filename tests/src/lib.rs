@@ -45,7 +45,8 @@ pub fn assert_close(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
 #[must_use]
 pub fn integers(name: &str, tensor: &str) -> Vec<i64> {
     let bytes = std::fs::read(fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let file =
+        safetensors::SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{name}: {error}"));
     view.data().as_chunks::<8>().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()
 }

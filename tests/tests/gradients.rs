@@ -64,7 +64,13 @@ fn walk(case: &Case, params: &Params) -> (f64, BTreeMap<String, Value>) {
 }
 
 /// The same loss with burn's tape over everything.
-fn tape(graph: &Graph, loss: NodeId, params: &Params, inputs: &Inputs, tracked: &[NodeId]) -> BTreeMap<String, Value> {
+fn tape(
+    graph: &Graph,
+    loss: NodeId,
+    params: &Params,
+    inputs: &Inputs,
+    tracked: &[NodeId],
+) -> BTreeMap<String, Value> {
     let mut values: Vec<Option<Value>> = vec![None; graph.nodes().len()];
     for &id in graph.order() {
         let node = graph.node(id);
@@ -96,13 +102,8 @@ fn the_walk_agrees_with_the_tape() {
     for train_all in [false, true] {
         let case = case(train_all);
         let (_, walked) = walk(&case, &case.params);
-        let taped = tape(
-            &case.step.graph,
-            case.step.loss,
-            &case.params,
-            &case.inputs,
-            &case.built.selection.nodes,
-        );
+        let taped =
+            tape(&case.step.graph, case.step.loss, &case.params, &case.inputs, &case.built.selection.nodes);
         assert_eq!(walked.len(), taped.len());
         assert_eq!(walked.keys().collect::<Vec<_>>(), taped.keys().collect::<Vec<_>>());
         for (path, want) in &taped {

@@ -39,7 +39,12 @@ fn check_op(op: &dyn Op, prefix: &str, names: &[&str], tolerance: f32) {
     let gradients = op.vjp(&kept, value(get("upstream")), &wanted, &Context::inference());
     for (name, gradient) in names.iter().zip(gradients) {
         let want = get(&format!("{name}_grad"));
-        assert_close(&gradient.unwrap().to_f32(), &want.data, tolerance, &format!("{prefix} {name} gradient"));
+        assert_close(
+            &gradient.unwrap().to_f32(),
+            &want.data,
+            tolerance,
+            &format!("{prefix} {name} gradient"),
+        );
     }
 }
 
@@ -97,10 +102,8 @@ fn a_tubelet_embedding_is_a_strided_convolution() {
     let embedded = Linear.forward(&[cut, weight, value(&all["conv3d.bias"])], &Context::inference());
     let want = &all["conv3d.output"];
     let [batch, out, frames, rows, columns] = want.shape[..] else { panic!("five axes") };
-    let got = embedded
-        .reshape(&[batch, frames, rows, columns, out])
-        .permute(&[0, 4, 1, 2, 3])
-        .reshape(&want.shape);
+    let got =
+        embedded.reshape(&[batch, frames, rows, columns, out]).permute(&[0, 4, 1, 2, 3]).reshape(&want.shape);
     assert_close(&got.to_f32(), &want.data, 1e-5, "tubelets");
 }
 
@@ -132,10 +135,13 @@ fn optimisers_follow_pytorch_step_by_step() {
     let all = numerics();
     let settings = settings();
     let adamw = AdamW { learning_rate: 0.01, ..AdamW::default() };
-    let sgd = Sgd { learning_rate: settings["sgd"]["lr"].as_f64().unwrap_or(0.01), weight_decay: 1e-4, ..Sgd::default() };
-    let rates: Option<Vec<f64>> = settings["adamw_schedule"]["lrs"]
-        .as_array()
-        .map(|l| l.iter().map(|x| x.as_f64().unwrap()).collect());
+    let sgd = Sgd {
+        learning_rate: settings["sgd"]["lr"].as_f64().unwrap_or(0.01),
+        weight_decay: 1e-4,
+        ..Sgd::default()
+    };
+    let rates: Option<Vec<f64>> =
+        settings["adamw_schedule"]["lrs"].as_array().map(|l| l.iter().map(|x| x.as_f64().unwrap()).collect());
     for (name, spec, rates) in [
         ("adamw", OptimiserSpec::AdamW(adamw.clone()), None),
         ("adamw_schedule", OptimiserSpec::AdamW(adamw), rates),
@@ -151,7 +157,12 @@ fn optimisers_follow_pytorch_step_by_step() {
             let gradient = Tensor { shape: vec![3, 5], data: gradients.data[step * 15..][..15].to_vec() };
             let rate = rates.as_ref().map_or(rate, |rates| rates[step]);
             parameter = optimiser.step("p", parameter, value(&gradient), rate);
-            assert_close(&parameter.to_f32(), &want.data[step * 15..][..15], 1e-5, &format!("{name} step {step}"));
+            assert_close(
+                &parameter.to_f32(),
+                &want.data[step * 15..][..15],
+                1e-5,
+                &format!("{name} step {step}"),
+            );
         }
     }
 }
@@ -171,7 +182,8 @@ fn clipping_scales_by_the_global_norm() {
 #[test]
 fn schedules_follow_transformers() {
     let settings = settings();
-    for (name, decay) in [("cosine", Decay::Cosine), ("linear", Decay::Linear), ("constant", Decay::Constant)] {
+    for (name, decay) in [("cosine", Decay::Cosine), ("linear", Decay::Linear), ("constant", Decay::Constant)]
+    {
         let golden = settings["schedules"][name].as_array().unwrap();
         for (step, want) in golden.iter().enumerate() {
             let got = decay.factor(step as u64, 10, 100);
@@ -205,7 +217,12 @@ fn resizing_follows_pytorch_and_scipy() {
     assert_close(&got, &want.data, 1e-5, "bicubic");
     let settings = settings();
     let list = |name: &str| -> Vec<f32> {
-        settings["linear_resize"][name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+        settings["linear_resize"][name]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap() as f32)
+            .collect()
     };
     let (input, output) = (list("input"), list("output"));
     assert_close(&resample_rows(&input, 0, input.len(), output.len(), 1), &output, 1e-5, "linear");

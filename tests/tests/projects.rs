@@ -61,7 +61,10 @@ fn errors_point_at_line_and_field() {
         }
     };
     let line = text.lines().position(|l| l.contains("epochs:")).unwrap() + 1;
-    check(&text.replacen("epochs:", "epoch:", 1), &[&format!("line {line}"), "epoch", "did you mean `epochs`?", "p.ron"]);
+    check(
+        &text.replacen("epochs:", "epoch:", 1),
+        &[&format!("line {line}"), "epoch", "did you mean `epochs`?", "p.ron"],
+    );
     check(&text.replacen("Lora(", "Lorra(", 1), &["Lorra", "Lora"]);
     check(&text.replacen("version: 1", "version: 99", 1), &["version 99", "newer graft"]);
     check("(", &["line 1"]);

@@ -62,13 +62,28 @@ fn events_follow_the_contract_and_the_log_holds_them() {
     assert!(matches!(events.last().unwrap().body, EventBody::Finished { .. }));
     let folder = runs.path().join(&events[0].run);
     assert_eq!(RunFolder::events(&folder).unwrap(), events);
-    for file in ["project.ron", "events.jsonl", "report.md", "checkpoints/last.json", "checkpoints/best.json"] {
+    for file in ["project.ron", "events.jsonl", "report.md", "checkpoints/last.json", "checkpoints/best.json"]
+    {
         assert!(folder.join(file).is_file(), "{file}");
     }
     let json = serde_json::to_value(&events[2]).unwrap();
     for field in [
-        "event", "run", "time", "stage", "epoch", "step", "loss", "lr", "grad_norm", "samples_per_sec",
-        "data_secs", "forward_secs", "backward_secs", "optimizer_secs", "live_bytes", "peak_bytes",
+        "event",
+        "run",
+        "time",
+        "stage",
+        "epoch",
+        "step",
+        "loss",
+        "lr",
+        "grad_norm",
+        "samples_per_sec",
+        "data_secs",
+        "forward_secs",
+        "backward_secs",
+        "optimizer_secs",
+        "live_bytes",
+        "peak_bytes",
     ] {
         assert!(json.get(field).is_some(), "step event lacks {field}");
     }
@@ -92,7 +107,10 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
     );
     let source = open_source(&project, &base, 0).unwrap();
     let built = build_stage(&project, &base, 0, source.as_ref()).unwrap();
-    assert_eq!(built.selection.paths.iter().collect::<Vec<_>>(), checkpoint.params.keys().collect::<Vec<_>>());
+    assert_eq!(
+        built.selection.paths.iter().collect::<Vec<_>>(),
+        checkpoint.params.keys().collect::<Vec<_>>()
+    );
     // And the values in memory at the run's end: train again by hand and compare the frozen ones.
     let device = device::open("flex").unwrap();
     let (params, _) = load(&built.graph, None, project.seed, &device).unwrap();
@@ -110,9 +128,7 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
     };
     let mut optimiser = graft_engine::train::Optimiser::new(spec.optimiser.clone());
     let mut meter = graft_engine::memory::Meter::start();
-    stage
-        .run(&mut params, &mut optimiser, 0, &Control::new(), &mut meter, &mut |_, _| Ok(()))
-        .unwrap();
+    stage.run(&mut params, &mut optimiser, 0, &Control::new(), &mut meter, &mut |_, _| Ok(())).unwrap();
     for (path, after) in params.to_host() {
         let same = before[&path].data == after.data;
         let trained = built.selection.paths.contains(&path);
@@ -178,10 +194,15 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
         .unwrap();
         assert_eq!(summary.outcome, Outcome::Stopped);
         assert_eq!(losses(&events).len(), stop_at);
-        let resumed = resume(&summary.folder, &Control::new(), &mut |event| events.push(event.clone())).unwrap();
+        let resumed =
+            resume(&summary.folder, &Control::new(), &mut |event| events.push(event.clone())).unwrap();
         assert_eq!(resumed.outcome, Outcome::Finished);
         assert_eq!(losses(&events), losses(&whole));
-        assert_eq!(losses(&RunFolder::events(&summary.folder).unwrap()), losses(&whole), "the log reads as one run");
+        assert_eq!(
+            losses(&RunFolder::events(&summary.folder).unwrap()),
+            losses(&whole),
+            "the log reads as one run"
+        );
         let last = |folder: &Path| {
             let checkpoint = Checkpoint::read(&folder.join("checkpoints"), "last").unwrap().unwrap();
             (checkpoint.params, checkpoint.optimizer)
@@ -232,5 +253,7 @@ fn a_loss_that_is_no_number_fails_the_run_and_says_what_to_do() {
     })
     .unwrap_err();
     assert!(error.to_string().contains("lower the learning rate"), "{error}");
-    assert!(matches!(&events.last().unwrap().body, EventBody::Failed { error } if error.contains("learning rate")));
+    assert!(
+        matches!(&events.last().unwrap().body, EventBody::Failed { error } if error.contains("learning rate"))
+    );
 }

@@ -35,8 +35,7 @@ impl AdapterKind for BridgeLinear {
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let width = site.width;
-        let mapped =
-            builder.linear("linear", site.node, [width, width], Init::Identity, Some(Init::Zeros));
+        let mapped = builder.linear("linear", site.node, [width, width], Init::Identity, Some(Init::Zeros));
         let gamma = builder.param("norm.weight", &[width], Init::Ones);
         let beta = builder.param("norm.bias", &[width], Init::Zeros);
         let normed = builder.op("norm", LayerNorm { epsilon: 1e-6 }, &[mapped, gamma, beta]);

@@ -87,7 +87,13 @@ impl AdapterKind for Lora {
         vec![
             Setting { name: "rank", label: "Rank", value: rank, range: WIDTHS, whole: true },
             Setting { name: "alpha", label: "Alpha", value: self.alpha, range: SCALES, whole: false },
-            Setting { name: "dropout", label: "Dropout", value: self.dropout, range: (0.0, 0.99), whole: false },
+            Setting {
+                name: "dropout",
+                label: "Dropout",
+                value: self.dropout,
+                range: (0.0, 0.99),
+                whole: false,
+            },
         ]
     }
 

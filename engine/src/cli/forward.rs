@@ -40,7 +40,8 @@ impl Forward {
         let graph = resolved.architecture.build("model")?;
         let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device)?;
         if let Some(misfit) = report.missing.first() {
-            let near = misfit.near.as_ref().map_or_else(String::new, |n| format!("; the nearest unused is `{n}`"));
+            let near =
+                misfit.near.as_ref().map_or_else(String::new, |n| format!("; the nearest unused is `{n}`"));
             anyhow::bail!(
                 "{} of the model's tensors are not in the file, the first is `{}`{near}: {}",
                 report.missing.len(),
@@ -100,14 +101,10 @@ impl Forward {
 fn binding(shape: &[usize]) -> graft_engine::graph::Binding {
     let binding = graft_engine::graph::Binding::new();
     match *shape {
-        [batch, frames, _, height, width] => binding
-            .with("batch", batch)
-            .with("frames", frames)
-            .with("height", height)
-            .with("width", width),
-        [batch, _, height, width] => {
-            binding.with("batch", batch).with("height", height).with("width", width)
+        [batch, frames, _, height, width] => {
+            binding.with("batch", batch).with("frames", frames).with("height", height).with("width", width)
         }
+        [batch, _, height, width] => binding.with("batch", batch).with("height", height).with("width", width),
         _ => binding,
     }
 }

@@ -27,7 +27,8 @@ impl Progress {
     pub(super) fn show(&mut self, event: &Event) {
         match &event.body {
             EventBody::Started { project, device, seed, params_total, folder, resumed_at, .. } => {
-                let resumed = resumed_at.map_or_else(String::new, |step| format!(", going on at step {step}"));
+                let resumed =
+                    resumed_at.map_or_else(String::new, |step| format!(", going on at step {step}"));
                 self.say(&format!(
                     "{project} on {device}, seed {seed}, {params_total} parameters{resumed}\nrun folder {folder}"
                 ));
@@ -69,7 +70,9 @@ impl Progress {
             }
             EventBody::Stopped { steps } => self.say(&format!("stopped after {steps} steps, saved")),
             EventBody::Finished { secs, steps, metrics, peak_bytes, samples_per_sec } => {
-                let top1 = metrics.get("top1").map_or_else(String::new, |v| format!(", test top1 {:.2} %", v * 100.0));
+                let top1 = metrics
+                    .get("top1")
+                    .map_or_else(String::new, |v| format!(", test top1 {:.2} %", v * 100.0));
                 self.say(&format!(
                     "finished in {secs:.1} s, {steps} steps, {samples_per_sec:.1} samples/s, peak {} MiB{top1}",
                     peak_bytes >> 20

@@ -65,7 +65,9 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn run(self) -> anyhow::Result<Done> {
         let mut folders: Vec<PathBuf> = std::fs::read_dir(&self.folder)
-            .map_err(|error| anyhow::anyhow!("{error}; a folder of run folders was expected: {}", self.folder.display()))?
+            .map_err(|error| {
+                anyhow::anyhow!("{error}; a folder of run folders was expected: {}", self.folder.display())
+            })?
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| path.join("events.jsonl").is_file())
@@ -75,7 +77,8 @@ impl Runs {
         for folder in folders {
             let events = RunFolder::events(&folder)?;
             let steps = events.iter().filter(|e| matches!(e.body, EventBody::Step { .. })).count();
-            let (state, metrics, secs) = match events.iter().rev().find(|e| e.body.is_last()).map(|e| &e.body) {
+            let (state, metrics, secs) = match events.iter().rev().find(|e| e.body.is_last()).map(|e| &e.body)
+            {
                 Some(EventBody::Finished { metrics, secs, .. }) => ("finished", metrics.clone(), *secs),
                 Some(EventBody::Failed { .. }) => ("failed", std::collections::BTreeMap::new(), 0.0),
                 Some(EventBody::Stopped { .. }) => ("stopped", std::collections::BTreeMap::new(), 0.0),
@@ -91,7 +94,9 @@ impl Runs {
             return Ok(Done::Well);
         }
         for row in rows {
-            let top1 = row["metrics"]["top1"].as_f64().map_or_else(|| "–".to_owned(), |v| format!("{:.2} %", v * 100.0));
+            let top1 = row["metrics"]["top1"]
+                .as_f64()
+                .map_or_else(|| "–".to_owned(), |v| format!("{:.2} %", v * 100.0));
             line(&format!(
                 "{:<48} {:<9} {:>7} steps  top1 {top1}",
                 row["run"].as_str().unwrap_or_default(),

@@ -49,8 +49,7 @@ impl Train {
             runs::resume(folder, &control, &mut sink)
         } else {
             let path = self.project.unwrap_or_default();
-            let (mut project, base) =
-                open_project(&path, &[], None, None)?;
+            let (mut project, base) = open_project(&path, &[], None, None)?;
             if let Some(name) = &self.variant {
                 project = project.variant(name)?;
             }

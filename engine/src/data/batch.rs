@@ -66,9 +66,7 @@ pub enum LoadError {
         message: String,
     },
     /// The threads that read ahead are gone.
-    #[error(
-        "the threads that load data have stopped; start the run again from its last checkpoint"
-    )]
+    #[error("the threads that load data have stopped; start the run again from its last checkpoint")]
     Stopped,
 }
 
@@ -102,22 +100,14 @@ impl Batch {
     ) -> Result<Self, LoadError> {
         let sample_shape = source.sample_shape();
         let expected = elements(&sample_shape);
-        let mut batch = Self {
-            pixels: Vec::with_capacity(indices.len() * expected),
-            ..Self::default()
-        };
+        let mut batch = Self { pixels: Vec::with_capacity(indices.len() * expected), ..Self::default() };
         for &index in indices {
             if cancelled.load(Ordering::Relaxed) {
                 return Err(LoadError::Stopped);
             }
             // A source is only read, never changed, so a panic leaves nothing half done in it.
-            let read = catch_unwind(AssertUnwindSafe(|| source.sample(split, index))).map_err(
-                |panic| LoadError::Panicked {
-                    split,
-                    index,
-                    message: panic_message(&*panic),
-                },
-            )?;
+            let read = catch_unwind(AssertUnwindSafe(|| source.sample(split, index)))
+                .map_err(|panic| LoadError::Panicked { split, index, message: panic_message(&*panic) })?;
             match read {
                 Ok(Sample { pixels, label }) if pixels.len() == expected => {
                     batch.pixels.extend_from_slice(&pixels);
@@ -125,19 +115,10 @@ impl Batch {
                     batch.indices.push(index);
                 }
                 Ok(Sample { pixels, .. }) => {
-                    return Err(LoadError::Extent {
-                        split,
-                        index,
-                        expected,
-                        found: pixels.len(),
-                    });
+                    return Err(LoadError::Extent { split, index, expected, found: pixels.len() });
                 }
                 Err(SampleError::Unreadable { reason, path }) => {
-                    batch.skipped.push(Skipped {
-                        index,
-                        what: path.display().to_string(),
-                        why: reason,
-                    });
+                    batch.skipped.push(Skipped { index, what: path.display().to_string(), why: reason });
                 }
                 Err(error @ SampleError::OutOfRange { .. }) => return Err(error.into()),
             }

@@ -51,11 +51,7 @@ impl Default for DigitsSpec {
     }
 }
 
-pub(super) fn open(
-    spec: &DigitsSpec,
-    base: &Path,
-    view: &View,
-) -> Result<Box<dyn Source>, DataError> {
+pub(super) fn open(spec: &DigitsSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     view.check_still()?;
     check_canvas(spec.size, spec.digit, spec.channels)?;
     positive("repeats", spec.repeats)?;
@@ -65,10 +61,7 @@ pub(super) fn open(
     let test = idx::read(&folder, &["test", "t10k"])?;
     let (kept, held) = train.hold_out(spec.validation);
     if kept.is_empty() {
-        let why = format!(
-            "`validation` holds out all {} training images; lower it",
-            train.len()
-        );
+        let why = format!("`validation` holds out all {} training images; lower it", train.len());
         return Err(DataError::EmptyTrain { why });
     }
     Ok(Box::new(Digits {
@@ -93,11 +86,7 @@ pub(super) fn check_canvas(size: usize, digit: usize, channels: usize) -> Result
         ));
     }
     if ![1, 3].contains(&channels) {
-        return Err(DataError::setting(
-            "channels",
-            channels,
-            "it must be 1 or 3",
-        ));
+        return Err(DataError::setting("channels", channels, "it must be 1 or 3"));
     }
     Ok(())
 }
@@ -116,19 +105,13 @@ struct Digits {
 
 impl fmt::Debug for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Digits")
-            .field("spec", &self.spec)
-            .finish_non_exhaustive()
+        f.debug_struct("Digits").field("spec", &self.spec).finish_non_exhaustive()
     }
 }
 
 impl Source for Digits {
     fn len(&self, split: Split) -> usize {
-        let copies = if split == Split::Train {
-            self.spec.repeats
-        } else {
-            1
-        };
+        let copies = if split == Split::Train { self.spec.repeats } else { 1 };
         self.members[split.position()].len().saturating_mul(copies)
     }
 
@@ -140,10 +123,7 @@ impl Source for Digits {
         vec![self.spec.channels, self.spec.size, self.spec.size]
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a position on a canvas of a few thousand pixels at most"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a position on a canvas of a few thousand pixels at most")]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let members = &self.members[split.position()];
@@ -157,16 +137,11 @@ impl Source for Digits {
         let room = self.spec.size - self.spec.digit + 1;
         let (x, y) = (draws.below(room), draws.below(room));
         let mut pixels = vec![0.0; self.spec.size * self.spec.size];
-        scaler
-            .glyph(set.pixels(picture))
-            .place(&mut pixels, self.spec.size, x as f32, y as f32);
+        scaler.glyph(set.pixels(picture)).place(&mut pixels, self.spec.size, x as f32, y as f32);
         for pixel in &mut pixels {
             *pixel = (*pixel - self.spec.mean) / self.spec.std;
         }
-        Ok(Sample {
-            pixels: pixels.repeat(self.spec.channels),
-            label: i64::from(set.label(picture)),
-        })
+        Ok(Sample { pixels: pixels.repeat(self.spec.channels), label: i64::from(set.label(picture)) })
     }
 }
 
@@ -181,24 +156,13 @@ mod tests {
     }
 
     fn spec() -> DigitsSpec {
-        DigitsSpec {
-            folder: PathBuf::new(),
-            ..Default::default()
-        }
+        DigitsSpec { folder: PathBuf::new(), ..Default::default() }
     }
 
     #[test]
     fn samples_are_deterministic_and_copies_lie_elsewhere() {
-        let source = open(DigitsSpec {
-            repeats: 3,
-            channels: 3,
-            ..spec()
-        })
-        .unwrap();
-        assert_eq!(
-            Split::ALL.map(|split| source.len(split)),
-            [16_500, 500, 1000]
-        );
+        let source = open(DigitsSpec { repeats: 3, channels: 3, ..spec() }).unwrap();
+        assert_eq!(Split::ALL.map(|split| source.len(split)), [16_500, 500, 1000]);
         assert_eq!(source.sample_shape(), [3, 32, 32]);
         let first = source.sample(Split::Train, 7).unwrap();
         assert_eq!(first, source.sample(Split::Train, 7).unwrap());
@@ -206,10 +170,7 @@ mod tests {
         assert_eq!(first.label, copy.label);
         assert_ne!(first.pixels, copy.pixels);
         let mass = |sample: &Sample| sample.pixels.iter().sum::<f32>();
-        assert!(
-            (mass(&first) - mass(&copy)).abs() < 1e-2,
-            "the same digit, only moved"
-        );
+        assert!((mass(&first) - mass(&copy)).abs() < 1e-2, "the same digit, only moved");
         assert_eq!(first.pixels[..1024], first.pixels[2048..]);
         assert!(first.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
         assert!(source.sample(Split::Test, 1000).is_err());
@@ -218,14 +179,8 @@ mod tests {
     #[test]
     fn values_are_normalised() {
         let plain = open(spec()).unwrap().sample(Split::Test, 0).unwrap();
-        let scaled = open(DigitsSpec {
-            mean: 0.5,
-            std: 0.25,
-            ..spec()
-        })
-        .unwrap()
-        .sample(Split::Test, 0)
-        .unwrap();
+        let scaled =
+            open(DigitsSpec { mean: 0.5, std: 0.25, ..spec() }).unwrap().sample(Split::Test, 0).unwrap();
         for (a, b) in plain.pixels.iter().zip(&scaled.pixels) {
             assert!(((a - 0.5) / 0.25 - b).abs() < 1e-6);
         }
@@ -236,42 +191,15 @@ mod tests {
         for (spec, field) in [
             (DigitsSpec { size: 8, ..spec() }, "`size` is 8"),
             (DigitsSpec { digit: 0, ..spec() }, "`digit` is 0"),
-            (
-                DigitsSpec {
-                    channels: 2,
-                    ..spec()
-                },
-                "`channels` is 2",
-            ),
-            (
-                DigitsSpec {
-                    repeats: 0,
-                    ..spec()
-                },
-                "`repeats` is 0",
-            ),
-            (
-                DigitsSpec {
-                    validation: 6000,
-                    ..spec()
-                },
-                "train split is empty",
-            ),
+            (DigitsSpec { channels: 2, ..spec() }, "`channels` is 2"),
+            (DigitsSpec { repeats: 0, ..spec() }, "`repeats` is 0"),
+            (DigitsSpec { validation: 6000, ..spec() }, "train split is empty"),
         ] {
             let message = open(spec).unwrap_err().to_string();
             assert!(message.contains(field), "{message}");
         }
-        let view = View {
-            frames: Some(8),
-            ..View::default()
-        };
-        let message = DataSpec::Digits(spec())
-            .open(&bundled(), &view)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("`frames` is 8") && message.contains("no clips"),
-            "{message}"
-        );
+        let view = View { frames: Some(8), ..View::default() };
+        let message = DataSpec::Digits(spec()).open(&bundled(), &view).unwrap_err().to_string();
+        assert!(message.contains("`frames` is 8") && message.contains("no clips"), "{message}");
     }
 }

@@ -22,10 +22,7 @@ pub struct Fractions {
 
 impl Default for Fractions {
     fn default() -> Self {
-        Self {
-            validation: 0.1,
-            test: 0.1,
-        }
+        Self { validation: 0.1, test: 0.1 }
     }
 }
 
@@ -45,9 +42,7 @@ impl Fractions {
 
     /// The split of the sample called `name`.
     fn draw(self, seed: u64, name: &str) -> Split {
-        let drawn = Stream::new(seed, &format!("data.split/{name}"))
-            .at(0)
-            .uniform();
+        let drawn = Stream::new(seed, &format!("data.split/{name}")).at(0).uniform();
         if drawn < self.validation {
             Split::Validation
         } else if drawn < self.validation + self.test {
@@ -69,12 +64,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether the name ends in one of `extensions`, given in lower case.
     pub(super) fn has_extension(&self, extensions: &[&str]) -> bool {
-        let extension = self
-            .path
-            .extension()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase();
+        let extension = self.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         extensions.contains(&extension.as_str())
     }
 }
@@ -84,17 +74,9 @@ pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !name.starts_with('.') {
-            entries.push(Entry {
-                is_folder: path.is_dir(),
-                name,
-                path,
-            });
+            entries.push(Entry { is_folder: path.is_dir(), name, path });
         }
     }
     entries.sort_by(|a, b| natural_order(&a.name, &b.name));
@@ -122,10 +104,7 @@ pub(super) fn natural_order(a: &str, b: &str) -> Ordering {
 
 /// Takes the digits at the beginning, and gives them without leading zeros.
 fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let end = text
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     *text = rest;
     let zeros = number.iter().take_while(|byte| **byte == b'0').count();
@@ -168,25 +147,16 @@ impl Layout<'_> {
         let classes = self.classes(&root)?;
         let mut splits = [const { Vec::new() }; 3];
         let shares = Fractions {
-            validation: if self.validation_folder.is_some() {
-                0.0
-            } else {
-                self.split.validation
-            },
-            test: if self.test_folder.is_some() {
-                0.0
-            } else {
-                self.split.test
-            },
+            validation: if self.validation_folder.is_some() { 0.0 } else { self.split.validation },
+            test: if self.test_folder.is_some() { 0.0 } else { self.split.test },
         };
         let others = self.walk(&root, &classes, |name, item| {
             splits[shares.draw(self.seed, name).position()].push(item);
         })?;
         let drawn = splits[1].len() + splits[2].len();
         if splits[0].is_empty() && drawn > 0 {
-            let why = format!(
-                "all {drawn} samples were drawn for the other splits; add samples, or lower `split`"
-            );
+            let why =
+                format!("all {drawn} samples were drawn for the other splits; add samples, or lower `split`");
             return Err(DataError::EmptyTrain { why });
         }
         if splits[0].is_empty() {
@@ -199,14 +169,10 @@ impl Layout<'_> {
                 path: root,
             });
         }
-        for (split, folder) in [
-            (Split::Validation, self.validation_folder),
-            (Split::Test, self.test_folder),
-        ] {
+        for (split, folder) in [(Split::Validation, self.validation_folder), (Split::Test, self.test_folder)]
+        {
             if let Some(folder) = folder {
-                self.walk(&base.join(folder), &classes, |_, item| {
-                    splits[split.position()].push(item)
-                })?;
+                self.walk(&base.join(folder), &classes, |_, item| splits[split.position()].push(item))?;
             }
         }
         Ok(Catalogue { classes, splits })
@@ -215,11 +181,8 @@ impl Layout<'_> {
     /// The names of the class folders, alphabetically.
     fn classes(&self, root: &Path) -> Result<Vec<String>, DataError> {
         let entries = entries(root).map_err(|source| DataError::read(source, root))?;
-        let mut classes: Vec<String> = entries
-            .iter()
-            .filter(|entry| entry.is_folder)
-            .map(|entry| entry.name.clone())
-            .collect();
+        let mut classes: Vec<String> =
+            entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.clone()).collect();
         if classes.is_empty() {
             return Err(DataError::Layout {
                 expected: format!("a sub-folder for each class, holding {}", self.samples),
@@ -242,10 +205,7 @@ impl Layout<'_> {
         for class in self.classes(root)? {
             let Ok(label) = classes.binary_search(&class) else {
                 return Err(DataError::Layout {
-                    expected: format!(
-                        "only classes that training has too ({})",
-                        classes.join(", ")
-                    ),
+                    expected: format!("only classes that training has too ({})", classes.join(", ")),
                     found: format!("a folder `{class}`"),
                     path: root.to_owned(),
                 });
@@ -254,13 +214,7 @@ impl Layout<'_> {
             for entry in entries(&folder).map_err(|source| DataError::read(source, &folder))? {
                 if (self.is_sample)(&entry) {
                     let label = i64::try_from(label).unwrap_or(i64::MAX);
-                    take(
-                        &format!("{class}/{}", entry.name),
-                        Item {
-                            path: entry.path,
-                            label,
-                        },
-                    );
+                    take(&format!("{class}/{}", entry.name), Item { path: entry.path, label });
                 } else {
                     others += 1;
                 }
@@ -286,10 +240,7 @@ mod tests {
             folder,
             validation_folder: None,
             test_folder: None,
-            split: Fractions {
-                validation: 0.2,
-                test: 0.2,
-            },
+            split: Fractions { validation: 0.2, test: 0.2 },
             seed: 1,
             samples: "notes (.txt)",
             is_sample: |entry| !entry.is_folder && entry.has_extension(&["txt"]),
@@ -308,65 +259,33 @@ mod tests {
         Split::ALL
             .into_iter()
             .flat_map(|split| {
-                catalogue.splits[split.position()]
-                    .iter()
-                    .map(move |item| (item.path.clone(), split))
+                catalogue.splits[split.position()].iter().map(move |item| (item.path.clone(), split))
             })
             .collect()
     }
 
     #[test]
     fn numbers_in_names_are_ordered_as_numbers() {
-        let mut names = [
-            "f10", "f2", "f1", "f02b", "f02a", "a", "f2.png", "f", "f10.5", "f9",
-        ];
+        let mut names = ["f10", "f2", "f1", "f02b", "f02a", "a", "f2.png", "f", "f10.5", "f9"];
         names.sort_by(|a, b| natural_order(a, b));
-        assert_eq!(
-            names,
-            [
-                "a", "f", "f1", "f2", "f2.png", "f02a", "f02b", "f9", "f10", "f10.5"
-            ]
-        );
+        assert_eq!(names, ["a", "f", "f1", "f2", "f2.png", "f02a", "f02b", "f9", "f10", "f10.5"]);
         assert_eq!(natural_order("x", "x"), Ordering::Equal);
-        assert_ne!(
-            natural_order("x01", "x1"),
-            Ordering::Equal,
-            "different names never tie"
-        );
+        assert_ne!(natural_order("x01", "x1"), Ordering::Equal, "different names never tie");
     }
 
     #[test]
     fn adding_files_moves_no_other() {
         let root = tempfile::tempdir().unwrap();
-        write(
-            root.path(),
-            (0..200).map(|number| format!("b/{number}.txt")),
-        );
-        write(
-            root.path(),
-            (0..100).map(|number| format!("a/{number}.TXT")),
-        );
+        write(root.path(), (0..200).map(|number| format!("b/{number}.txt")));
+        write(root.path(), (0..100).map(|number| format!("a/{number}.TXT")));
         let before = layout(root.path()).catalogue(Path::new("")).unwrap();
         assert_eq!(before.classes, ["a", "b"]);
-        assert!(
-            before.splits[0]
-                .windows(2)
-                .all(|pair| pair[0].label <= pair[1].label)
-        );
+        assert!(before.splits[0].windows(2).all(|pair| pair[0].label <= pair[1].label));
         let counts = [0, 1, 2].map(|split| before.splits[split].len());
         assert_eq!(counts.iter().sum::<usize>(), 300);
-        assert!(
-            (40..80).contains(&counts[1]) && (40..80).contains(&counts[2]),
-            "{counts:?}"
-        );
-        write(
-            root.path(),
-            (0..50).map(|number| format!("a/new{number}.txt")),
-        );
-        write(
-            root.path(),
-            ["a/readme.md", ".hidden/x.txt", "b/.hidden.txt"].map(str::to_owned),
-        );
+        assert!((40..80).contains(&counts[1]) && (40..80).contains(&counts[2]), "{counts:?}");
+        write(root.path(), (0..50).map(|number| format!("a/new{number}.txt")));
+        write(root.path(), ["a/readme.md", ".hidden/x.txt", "b/.hidden.txt"].map(str::to_owned));
         let after = layout(root.path()).catalogue(Path::new("")).unwrap();
         let (before, after) = (splits(&before), splits(&after));
         assert_eq!(after.len(), 350);
@@ -376,14 +295,8 @@ mod tests {
     #[test]
     fn folders_of_their_own_replace_shares() {
         let root = tempfile::tempdir().unwrap();
-        write(
-            root.path(),
-            (0..20).map(|number| format!("train/{}/{number}.txt", number % 2)),
-        );
-        write(
-            root.path(),
-            ["val/1/v.txt", "test/0/t.txt", "test/1/t.txt"].map(str::to_owned),
-        );
+        write(root.path(), (0..20).map(|number| format!("train/{}/{number}.txt", number % 2)));
+        write(root.path(), ["val/1/v.txt", "test/0/t.txt", "test/1/t.txt"].map(str::to_owned));
         let layout = Layout {
             folder: Path::new("train"),
             validation_folder: Some(Path::new("val")),
@@ -391,10 +304,7 @@ mod tests {
             ..layout(root.path())
         };
         let catalogue = layout.catalogue(root.path()).unwrap();
-        assert_eq!(
-            [0, 1, 2].map(|split| catalogue.splits[split].len()),
-            [20, 1, 2]
-        );
+        assert_eq!([0, 1, 2].map(|split| catalogue.splits[split].len()), [20, 1, 2]);
         assert_eq!(catalogue.splits[1][0].label, 1);
         write(root.path(), ["val/zebra/v.txt".to_owned()]);
         let message = layout.catalogue(root.path()).unwrap_err().to_string();
@@ -407,63 +317,28 @@ mod tests {
     #[test]
     fn wrong_folders_say_what_was_expected_and_found() {
         let root = tempfile::tempdir().unwrap();
-        let message = |folder: &Path| {
-            layout(folder)
-                .catalogue(Path::new(""))
-                .unwrap_err()
-                .to_string()
-        };
+        let message = |folder: &Path| layout(folder).catalogue(Path::new("")).unwrap_err().to_string();
         assert!(message(&root.path().join("none")).starts_with("could not be read"));
         write(root.path(), ["1.txt".to_owned(), "2.txt".to_owned()]);
         let found = message(root.path());
-        assert!(
-            found.contains("a sub-folder for each class, holding notes (.txt)"),
-            "{found}"
-        );
-        assert!(
-            found.contains("found 2 files and no sub-folder: /"),
-            "{found}"
-        );
+        assert!(found.contains("a sub-folder for each class, holding notes (.txt)"), "{found}");
+        assert!(found.contains("found 2 files and no sub-folder: /"), "{found}");
         write(root.path(), ["a/1.png".to_owned()]);
         let found = message(root.path());
-        assert!(
-            found.contains("none in 1 class folder, and 1 other"),
-            "{found}"
-        );
-        let all = Layout {
-            split: Fractions {
-                validation: 0.6,
-                test: 0.4,
-            },
-            ..layout(root.path())
-        };
-        assert!(
-            all.catalogue(Path::new(""))
-                .unwrap_err()
-                .to_string()
-                .contains("`split`")
-        );
+        assert!(found.contains("none in 1 class folder, and 1 other"), "{found}");
+        let all = Layout { split: Fractions { validation: 0.6, test: 0.4 }, ..layout(root.path()) };
+        assert!(all.catalogue(Path::new("")).unwrap_err().to_string().contains("`split`"));
     }
 
     #[test]
     fn an_empty_train_split_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let shares = Fractions {
-            validation: 0.5,
-            test: 0.4,
-        };
-        let lost = (0..)
-            .map(|n| format!("a/{n}.txt"))
-            .find(|name| shares.draw(1, name) != Split::Train)
-            .unwrap();
+        let shares = Fractions { validation: 0.5, test: 0.4 };
+        let lost =
+            (0..).map(|n| format!("a/{n}.txt")).find(|name| shares.draw(1, name) != Split::Train).unwrap();
         write(root.path(), [lost]);
-        let message = Layout {
-            split: shares,
-            ..layout(root.path())
-        }
-        .catalogue(Path::new(""))
-        .unwrap_err()
-        .to_string();
+        let message =
+            Layout { split: shares, ..layout(root.path()) }.catalogue(Path::new("")).unwrap_err().to_string();
         assert!(message.contains("all 1 samples were drawn"), "{message}");
     }
 }

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Catalogue, Layout, entries};
-use super::picture::{
-    EXTENSIONS, IMAGENET_MEAN, IMAGENET_STD, Preparation, decode, for_each_frame,
-};
+use super::picture::{EXTENSIONS, IMAGENET_MEAN, IMAGENET_STD, Preparation, decode, for_each_frame};
 use super::view::sampled_frames;
 use super::{DataError, Fit, Fractions, Sample, SampleError, Source, Split, View, positive};
 
@@ -61,11 +59,7 @@ impl Default for FrameFolderSpec {
     }
 }
 
-pub(super) fn open(
-    spec: &FrameFolderSpec,
-    base: &Path,
-    view: &View,
-) -> Result<Box<dyn Source>, DataError> {
+pub(super) fn open(spec: &FrameFolderSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     let frames = view.frames.unwrap_or(spec.frames);
     positive("frames", frames)?;
     let preparation = Preparation {
@@ -85,14 +79,7 @@ pub(super) fn open(
         samples: "clips (folders of frames, or .gif)",
         is_sample: |entry| entry.is_folder || entry.has_extension(&["gif"]),
     };
-    view.apply(
-        FrameFolder {
-            catalogue: layout.catalogue(base)?,
-            preparation,
-            frames,
-        },
-        spec.seed,
-    )
+    view.apply(FrameFolder { catalogue: layout.catalogue(base)?, preparation, frames }, spec.seed)
 }
 
 #[derive(Debug)]
@@ -105,18 +92,14 @@ struct FrameFolder {
 impl FrameFolder {
     /// A clip from a folder of pictures.
     fn read_folder(&self, clip: &Path) -> Result<Vec<f32>, SampleError> {
-        let unreadable = |reason: String| SampleError::Unreadable {
-            reason,
-            path: clip.to_owned(),
-        };
+        let unreadable = |reason: String| SampleError::Unreadable { reason, path: clip.to_owned() };
         let mut files = entries(clip).map_err(|error| unreadable(error.to_string()))?;
         files.retain(|entry| !entry.is_folder && entry.has_extension(&EXTENSIONS));
         if files.is_empty() {
             return Err(unreadable("the clip's folder holds no pictures".to_owned()));
         }
         self.gather(files.len(), |number, pixels| {
-            self.preparation
-                .append(&decode(&files[number].path)?, pixels);
+            self.preparation.append(&decode(&files[number].path)?, pixels);
             Ok(())
         })
     }
@@ -139,10 +122,7 @@ impl FrameFolder {
         })?;
         if available == 0 {
             let reason = "the animation holds no frames".to_owned();
-            return Err(SampleError::Unreadable {
-                reason,
-                path: clip.to_owned(),
-            });
+            return Err(SampleError::Unreadable { reason, path: clip.to_owned() });
         }
         self.gather(available, |number, pixels| {
             pixels.extend_from_slice(&prepared[number]);
@@ -181,26 +161,15 @@ impl Source for FrameFolder {
     }
 
     fn sample_shape(&self) -> Vec<usize> {
-        vec![
-            self.frames,
-            self.preparation.channels,
-            self.preparation.size,
-            self.preparation.size,
-        ]
+        vec![self.frames, self.preparation.channels, self.preparation.size, self.preparation.size]
     }
 
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let item = &self.catalogue.splits[split.position()][index];
-        let pixels = if item.path.is_dir() {
-            self.read_folder(&item.path)?
-        } else {
-            self.read_animation(&item.path)?
-        };
-        Ok(Sample {
-            pixels,
-            label: item.label,
-        })
+        let pixels =
+            if item.path.is_dir() { self.read_folder(&item.path)? } else { self.read_animation(&item.path)? };
+        Ok(Sample { pixels, label: item.label })
     }
 }
 
@@ -221,10 +190,7 @@ mod tests {
             channels: 1,
             mean: vec![0.0],
             std: vec![1.0 / 255.0],
-            split: Fractions {
-                validation: 0.0,
-                test: 0.0,
-            },
+            split: Fractions { validation: 0.0, test: 0.0 },
             ..Default::default()
         };
         DataSpec::FrameFolder(spec).open(base, &view)
@@ -235,30 +201,21 @@ mod tests {
         let clip = base.join("clips/a/walk");
         fs::create_dir_all(&clip).unwrap();
         fs::create_dir_all(base.join("clips/b")).unwrap();
-        let mut animation =
-            GifEncoder::new(fs::File::create(base.join("clips/b/run.gif")).unwrap());
+        let mut animation = GifEncoder::new(fs::File::create(base.join("clips/b/run.gif")).unwrap());
         for number in 0..12u8 {
             let value = number * 10;
             RgbImage::from_pixel(9, 6, Rgb([value; 3]))
                 .save(clip.join(format!("frame{number}.png")))
                 .unwrap();
             animation
-                .encode_frame(Frame::new(RgbaImage::from_pixel(
-                    9,
-                    6,
-                    Rgba([value, value, value, 255]),
-                )))
+                .encode_frame(Frame::new(RgbaImage::from_pixel(9, 6, Rgba([value, value, value, 255]))))
                 .unwrap();
         }
         fs::write(clip.join("notes.txt"), "no frame").unwrap();
     }
 
     fn values(sample: &Sample) -> Vec<i64> {
-        sample
-            .pixels
-            .chunks(36)
-            .map(|frame| (frame.iter().sum::<f32>() / 36.0).round() as i64)
-            .collect()
+        sample.pixels.chunks(36).map(|frame| (frame.iter().sum::<f32>() / 36.0).round() as i64).collect()
     }
 
     #[test]
@@ -270,35 +227,11 @@ mod tests {
         assert_eq!(source.sample_shape(), [4, 1, 6, 6]);
         for (index, label) in [(0, 0), (1, 1)] {
             let sample = source.sample(Split::Train, index).unwrap();
-            assert_eq!(
-                (sample.label, values(&sample)),
-                (label, vec![10, 40, 70, 100])
-            );
+            assert_eq!((sample.label, values(&sample)), (label, vec![10, 40, 70, 100]));
         }
-        let all = open(
-            base.path(),
-            View {
-                frames: Some(12),
-                ..View::default()
-            },
-        )
-        .unwrap();
-        let repeated = open(
-            base.path(),
-            View {
-                frames: Some(24),
-                ..View::default()
-            },
-        )
-        .unwrap();
-        let shuffled = open(
-            base.path(),
-            View {
-                frames: None,
-                shuffle: FrameShuffle::Frames,
-            },
-        )
-        .unwrap();
+        let all = open(base.path(), View { frames: Some(12), ..View::default() }).unwrap();
+        let repeated = open(base.path(), View { frames: Some(24), ..View::default() }).unwrap();
+        let shuffled = open(base.path(), View { frames: None, shuffle: FrameShuffle::Frames }).unwrap();
         for index in 0..2 {
             assert_eq!(
                 values(&all.sample(Split::Train, index).unwrap()),
@@ -335,10 +268,7 @@ mod tests {
         fs::create_dir_all(base.path().join("clips/a")).unwrap();
         fs::write(base.path().join("clips/a/frame1.png"), "x").unwrap();
         let message = open(base.path(), View::default()).unwrap_err().to_string();
-        assert!(
-            message.contains("expected clips (folders of frames, or .gif)"),
-            "{message}"
-        );
+        assert!(message.contains("expected clips (folders of frames, or .gif)"), "{message}");
         assert!(message.contains("1 other"), "{message}");
     }
 }

@@ -24,10 +24,7 @@ impl Glyph {
             let below = &self.padded[(v + 1) * stride..(v + 2) * stride];
             let start = (row + v) * size + column;
             let target = &mut canvas[start..start + width];
-            let taps = above
-                .iter()
-                .zip(&above[1..])
-                .zip(below.iter().zip(&below[1..]));
+            let taps = above.iter().zip(&above[1..]).zip(below.iter().zip(&below[1..]));
             for (pixel, ((a, b), (c, d))) in target.iter_mut().zip(taps) {
                 let upper = right * a + (1.0 - right) * b;
                 let lower = right * c + (1.0 - right) * d;
@@ -69,12 +66,7 @@ struct Taps {
 impl Scaler {
     /// From pictures of `height` × `width` pixels to `side` × `side`.
     pub(super) fn new(height: usize, width: usize, side: usize) -> Self {
-        Self {
-            width,
-            side,
-            across: taps(width, side),
-            down: taps(height, side),
-        }
+        Self { width, side, across: taps(width, side), down: taps(height, side) }
     }
 
     /// Scales one picture of bytes, row by row.
@@ -83,11 +75,7 @@ impl Scaler {
         for row in bytes.chunks_exact(self.width) {
             rows.extend(self.across.iter().map(|taps| {
                 let inputs = &row[taps.first..taps.first + taps.weights.len()];
-                inputs
-                    .iter()
-                    .zip(&taps.weights)
-                    .map(|(&byte, weight)| f32::from(byte) * weight)
-                    .sum::<f32>()
+                inputs.iter().zip(&taps.weights).map(|(&byte, weight)| f32::from(byte) * weight).sum::<f32>()
             }));
         }
         let stride = self.side + 2;
@@ -102,10 +90,7 @@ impl Scaler {
                 }
             }
         }
-        Glyph {
-            side: self.side,
-            padded,
-        }
+        Glyph { side: self.side, padded }
     }
 }
 
@@ -124,8 +109,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
                 let (first, last) = (begin as usize, (end.ceil() as usize).min(from));
                 let weights = (first..last)
                     .map(|input| {
-                        ((end.min(input as f64 + 1.0) - begin.max(input as f64)).max(0.0) / scale)
-                            as f32
+                        ((end.min(input as f64 + 1.0) - begin.max(input as f64)).max(0.0) / scale) as f32
                     })
                     .collect();
                 Taps { first, weights }
@@ -133,11 +117,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
                 let centre = ((output as f64 + 0.5) * scale - 0.5).clamp(0.0, from as f64 - 1.0);
                 let first = centre as usize;
                 let fraction = (centre - centre.floor()) as f32;
-                let weights = if fraction > 0.0 {
-                    vec![1.0 - fraction, fraction]
-                } else {
-                    vec![1.0]
-                };
+                let weights = if fraction > 0.0 { vec![1.0 - fraction, fraction] } else { vec![1.0] };
                 Taps { first, weights }
             }
         })
@@ -157,35 +137,18 @@ mod tests {
 
     fn assert_close(found: &[f32], expected: &[f32]) {
         assert_eq!(found.len(), expected.len());
-        assert!(
-            found
-                .iter()
-                .zip(expected)
-                .all(|(a, b)| (a - b).abs() < 1e-6),
-            "{found:?} {expected:?}"
-        );
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {expected:?}");
     }
 
     #[test]
     fn scaling_averages_down_and_interpolates_up() {
-        let picture = [
-            0, 255, 255, 0, 0, 255, 255, 0, 0, 0, 0, 0, 255, 255, 255, 255,
-        ];
-        assert_close(
-            &inner(&Scaler::new(4, 4, 2).glyph(&picture)),
-            &[0.5, 0.5, 0.5, 0.5],
-        );
-        assert_close(
-            &inner(&Scaler::new(2, 2, 2).glyph(&[0, 255, 51, 102])),
-            &[0.0, 1.0, 0.2, 0.4],
-        );
+        let picture = [0, 255, 255, 0, 0, 255, 255, 0, 0, 0, 0, 0, 255, 255, 255, 255];
+        assert_close(&inner(&Scaler::new(4, 4, 2).glyph(&picture)), &[0.5, 0.5, 0.5, 0.5]);
+        assert_close(&inner(&Scaler::new(2, 2, 2).glyph(&[0, 255, 51, 102])), &[0.0, 1.0, 0.2, 0.4]);
         let up = inner(&Scaler::new(1, 2, 4).glyph(&[0, 255]));
         assert_close(&up[..4], &[0.0, 0.25, 0.75, 1.0]);
         // Down by a factor that is not whole keeps the mean.
-        let mean: f32 = inner(&Scaler::new(4, 4, 3).glyph(&picture))
-            .iter()
-            .sum::<f32>()
-            / 9.0;
+        let mean: f32 = inner(&Scaler::new(4, 4, 3).glyph(&picture)).iter().sum::<f32>() / 9.0;
         assert!((mean - 0.5).abs() < 1e-6, "{mean}");
     }
 
@@ -198,10 +161,7 @@ mod tests {
             canvas
         };
         let whole = placed(1.0, 2.0);
-        assert_eq!(
-            (whole[11], whole[12], whole[16], whole[17]),
-            (1.0, 1.0, 1.0, 1.0)
-        );
+        assert_eq!((whole[11], whole[12], whole[16], whole[17]), (1.0, 1.0, 1.0, 1.0));
         assert_close(&placed(1.25, 2.0)[10..15], &[0.0, 0.75, 1.0, 0.25, 0.0]);
         for (x, y) in [(0.0, 0.0), (3.0, 3.0), (2.999, 0.3), (1.5, 1.5)] {
             let mass: f32 = placed(x, y).iter().sum();

@@ -84,32 +84,15 @@ pub(super) fn read(folder: &Path, stems: &[&str]) -> Result<Pictures, DataError>
         });
     }
     if let Some(label) = labels.iter().find(|label| **label > 9) {
-        return Err(damaged(
-            &labels_path,
-            &format!("the label {label}, where digits have 0 to 9"),
-        ));
+        return Err(damaged(&labels_path, &format!("the label {label}, where digits have 0 to 9")));
     }
-    Ok(Pictures {
-        height,
-        width,
-        pixels: pixels.to_vec(),
-        labels: labels.to_vec(),
-    })
+    Ok(Pictures { height, width, pixels: pixels.to_vec(), labels: labels.to_vec() })
 }
 
 fn open(folder: &Path, stems: &[&str], rest: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
-    let names = stems
-        .iter()
-        .flat_map(|stem| [format!("{stem}-{rest}.gz"), format!("{stem}-{rest}")]);
-    let Some(path) = names
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-    else {
-        let found = if folder.is_dir() {
-            "a folder without it"
-        } else {
-            "no such folder"
-        };
+    let names = stems.iter().flat_map(|stem| [format!("{stem}-{rest}.gz"), format!("{stem}-{rest}")]);
+    let Some(path) = names.map(|name| folder.join(name)).find(|path| path.is_file()) else {
+        let found = if folder.is_dir() { "a folder without it" } else { "no such folder" };
         return Err(DataError::Layout {
             expected: format!("a folder with `{}-{rest}.gz`", stems.first().unwrap_or(&"")),
             found: found.to_owned(),
@@ -137,34 +120,20 @@ fn parse<'a>(
 ) -> Result<(Vec<usize>, &'a [u8]), DataError> {
     let header = 4 * (axes + 1);
     if bytes.len() < header {
-        return Err(damaged(
-            path,
-            &format!("{} bytes, less than its header", bytes.len()),
-        ));
+        return Err(damaged(path, &format!("{} bytes, less than its header", bytes.len())));
     }
     let words: Vec<u32> = bytes[..header]
         .chunks_exact(4)
-        .map(|word| {
-            word.iter()
-                .fold(0, |value, byte| value << 8 | u32::from(*byte))
-        })
+        .map(|word| word.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
         .collect();
     if words[0] != magic {
-        return Err(damaged(
-            path,
-            &format!("{:#06x} instead of {magic:#06x} at its beginning", words[0]),
-        ));
+        return Err(damaged(path, &format!("{:#06x} instead of {magic:#06x} at its beginning", words[0])));
     }
     let extents: Vec<usize> = words[1..].iter().map(|word| *word as usize).collect();
-    let expected = extents
-        .iter()
-        .try_fold(1usize, |product, extent| product.checked_mul(*extent));
+    let expected = extents.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent));
     let content = &bytes[header..];
     if expected != Some(content.len()) || content.is_empty() {
-        return Err(damaged(
-            path,
-            &format!("{} bytes of content for extents {extents:?}", content.len()),
-        ));
+        return Err(damaged(path, &format!("{} bytes of content for extents {extents:?}", content.len())));
     }
     Ok((extents, content))
 }
@@ -195,12 +164,7 @@ pub(super) mod tests {
         let (kept, held) = train.hold_out(500);
         assert_eq!((kept.len(), held.len()), (5500, 500));
         for digit in 0..10 {
-            assert_eq!(
-                held.iter()
-                    .filter(|index| train.label(**index) == digit)
-                    .count(),
-                50
-            );
+            assert_eq!(held.iter().filter(|index| train.label(**index) == digit).count(), 50);
         }
         assert_eq!(train.hold_out(503).1.len(), 503);
         assert_eq!(train.hold_out(0).1.len(), 0);
@@ -215,10 +179,7 @@ pub(super) mod tests {
             fs::write(folder.path().join("train-images-idx3-ubyte"), images).unwrap();
             fs::write(folder.path().join("train-labels-idx1-ubyte"), labels).unwrap();
             let message = read(folder.path(), &["train"]).err().unwrap().to_string();
-            assert!(
-                message.contains(expected) && message.ends_with("-ubyte"),
-                "{message}"
-            );
+            assert!(message.contains(expected) && message.ends_with("-ubyte"), "{message}");
         };
         let images = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 7, 7];
         check(&images[..10], &[], "less than its header");
@@ -226,10 +187,7 @@ pub(super) mod tests {
         check(&[1; 20], &[], "0x1010101");
         check(&images, &[0, 0, 8, 1, 0, 0, 0, 2, 1, 1], "2 labels");
         check(&images, &[0, 0, 8, 1, 0, 0, 0, 1, 10], "label 10");
-        let missing = read(&folder.path().join("none"), &["test"])
-            .err()
-            .unwrap()
-            .to_string();
+        let missing = read(&folder.path().join("none"), &["test"]).err().unwrap().to_string();
         assert!(
             missing.contains("`test-images-idx3-ubyte.gz`") && missing.contains("no such folder"),
             "{missing}"

@@ -51,11 +51,7 @@ impl Default for ImageFolderSpec {
     }
 }
 
-pub(super) fn open(
-    spec: &ImageFolderSpec,
-    base: &Path,
-    view: &View,
-) -> Result<Box<dyn Source>, DataError> {
+pub(super) fn open(spec: &ImageFolderSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     view.check_still()?;
     let preparation = Preparation {
         size: spec.size,
@@ -74,10 +70,7 @@ pub(super) fn open(
         samples: "pictures (.png, .jpg, .jpeg, .webp, .gif)",
         is_sample: |entry| !entry.is_folder && entry.has_extension(&EXTENSIONS),
     };
-    Ok(Box::new(ImageFolder {
-        catalogue: layout.catalogue(base)?,
-        preparation,
-    }))
+    Ok(Box::new(ImageFolder { catalogue: layout.catalogue(base)?, preparation }))
 }
 
 #[derive(Debug)]
@@ -96,11 +89,7 @@ impl Source for ImageFolder {
     }
 
     fn sample_shape(&self) -> Vec<usize> {
-        vec![
-            self.preparation.channels,
-            self.preparation.size,
-            self.preparation.size,
-        ]
+        vec![self.preparation.channels, self.preparation.size, self.preparation.size]
     }
 
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
@@ -108,10 +97,7 @@ impl Source for ImageFolder {
         let item = &self.catalogue.splits[split.position()][index];
         let mut pixels = Vec::new();
         self.preparation.append(&decode(&item.path)?, &mut pixels);
-        Ok(Sample {
-            pixels,
-            label: item.label,
-        })
+        Ok(Sample { pixels, label: item.label })
     }
 }
 
@@ -129,10 +115,7 @@ mod tests {
         ImageFolderSpec {
             folder: "pictures".into(),
             size: 8,
-            split: Fractions {
-                validation: 0.0,
-                test: 0.0,
-            },
+            split: Fractions { validation: 0.0, test: 0.0 },
             mean: vec![0.0; 3],
             std: vec![1.0; 3],
             ..Default::default()
@@ -148,37 +131,25 @@ mod tests {
         for (value, name) in names.iter().enumerate() {
             let path = base.join("pictures").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            RgbImage::from_pixel(12, 9, Rgb([value as u8 * 10; 3]))
-                .save(path)
-                .unwrap();
+            RgbImage::from_pixel(12, 9, Rgb([value as u8 * 10; 3])).save(path).unwrap();
         }
     }
 
     #[test]
     fn every_format_reads() {
         let base = tempfile::tempdir().unwrap();
-        write(
-            base.path(),
-            &["b/0.png", "b/1.jpg", "b/2.webp", "b/10.gif", "a/x.JPEG"],
-        );
+        write(base.path(), &["b/0.png", "b/1.jpg", "b/2.webp", "b/10.gif", "a/x.JPEG"]);
         let source = open(spec(), base.path()).unwrap();
         assert_eq!(source.classes(), ["a", "b"]);
         assert_eq!(source.sample_shape(), [3, 8, 8]);
         assert_eq!(Split::ALL.map(|split| source.len(split)), [5, 0, 0]);
-        for (index, (label, value)) in [(0, 40.0), (1, 0.0), (1, 10.0), (1, 20.0), (1, 30.0)]
-            .into_iter()
-            .enumerate()
+        for (index, (label, value)) in
+            [(0, 40.0), (1, 0.0), (1, 10.0), (1, 20.0), (1, 30.0)].into_iter().enumerate()
         {
             let sample = source.sample(Split::Train, index).unwrap();
             assert_eq!((sample.label, sample.pixels.len()), (label, 192));
             let tolerance = 3.0 / 255.0;
-            assert!(
-                sample
-                    .pixels
-                    .iter()
-                    .all(|pixel| (pixel - value / 255.0).abs() < tolerance),
-                "{index}"
-            );
+            assert!(sample.pixels.iter().all(|pixel| (pixel - value / 255.0).abs() < tolerance), "{index}");
         }
         assert!(source.sample(Split::Validation, 0).is_err());
     }
@@ -197,19 +168,15 @@ mod tests {
         damage("b/3.gif", 15);
         fs::write(base.path().join("pictures/b/text.png"), "no picture").unwrap();
         let source: Arc<dyn Source> = Arc::from(open(spec(), base.path()).unwrap());
-        let batches: Vec<_> = Loader::new(source, Split::Train, (0..5).collect(), 3, 2, 2)
-            .map(Result::unwrap)
-            .collect();
+        let batches: Vec<_> =
+            Loader::new(source, Split::Train, (0..5).collect(), 3, 2, 2).map(Result::unwrap).collect();
         assert_eq!(batches[0].indices, [0]);
         assert_eq!(batches[1].shape, [0, 3, 8, 8]);
         let skipped: Vec<&Skipped> = batches.iter().flat_map(|batch| &batch.skipped).collect();
         let names = ["1.png", "2.jpg", "3.gif", "text.png"];
         assert_eq!(skipped.len(), names.len());
         for (skip, name) in skipped.iter().zip(names) {
-            assert!(
-                skip.what.ends_with(name) && !skip.why.is_empty(),
-                "{skip:?}"
-            );
+            assert!(skip.what.ends_with(name) && !skip.why.is_empty(), "{skip:?}");
         }
     }
 
@@ -218,22 +185,9 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         write(base.path(), &["0.png", "1.png"]);
         let message = open(spec(), base.path()).unwrap_err().to_string();
-        assert!(
-            message.contains("sub-folder for each class, holding pictures (.png"),
-            "{message}"
-        );
-        assert!(
-            message.contains("found 2 files") && message.ends_with("pictures"),
-            "{message}"
-        );
-        let view = View {
-            frames: Some(2),
-            ..View::default()
-        };
-        assert!(
-            DataSpec::ImageFolder(spec())
-                .open(base.path(), &view)
-                .is_err()
-        );
+        assert!(message.contains("sub-folder for each class, holding pictures (.png"), "{message}");
+        assert!(message.contains("found 2 files") && message.ends_with("pictures"), "{message}");
+        let view = View { frames: Some(2), ..View::default() };
+        assert!(DataSpec::ImageFolder(spec()).open(base.path(), &view).is_err());
     }
 }

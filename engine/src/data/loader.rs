@@ -14,9 +14,7 @@ use crate::tensor::Stream;
 #[must_use]
 pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
-    Stream::new(seed, "data.order")
-        .at(epoch)
-        .shuffle(&mut order);
+    Stream::new(seed, "data.order").at(epoch).shuffle(&mut order);
     order
 }
 
@@ -63,12 +61,7 @@ impl Plan {
     fn read(&self, batch: usize) -> Result<Batch, LoadError> {
         let start = batch * self.batch_size;
         let end = (start + self.batch_size).min(self.order.len());
-        Batch::read_unless(
-            &*self.source,
-            self.split,
-            &self.order[start..end],
-            &self.cancelled,
-        )
+        Batch::read_unless(&*self.source, self.split, &self.order[start..end], &self.cancelled)
     }
 }
 
@@ -88,22 +81,10 @@ impl Loader {
         prefetch: usize,
     ) -> Self {
         let cancelled = AtomicBool::new(false);
-        let plan = Arc::new(Plan {
-            source,
-            split,
-            order,
-            batch_size: batch_size.max(1),
-            cancelled,
-        });
+        let plan = Arc::new(Plan { source, split, order, batch_size: batch_size.max(1), cancelled });
         let ahead = prefetch.clamp(1, plan.batches().max(1));
         let threads = spawn(&plan, threads.min(ahead), ahead);
-        let mut loader = Self {
-            plan,
-            next: 0,
-            asked: 0,
-            early: BTreeMap::new(),
-            threads,
-        };
+        let mut loader = Self { plan, next: 0, asked: 0, early: BTreeMap::new(), threads };
         for _ in 0..ahead {
             loader.ask();
         }
@@ -147,17 +128,13 @@ fn spawn(plan: &Arc<Plan>, count: usize, ahead: usize) -> Option<Threads> {
         let work = move || {
             // Ends when the loader is gone: no more requests come, or nobody takes the result.
             for batch in incoming {
-                if plan.cancelled.load(Ordering::Relaxed)
-                    || outgoing.send((batch, plan.read(batch))).is_err()
+                if plan.cancelled.load(Ordering::Relaxed) || outgoing.send((batch, plan.read(batch))).is_err()
                 {
                     break;
                 }
             }
         };
-        Builder::new()
-            .name(format!("graft-data-{number}"))
-            .spawn(work)
-            .is_ok()
+        Builder::new().name(format!("graft-data-{number}")).spawn(work).is_ok()
     });
     (started.count() > 0).then_some(Threads { requests, results })
 }
@@ -225,28 +202,15 @@ mod tests {
                 std::thread::sleep(Duration::from_millis((index * 7 % 5) as u64));
             }
             if self.missing.contains(&index) {
-                return Err(SampleError::Unreadable {
-                    reason: "cut short".into(),
-                    path: "a/b.png".into(),
-                });
+                return Err(SampleError::Unreadable { reason: "cut short".into(), path: "a/b.png".into() });
             }
             let length = if self.wrong.contains(&index) { 3 } else { 2 };
-            Ok(Sample {
-                pixels: vec![index as f32; length],
-                label: index as i64 % 4,
-            })
+            Ok(Sample { pixels: vec![index as f32; length], label: index as i64 % 4 })
         }
     }
 
     fn loader(source: Odd, batch_size: usize, threads: usize, prefetch: usize) -> Loader {
-        Loader::new(
-            Arc::new(source),
-            Split::Train,
-            epoch_order(1, 0, 100),
-            batch_size,
-            threads,
-            prefetch,
-        )
+        Loader::new(Arc::new(source), Split::Train, epoch_order(1, 0, 100), batch_size, threads, prefetch)
     }
 
     #[test]
@@ -263,78 +227,39 @@ mod tests {
     #[test]
     fn batches_are_the_same_whatever_the_threads() {
         let all = |threads, prefetch| {
-            let loader = loader(
-                Odd {
-                    slow: true,
-                    missing: vec![7],
-                    ..Odd::default()
-                },
-                8,
-                threads,
-                prefetch,
-            );
+            let loader = loader(Odd { slow: true, missing: vec![7], ..Odd::default() }, 8, threads, prefetch);
             assert_eq!(loader.len(), 13);
             loader.map(Result::unwrap).collect::<Vec<_>>()
         };
         let expected = all(0, 0);
         assert_eq!(expected.iter().map(Batch::len).sum::<usize>(), 99);
         assert_eq!(expected[12].shape, [4, 1, 1, 2]);
-        let visited: Vec<usize> = expected
-            .iter()
-            .flat_map(|batch| batch.indices.clone())
-            .collect();
+        let visited: Vec<usize> = expected.iter().flat_map(|batch| batch.indices.clone()).collect();
         assert_eq!(
             visited,
-            epoch_order(1, 0, 100)
-                .into_iter()
-                .filter(|index| *index != 7)
-                .collect::<Vec<_>>()
+            epoch_order(1, 0, 100).into_iter().filter(|index| *index != 7).collect::<Vec<_>>()
         );
         for (threads, prefetch) in [(1, 1), (1, 4), (4, 2), (4, 50), (3, 0)] {
-            assert_eq!(
-                all(threads, prefetch),
-                expected,
-                "{threads} threads, {prefetch} ahead"
-            );
+            assert_eq!(all(threads, prefetch), expected, "{threads} threads, {prefetch} ahead");
         }
     }
 
     #[test]
     fn unreadable_samples_are_named_and_counted() {
         let missing = vec![3, 50, 99];
-        let batches: Vec<Batch> = loader(
-            Odd {
-                missing: missing.clone(),
-                ..Odd::default()
-            },
-            10,
-            2,
-            3,
-        )
-        .map(Result::unwrap)
-        .collect();
-        let mut skipped: Vec<Skipped> = batches
-            .iter()
-            .flat_map(|batch| batch.skipped.clone())
+        let batches: Vec<Batch> = loader(Odd { missing: missing.clone(), ..Odd::default() }, 10, 2, 3)
+            .map(Result::unwrap)
             .collect();
+        let mut skipped: Vec<Skipped> = batches.iter().flat_map(|batch| batch.skipped.clone()).collect();
         skipped.sort_by_key(|skip| skip.index);
-        assert_eq!(
-            skipped.iter().map(|skip| skip.index).collect::<Vec<_>>(),
-            missing
-        );
-        assert_eq!(
-            (skipped[0].what.as_str(), skipped[0].why.as_str()),
-            ("a/b.png", "cut short")
-        );
+        assert_eq!(skipped.iter().map(|skip| skip.index).collect::<Vec<_>>(), missing);
+        assert_eq!((skipped[0].what.as_str(), skipped[0].why.as_str()), ("a/b.png", "cut short"));
         for batch in &batches {
             assert_eq!(batch.len() + batch.skipped.len(), 10);
             assert_eq!(batch.shape[0], batch.len());
             assert_eq!(batch.pixels.len(), 2 * batch.len());
         }
-        let none = Odd {
-            missing: (0..100).collect(),
-            ..Odd::default()
-        };
+        let none = Odd { missing: (0..100).collect(), ..Odd::default() };
         let batch = Batch::read(&none, Split::Train, &[1, 2]).unwrap();
         assert!(batch.is_empty() && batch.shape == [0, 1, 1, 2] && batch.skipped.len() == 2);
     }
@@ -342,56 +267,30 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_in_its_place_and_the_rest_follows() {
         for threads in [0, 1, 3] {
-            let source = Odd {
-                panicking: vec![epoch_order(1, 0, 100)[25]],
-                ..Odd::default()
-            };
+            let source = Odd { panicking: vec![epoch_order(1, 0, 100)[25]], ..Odd::default() };
             let items: Vec<_> = loader(source, 10, threads, 2).collect();
             assert_eq!(items.len(), 10);
             for (position, item) in items.iter().enumerate() {
                 assert_eq!(item.is_err(), position == 2);
             }
             let message = items[2].as_ref().unwrap_err().to_string();
-            assert!(
-                message.contains("(no ") && message.contains("split `train`"),
-                "{message}"
-            );
+            assert!(message.contains("(no ") && message.contains("split `train`"), "{message}");
         }
     }
 
     #[test]
     fn sources_that_misbehave_are_errors() {
-        let wrong = Odd {
-            wrong: vec![4],
-            ..Odd::default()
-        };
+        let wrong = Odd { wrong: vec![4], ..Odd::default() };
         let error = Batch::read(&wrong, Split::Test, &[4]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                LoadError::Extent {
-                    index: 4,
-                    expected: 2,
-                    found: 3,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, LoadError::Extent { index: 4, expected: 2, found: 3, .. }), "{error}");
         let error = Batch::read(&Odd::default(), Split::Test, &[100]).unwrap_err();
-        assert!(
-            error.to_string().contains("sample 100") && error.to_string().contains("`test`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("sample 100") && error.to_string().contains("`test`"), "{error}");
     }
 
     #[test]
     fn dropping_stops_the_threads_and_frees_the_source() {
         for taken in [0, 1, 5] {
-            let source = Arc::new(Odd {
-                slow: true,
-                ..Odd::default()
-            });
+            let source = Arc::new(Odd { slow: true, ..Odd::default() });
             let shared: Arc<dyn Source> = Arc::<Odd>::clone(&source);
             let mut loader = Loader::new(shared, Split::Train, (0..100).collect(), 4, 3, 4);
             for _ in 0..taken {

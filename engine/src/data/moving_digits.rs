@@ -101,11 +101,7 @@ const HEADINGS: [&str; 4] = ["right", "down", "left", "up"];
 const SENSES: [&str; 2] = ["clockwise", "anticlockwise"];
 const CLASSES: usize = HEADINGS.len() * SENSES.len();
 
-pub(super) fn open(
-    spec: &MovingDigitsSpec,
-    base: &Path,
-    view: &View,
-) -> Result<Box<dyn Source>, DataError> {
+pub(super) fn open(spec: &MovingDigitsSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     let source = MovingDigits::new(spec, base, view.frames.unwrap_or(spec.frames))?;
     view.apply(source, spec.seed)
 }
@@ -148,10 +144,8 @@ impl MovingDigits {
         let test = idx::read(&folder, &["test", "t10k"])?;
         let (kept, held) = train.hold_out((train.len() / HELD_OUT).max(1));
         if kept.is_empty() {
-            let why = format!(
-                "{} training digits leave none beside those for validation; add more",
-                train.len()
-            );
+            let why =
+                format!("{} training digits leave none beside those for validation; add more", train.len());
             return Err(DataError::EmptyTrain { why });
         }
         Ok(Self {
@@ -186,15 +180,7 @@ impl MovingDigits {
             })
             .collect();
         // Taken in turn, so that every class is equally frequent; nothing above depends on it.
-        Clip {
-            label: index % CLASSES,
-            glyph,
-            centre,
-            radius,
-            jitter,
-            revolutions,
-            distractors,
-        }
+        Clip { label: index % CLASSES, glyph, centre, radius, jitter, revolutions, distractors }
     }
 
     fn glyph(&self, split: Split, draws: &mut Draws) -> Glyph {
@@ -207,10 +193,7 @@ impl MovingDigits {
     }
 
     /// Pixels along which the digit's corner may move.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the side of a canvas of a few thousand pixels at most"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "the side of a canvas of a few thousand pixels at most")]
     fn room(&self) -> f32 {
         (self.spec.size - self.spec.digit) as f32
     }
@@ -254,18 +237,12 @@ impl MovingDigits {
 /// Where on the circle the digit stands, radians; y points down, so that growing angles turn clockwise.
 #[expect(clippy::cast_precision_loss, reason = "a step of at most 2^16")]
 fn angle(clip: &Clip, frame: usize, frames: usize) -> f32 {
-    let (heading, clockwise) = (
-        clip.label / SENSES.len(),
-        clip.label.is_multiple_of(SENSES.len()),
-    );
+    let (heading, clockwise) = (clip.label / SENSES.len(), clip.label.is_multiple_of(SENSES.len()));
     let travelled = clip.revolutions * frame % frames;
     // Clockwise means heading a quarter turn ahead of where the digit stands, anticlockwise one behind.
     // Whole steps, never sums of fractions: equal places must be equal to the bit in every class.
-    let (start, signed) = if clockwise {
-        (heading + 3, travelled)
-    } else {
-        (heading + 1, frames - travelled)
-    };
+    let (start, signed) =
+        if clockwise { (heading + 3, travelled) } else { (heading + 1, frames - travelled) };
     let step = (start * (frames / 4) + signed) % frames;
     clip.jitter + TAU * step as f32 / frames as f32
 }
@@ -278,18 +255,11 @@ fn between(draws: &mut Draws, low: f32, high: f32) -> f32 {
 fn check(spec: &MovingDigitsSpec, frames: usize) -> Result<(), DataError> {
     check_canvas(spec.size, spec.digit, spec.channels)?;
     if spec.size < spec.digit + 4 {
-        let rule = format!(
-            "the digit needs room to move: at least `digit` + 4 = {}",
-            spec.digit + 4
-        );
+        let rule = format!("the digit needs room to move: at least `digit` + 4 = {}", spec.digit + 4);
         return Err(DataError::setting("size", spec.size, rule));
     }
     if ![1, 2].contains(&spec.revolutions) {
-        return Err(DataError::setting(
-            "revolutions",
-            spec.revolutions,
-            "it must be 1 or 2",
-        ));
+        return Err(DataError::setting("revolutions", spec.revolutions, "it must be 1 or 2"));
     }
     positive("frames", frames)?;
     let unit = 4 * spec.revolutions;
@@ -301,23 +271,13 @@ fn check(spec: &MovingDigitsSpec, frames: usize) -> Result<(), DataError> {
     }
     if !(spec.jitter_degrees.to_radians() < FRAC_PI_2 / 2.0 && spec.jitter_degrees >= 0.0) {
         let rule = "it must be from 0 to below 45, where headings meet";
-        return Err(DataError::setting(
-            "jitter_degrees",
-            spec.jitter_degrees,
-            rule,
-        ));
+        return Err(DataError::setting("jitter_degrees", spec.jitter_degrees, rule));
     }
     if !(spec.noise.is_finite() && spec.noise >= 0.0) {
-        return Err(DataError::setting(
-            "noise",
-            spec.noise,
-            "it must be finite and not below 0",
-        ));
+        return Err(DataError::setting("noise", spec.noise, "it must be finite and not below 0"));
     }
     if spec.train == 0 {
-        return Err(DataError::EmptyTrain {
-            why: "`train` is 0; set the number of clips".to_owned(),
-        });
+        return Err(DataError::EmptyTrain { why: "`train` is 0; set the number of clips".to_owned() });
     }
     check_normalisation(&[spec.mean], &[spec.std])
 }
@@ -341,22 +301,14 @@ impl Source for MovingDigits {
     }
 
     fn sample_shape(&self) -> Vec<usize> {
-        vec![
-            self.frames,
-            self.spec.channels,
-            self.spec.size,
-            self.spec.size,
-        ]
+        vec![self.frames, self.spec.channels, self.spec.size, self.spec.size]
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "a label below 8")]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let clip = self.clip(split, index);
-        Ok(Sample {
-            pixels: self.render(&clip, split, index),
-            label: clip.label as i64,
-        })
+        Ok(Sample { pixels: self.render(&clip, split, index), label: clip.label as i64 })
     }
 }
 

@@ -45,11 +45,7 @@ impl Preparation {
     pub(super) fn check(&self) -> Result<(), DataError> {
         positive("size", self.size)?;
         if self.size > 1 << 14 {
-            return Err(DataError::setting(
-                "size",
-                self.size,
-                "it must be at most 16384 pixels",
-            ));
+            return Err(DataError::setting("size", self.size, "it must be at most 16384 pixels"));
         }
         if ![1, 3].contains(&self.channels) {
             return Err(DataError::setting(
@@ -60,10 +56,7 @@ impl Preparation {
         }
         for (field, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != self.channels {
-                let rule = format!(
-                    "it needs one value for each of the {} channels",
-                    self.channels
-                );
+                let rule = format!("it needs one value for each of the {} channels", self.channels);
                 return Err(DataError::setting(field, format!("{values:?}"), rule));
             }
         }
@@ -108,9 +101,7 @@ impl Preparation {
 pub(super) fn decode(path: &Path) -> Result<DynamicImage, SampleError> {
     guarded(path, || {
         // By content: endings are often wrong.
-        let mut decoder = ImageReader::open(path)?
-            .with_guessed_format()?
-            .into_decoder()?;
+        let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder)?;
         picture.apply_orientation(orientation);
@@ -142,10 +133,7 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, ImageError>) -> Resu
         Ok(Err(error)) => error.to_string(),
         Err(panic) => panic_message(&*panic),
     };
-    Err(SampleError::Unreadable {
-        reason,
-        path: path.to_owned(),
-    })
+    Err(SampleError::Unreadable { reason, path: path.to_owned() })
 }
 
 #[cfg(test)]
@@ -155,13 +143,7 @@ mod tests {
     use super::*;
 
     fn preparation(size: usize, fit: Fit) -> Preparation {
-        Preparation {
-            size,
-            channels: 3,
-            fit,
-            mean: vec![0.0; 3],
-            std: vec![1.0; 3],
-        }
+        Preparation { size, channels: 3, fit, mean: vec![0.0; 3], std: vec![1.0; 3] }
     }
 
     /// 8 × 4: left quarter red, middle green, right quarter blue.
@@ -182,37 +164,19 @@ mod tests {
         let mut stretched = Vec::new();
         preparation(4, Fit::Stretch).append(&flag(), &mut stretched);
         assert_eq!(stretched.len(), 48);
-        assert!(
-            stretched[0] > 0.5 && stretched[3] < 0.1,
-            "red at the left: {stretched:?}"
-        );
-        assert!(
-            stretched[35] > 0.5 && stretched[32] < 0.1,
-            "blue at the right: {stretched:?}"
-        );
+        assert!(stretched[0] > 0.5 && stretched[3] < 0.1, "red at the left: {stretched:?}");
+        assert!(stretched[35] > 0.5 && stretched[32] < 0.1, "blue at the right: {stretched:?}");
     }
 
     #[test]
     fn channels_are_normalised_one_by_one() {
         let mut pixels = Vec::new();
-        Preparation {
-            mean: vec![0.0, 0.5, 1.0],
-            std: vec![1.0, 0.5, 2.0],
-            ..preparation(2, Fit::Crop)
-        }
-        .append(&flag(), &mut pixels);
+        Preparation { mean: vec![0.0, 0.5, 1.0], std: vec![1.0, 0.5, 2.0], ..preparation(2, Fit::Crop) }
+            .append(&flag(), &mut pixels);
         assert_eq!(pixels, [[0.0; 4], [1.0; 4], [-0.5; 4]].concat());
-        let grey = Preparation {
-            channels: 1,
-            mean: vec![0.0],
-            std: vec![1.0],
-            ..preparation(2, Fit::Crop)
-        };
+        let grey = Preparation { channels: 1, mean: vec![0.0], std: vec![1.0], ..preparation(2, Fit::Crop) };
         let mut pixels = Vec::new();
-        grey.append(
-            &RgbImage::from_pixel(3, 3, Rgb([51, 51, 51])).into(),
-            &mut pixels,
-        );
+        grey.append(&RgbImage::from_pixel(3, 3, Rgb([51, 51, 51])).into(), &mut pixels);
         assert_eq!(pixels, [0.2; 4]);
     }
 
@@ -221,26 +185,8 @@ mod tests {
         let message = |preparation: Preparation| preparation.check().unwrap_err().to_string();
         let good = preparation(4, Fit::Crop);
         assert!(good.check().is_ok());
-        assert!(
-            message(Preparation {
-                size: 0,
-                ..good.clone()
-            })
-            .contains("`size` is 0")
-        );
-        assert!(
-            message(Preparation {
-                channels: 1,
-                ..good.clone()
-            })
-            .contains("each of the 1 channels")
-        );
-        assert!(
-            message(Preparation {
-                std: vec![1.0, 0.0, 1.0],
-                ..good
-            })
-            .contains("`std` is 0")
-        );
+        assert!(message(Preparation { size: 0, ..good.clone() }).contains("`size` is 0"));
+        assert!(message(Preparation { channels: 1, ..good.clone() }).contains("each of the 1 channels"));
+        assert!(message(Preparation { std: vec![1.0, 0.0, 1.0], ..good }).contains("`std` is 0"));
     }
 }

@@ -49,27 +49,15 @@ impl Default for TensorsSpec {
 /// More classes than any data set has: beyond it labels are not class numbers.
 const MAX_CLASSES: i64 = 1 << 20;
 
-pub(super) fn open(
-    spec: &TensorsSpec,
-    base: &Path,
-    view: &View,
-) -> Result<Box<dyn Source>, DataError> {
+pub(super) fn open(spec: &TensorsSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     if !(0.0..1.0).contains(&spec.validation) {
-        return Err(DataError::setting(
-            "validation",
-            spec.validation,
-            "it must be from 0 to below 1",
-        ));
+        return Err(DataError::setting("validation", spec.validation, "it must be from 0 to below 1"));
     }
     check_normalisation(&spec.mean, &spec.std)?;
     let path = base.join(&spec.file);
     let bytes = std::fs::read(&path).map_err(|source| DataError::read(source, &path))?;
     let source = Tensors::new(spec, Stored::new(bytes, path)?, view)?;
-    if source.shape.len() == 4 {
-        view.apply(source, spec.seed)
-    } else {
-        Ok(Box::new(source))
-    }
+    if source.shape.len() == 4 { view.apply(source, spec.seed) } else { Ok(Box::new(source)) }
 }
 
 /// The file's bytes, and where its tensors lie in them.
@@ -92,29 +80,16 @@ struct Tensor {
 impl Stored {
     fn new(bytes: Vec<u8>, path: PathBuf) -> Result<Self, DataError> {
         match SafeTensors::read_metadata(&bytes) {
-            Ok((header, metadata)) => Ok(Self {
-                start: header + 8,
-                metadata,
-                bytes,
-                path,
-            }),
+            Ok((header, metadata)) => Ok(Self { start: header + 8, metadata, bytes, path }),
             Err(error) => {
                 let expected = "an undamaged .safetensors file".to_owned();
-                Err(DataError::Layout {
-                    expected,
-                    found: error.to_string(),
-                    path,
-                })
+                Err(DataError::Layout { expected, found: error.to_string(), path })
             }
         }
     }
 
     fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> DataError {
-        DataError::Layout {
-            expected: expected.into(),
-            found: found.into(),
-            path: self.path.clone(),
-        }
+        DataError::Layout { expected: expected.into(), found: found.into(), path: self.path.clone() }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -123,19 +98,12 @@ impl Stored {
 
     /// The tensor `name`, when it has one of `dtypes`.
     fn tensor(&self, name: &str, dtypes: &[Dtype]) -> Result<Tensor, DataError> {
-        let kinds = dtypes
-            .iter()
-            .map(Dtype::to_string)
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let kinds = dtypes.iter().map(Dtype::to_string).collect::<Vec<_>>().join(" or ");
         let Some(info) = self.metadata.info(name) else {
             let mut names = self.metadata.offset_keys();
             names.sort();
-            let found = if names.is_empty() {
-                "no tensors".to_owned()
-            } else {
-                format!("only {}", names.join(", "))
-            };
+            let found =
+                if names.is_empty() { "no tensors".to_owned() } else { format!("only {}", names.join(", ")) };
             return Err(self.wrong(format!("a tensor `{name}` of {kinds}"), found));
         };
         if !dtypes.contains(&info.dtype) {
@@ -154,14 +122,12 @@ impl Stored {
         let inputs = self.tensor(inputs_name, &[Dtype::U8, Dtype::F32])?;
         let labels = self.tensor(labels_name, &[Dtype::I64])?;
         let [count, ..] = inputs.shape[..] else {
-            return Err(self.wrong(
-                format!("`{inputs_name}` with samples along its first axis"),
-                "a single value",
-            ));
+            return Err(
+                self.wrong(format!("`{inputs_name}` with samples along its first axis"), "a single value")
+            );
         };
         if labels.shape != [count] {
-            let expected =
-                format!("`{labels_name}` of shape [{count}], a label for each of `{inputs_name}`");
+            let expected = format!("`{labels_name}` of shape [{count}], a label for each of `{inputs_name}`");
             return Err(self.wrong(expected, format!("shape {:?}", labels.shape)));
         }
         let values: Vec<i64> = self.bytes[labels.range]
@@ -170,14 +136,9 @@ impl Stored {
             .iter()
             .map(|bytes| i64::from_le_bytes(*bytes))
             .collect();
-        if let Some(label) = values
-            .iter()
-            .find(|label| !(0..MAX_CLASSES).contains(*label))
-        {
-            return Err(self.wrong(
-                format!("`{labels_name}` from 0, one number a class"),
-                format!("the label {label}"),
-            ));
+        if let Some(label) = values.iter().find(|label| !(0..MAX_CLASSES).contains(*label)) {
+            return Err(self
+                .wrong(format!("`{labels_name}` from 0, one number a class"), format!("the label {label}")));
         }
         Ok((inputs, values))
     }
@@ -212,19 +173,16 @@ impl Tensors {
         if let Some((test, _)) = &test
             && test.shape[1..] != shape[..]
         {
-            let expected =
-                format!("`test_inputs` of shape [N, …] with samples {shape:?} like `inputs`");
+            let expected = format!("`test_inputs` of shape [N, …] with samples {shape:?} like `inputs`");
             return Err(stored.wrong(expected, format!("samples {:?}", &test.shape[1..])));
         }
         let drawn = Stream::new(spec.seed, "data.split");
-        let (held, kept): (Vec<usize>, Vec<usize>) = (0..train_labels.len())
-            .partition(|index| drawn.at(*index as u64).uniform() < spec.validation);
+        let (held, kept): (Vec<usize>, Vec<usize>) =
+            (0..train_labels.len()).partition(|index| drawn.at(*index as u64).uniform() < spec.validation);
         if kept.is_empty() || elements(&shape) == 0 {
             let shape = &train.shape;
-            let why = format!(
-                "`inputs` has shape {shape:?}, and `validation` takes {}; add samples",
-                held.len()
-            );
+            let why =
+                format!("`inputs` has shape {shape:?}, and `validation` takes {}; add samples", held.len());
             return Err(DataError::EmptyTrain { why });
         }
         let tested = (0..test.as_ref().map_or(0, |(_, labels)| labels.len())).collect();
@@ -236,23 +194,11 @@ impl Tensors {
             view.check_still()?;
             None
         };
-        let labels = train_labels
-            .iter()
-            .chain(test.iter().flat_map(|(_, labels)| labels));
+        let labels = train_labels.iter().chain(test.iter().flat_map(|(_, labels)| labels));
         let classes = class_names(spec, labels.max().copied().unwrap_or(0))?;
         let normalisation = normalisation(spec, &shape)?;
         let members = [kept, held, tested];
-        Ok(Self {
-            stored,
-            train,
-            train_labels,
-            test,
-            members,
-            shape,
-            frames,
-            normalisation,
-            classes,
-        })
+        Ok(Self { stored, train, train_labels, test, members, shape, frames, normalisation, classes })
     }
 
     /// One stored sample as values, before normalisation and sampling of frames.
@@ -263,11 +209,7 @@ impl Tensors {
         if tensor.dtype == Dtype::U8 {
             row.iter().map(|byte| f32::from(*byte) / 255.0).collect()
         } else {
-            row.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect()
+            row.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
         }
     }
 }
@@ -279,15 +221,8 @@ fn class_names(spec: &TensorsSpec, largest: i64) -> Result<Vec<String>, DataErro
     if usize::try_from(largest).is_ok_and(|largest| largest < spec.classes.len()) {
         return Ok(spec.classes.clone());
     }
-    let rule = format!(
-        "the labels go up to {largest}, so name {} classes, or none",
-        largest + 1
-    );
-    Err(DataError::setting(
-        "classes",
-        format!("{:?}", spec.classes),
-        rule,
-    ))
+    let rule = format!("the labels go up to {largest}, so name {} classes, or none", largest + 1);
+    Err(DataError::setting("classes", format!("{:?}", spec.classes), rule))
 }
 
 /// Mean and standard deviation for each channel, or one pair for all.
@@ -307,9 +242,7 @@ fn normalisation(spec: &TensorsSpec, shape: &[usize]) -> Result<Vec<(f32, f32)>,
     let count = spec.mean.len().max(spec.std.len());
     // A single value stands for every channel.
     let nth = |values: &[f32], channel: usize| values[channel % values.len()];
-    Ok((0..count)
-        .map(|channel| (nth(&spec.mean, channel), nth(&spec.std, channel)))
-        .collect())
+    Ok((0..count).map(|channel| (nth(&spec.mean, channel), nth(&spec.std, channel))).collect())
 }
 
 impl fmt::Debug for Tensors {
@@ -344,11 +277,8 @@ impl Source for Tensors {
         let mut pixels = self.values(tensor, row);
         if let Some(frames) = &self.frames {
             let area = elements(&self.shape[1..]);
-            pixels = frames
-                .iter()
-                .flat_map(|frame| &pixels[frame * area..(frame + 1) * area])
-                .copied()
-                .collect();
+            pixels =
+                frames.iter().flat_map(|frame| &pixels[frame * area..(frame + 1) * area]).copied().collect();
         }
         // With one pair for all, the whole sample is one plane.
         let plane = if self.normalisation.len() == 1 {
@@ -356,18 +286,12 @@ impl Source for Tensors {
         } else {
             elements(&self.shape[self.shape.len() - 2..])
         };
-        for (pixels, (mean, std)) in pixels
-            .chunks_mut(plane)
-            .zip(self.normalisation.iter().cycle())
-        {
+        for (pixels, (mean, std)) in pixels.chunks_mut(plane).zip(self.normalisation.iter().cycle()) {
             for pixel in pixels {
                 *pixel = (*pixel - mean) / std;
             }
         }
-        Ok(Sample {
-            pixels,
-            label: labels[row],
-        })
+        Ok(Sample { pixels, label: labels[row] })
     }
 }
 

@@ -45,18 +45,10 @@ impl View {
     /// Refuses zeros, whatever the source.
     pub(super) fn check(&self) -> Result<(), DataError> {
         if self.frames == Some(0) {
-            return Err(DataError::setting(
-                "frames",
-                0,
-                "a view needs at least 1 frame",
-            ));
+            return Err(DataError::setting("frames", 0, "a view needs at least 1 frame"));
         }
         if self.shuffle == FrameShuffle::Groups(0) {
-            return Err(DataError::setting(
-                "shuffle",
-                "Groups(0)",
-                "a group needs at least 1 frame",
-            ));
+            return Err(DataError::setting("shuffle", "Groups(0)", "a group needs at least 1 frame"));
         }
         Ok(())
     }
@@ -69,11 +61,7 @@ impl View {
             return Err(DataError::setting("frames", frames, RULE));
         }
         if self.shuffle != FrameShuffle::None {
-            return Err(DataError::setting(
-                "shuffle",
-                format!("{:?}", self.shuffle),
-                RULE,
-            ));
+            return Err(DataError::setting("shuffle", format!("{:?}", self.shuffle), RULE));
         }
         Ok(())
     }
@@ -89,23 +77,13 @@ impl View {
         };
         let shape = source.sample_shape();
         let [frames, _, _, _] = shape[..] else {
-            return self
-                .check_still()
-                .map(|()| -> Box<dyn Source> { Box::new(source) });
+            return self.check_still().map(|()| -> Box<dyn Source> { Box::new(source) });
         };
         if frames % unit != 0 {
             let rule = format!("a clip has {frames} frames, which must divide into whole groups");
-            return Err(DataError::setting(
-                "shuffle",
-                format!("Groups({unit})"),
-                rule,
-            ));
+            return Err(DataError::setting("shuffle", format!("Groups({unit})"), rule));
         }
-        Ok(Box::new(Shuffled {
-            source,
-            units: frames / unit,
-            streams: Split::streams(seed, "data.shuffle"),
-        }))
+        Ok(Box::new(Shuffled { source, units: frames / unit, streams: Split::streams(seed, "data.shuffle") }))
     }
 }
 
@@ -148,18 +126,13 @@ impl<S: Source> Source for Shuffled<S> {
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         let Sample { pixels, label } = self.source.sample(split, index)?;
         let mut order: Vec<usize> = (0..self.units).collect();
-        self.streams[split.position()]
-            .at(index as u64)
-            .shuffle(&mut order);
+        self.streams[split.position()].at(index as u64).shuffle(&mut order);
         let stride = pixels.len() / self.units;
         let mut shuffled = Vec::with_capacity(pixels.len());
         for unit in order {
             shuffled.extend_from_slice(&pixels[unit * stride..(unit + 1) * stride]);
         }
-        Ok(Sample {
-            pixels: shuffled,
-            label,
-        })
+        Ok(Sample { pixels: shuffled, label })
     }
 }
 
@@ -182,23 +155,13 @@ mod tests {
             vec![8, 1, 1, 1]
         }
         fn sample(&self, _split: Split, _index: usize) -> Result<Sample, SampleError> {
-            Ok(Sample {
-                pixels: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
-                label: 0,
-            })
+            Ok(Sample { pixels: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], label: 0 })
         }
     }
 
     fn frames(shuffle: FrameShuffle, split: Split, index: usize) -> Vec<f32> {
-        let view = View {
-            frames: None,
-            shuffle,
-        };
-        view.apply(Counting, 3)
-            .unwrap()
-            .sample(split, index)
-            .unwrap()
-            .pixels
+        let view = View { frames: None, shuffle };
+        view.apply(Counting, 3).unwrap().sample(split, index).unwrap().pixels
     }
 
     #[test]
@@ -212,47 +175,23 @@ mod tests {
         let mut sorted = bag;
         sorted.sort_by(f32::total_cmp);
         assert_eq!(sorted, ordered);
-        let pairs: Vec<Vec<f32>> = (0..5)
-            .map(|index| frames(FrameShuffle::Groups(2), Split::Train, index))
-            .collect();
+        let pairs: Vec<Vec<f32>> =
+            (0..5).map(|index| frames(FrameShuffle::Groups(2), Split::Train, index)).collect();
         assert!(pairs.iter().any(|clip| *clip != ordered));
         for pair in pairs.iter().flat_map(|clip| clip.chunks(2)) {
-            assert!(
-                pair[0] % 2.0 == 0.0 && pair[1] == pair[0] + 1.0,
-                "{pairs:?}"
-            );
+            assert!(pair[0] % 2.0 == 0.0 && pair[1] == pair[0] + 1.0, "{pairs:?}");
         }
     }
 
     #[test]
     fn views_that_cannot_work_are_refused() {
-        let groups = |n| View {
-            frames: None,
-            shuffle: FrameShuffle::Groups(n),
-        };
+        let groups = |n| View { frames: None, shuffle: FrameShuffle::Groups(n) };
         assert!(groups(0).check().is_err());
-        assert!(
-            View {
-                frames: Some(0),
-                ..View::default()
-            }
-            .check()
-            .is_err()
-        );
+        assert!(View { frames: Some(0), ..View::default() }.check().is_err());
         let error = groups(3).apply(Counting, 0).unwrap_err().to_string();
-        assert!(
-            error.contains("Groups(3)") && error.contains("8 frames"),
-            "{error}"
-        );
+        assert!(error.contains("Groups(3)") && error.contains("8 frames"), "{error}");
         assert!(groups(2).check_still().is_err());
-        assert!(
-            View {
-                frames: Some(4),
-                ..View::default()
-            }
-            .check_still()
-            .is_err()
-        );
+        assert!(View { frames: Some(4), ..View::default() }.check_still().is_err());
         assert!(View::default().check_still().is_ok());
     }
 

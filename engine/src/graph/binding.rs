@@ -51,10 +51,9 @@ impl Binding {
             .iter()
             .map(|extent| match extent {
                 Extent::Fixed(value) => Ok(*value),
-                Extent::Named(name) => self.get(name).ok_or_else(|| GraphError::Unbound {
-                    name: name.clone(),
-                    column: leaf.column.clone(),
-                }),
+                Extent::Named(name) => self
+                    .get(name)
+                    .ok_or_else(|| GraphError::Unbound { name: name.clone(), column: leaf.column.clone() }),
             })
             .collect()
     }

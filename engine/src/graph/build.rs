@@ -23,12 +23,8 @@ impl Builder {
     /// A builder for the model instance `name`, which becomes the first segment of every path.
     #[must_use]
     pub fn new(name: &str, title: &str) -> Self {
-        let root = Region {
-            path: name.to_owned(),
-            title: title.to_owned(),
-            kind: RegionKind::Model,
-            parent: None,
-        };
+        let root =
+            Region { path: name.to_owned(), title: title.to_owned(), kind: RegionKind::Model, parent: None };
         Self {
             nodes: Vec::new(),
             regions: vec![root],
@@ -69,12 +65,7 @@ impl Builder {
         let path = format!("{}.{name}", self.regions[parent.0].path);
         let found = self.regions.iter().position(|region| region.path == path);
         let id = found.unwrap_or_else(|| {
-            self.regions.push(Region {
-                path,
-                title: title.to_owned(),
-                kind,
-                parent: Some(parent),
-            });
+            self.regions.push(Region { path, title: title.to_owned(), kind, parent: Some(parent) });
             self.regions.len() - 1
         });
         self.current = RegionId(id);
@@ -131,13 +122,7 @@ impl Builder {
     }
 
     /// The same for a weight that may be made from a stored tensor of another shape.
-    pub fn linear_fitted(
-        &mut self,
-        name: &str,
-        x: NodeId,
-        spec: &LinearSpec<'_>,
-        fit: Fit,
-    ) -> NodeId {
+    pub fn linear_fitted(&mut self, name: &str, x: NodeId, spec: &LinearSpec<'_>, fit: Fit) -> NodeId {
         let mut shape = vec![spec.features_out];
         shape.extend(spec.kernel);
         let stored = format!("{}.weight", spec.stored);
@@ -150,11 +135,7 @@ impl Builder {
         let node = self.op(name, Linear, &inputs);
         self.sites.push(Site {
             path: self.path(name),
-            kind: SiteKind::Weight {
-                op: node,
-                weight,
-                features_in: spec.kernel.iter().product(),
-            },
+            kind: SiteKind::Weight { op: node, weight, features_in: spec.kernel.iter().product() },
             node,
             width: spec.features_out,
         });

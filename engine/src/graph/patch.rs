@@ -56,8 +56,7 @@ impl<'a> PatchBuilder<'a> {
             kind: RegionKind::Adapter(placement),
             parent: Some(home(graph, &site.path)),
         };
-        let patch =
-            Patch { base: graph.nodes.len(), nodes: Vec::new(), region, replaced: Vec::new() };
+        let patch = Patch { base: graph.nodes.len(), nodes: Vec::new(), region, replaced: Vec::new() };
         Self { graph, site, placement, patch }
     }
 
@@ -136,9 +135,8 @@ impl<'a> PatchBuilder<'a> {
 
 /// The innermost region above a path: where the adapter at that site is drawn.
 fn home(graph: &Graph, path: &str) -> RegionId {
-    let around = |region: &Region| {
-        is_below(path, &region.path) && !matches!(region.kind, RegionKind::Adapter(_))
-    };
+    let around =
+        |region: &Region| is_below(path, &region.path) && !matches!(region.kind, RegionKind::Adapter(_));
     let depth = |index: &usize| graph.regions[*index].path.len();
     let best = (0..graph.regions.len()).filter(|&i| around(&graph.regions[i])).max_by_key(depth);
     RegionId(best.unwrap_or(0))

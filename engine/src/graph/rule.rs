@@ -127,8 +127,7 @@ impl Rule {
     /// # Errors
     /// When nothing matches; the error names the nearest.
     pub fn cover_names(&self, candidates: &[&str], what: &str) -> Result<Coverage, RuleError> {
-        let (matched, rest): (Vec<&str>, Vec<&str>) =
-            candidates.iter().partition(|path| self.matches(path));
+        let (matched, rest): (Vec<&str>, Vec<&str>) = candidates.iter().partition(|path| self.matches(path));
         if matched.is_empty() {
             return Err(RuleError::NoMatch {
                 rule: self.text.clone(),
@@ -177,9 +176,7 @@ fn match_segments(rule: &[String], path: &[&str]) -> bool {
             match_segments(rest, path)
                 || path.split_first().is_some_and(|(_, tail)| match_segments(rule, tail))
         }
-        (Some((first, rest)), Some((head, tail))) => {
-            match_segment(first, head) && match_segments(rest, tail)
-        }
+        (Some((first, rest)), Some((head, tail))) => match_segment(first, head) && match_segments(rest, tail),
         _ => false,
     }
 }
@@ -231,8 +228,16 @@ mod tests {
 
     #[test]
     fn wildcards_alternatives_and_ranges() {
-        check("model.temporal.blocks.*.attention.{query,value}", "model.temporal.blocks.1.attention.value", true);
-        check("model.temporal.blocks.*.attention.{query,value}", "model.temporal.blocks.1.attention.key", false);
+        check(
+            "model.temporal.blocks.*.attention.{query,value}",
+            "model.temporal.blocks.1.attention.value",
+            true,
+        );
+        check(
+            "model.temporal.blocks.*.attention.{query,value}",
+            "model.temporal.blocks.1.attention.key",
+            false,
+        );
         check("model.*.blocks.[2-3].P1", "model.spatial.blocks.3.P1", true);
         check("model.*.blocks.[2-3].P1", "model.spatial.blocks.13.P1", false);
         check("model.*.blocks.[0,10-12].P1", "model.spatial.blocks.11.P1", true);

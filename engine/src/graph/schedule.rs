@@ -87,8 +87,7 @@ impl Schedule {
         }
 
         // The last move that reads each value: in forward its last reader, in backward its last vjp.
-        let run: Vec<NodeId> =
-            graph.order().iter().copied().filter(|id| needed[id.index()]).collect();
+        let run: Vec<NodeId> = graph.order().iter().copied().filter(|id| needed[id.index()]).collect();
         let mut last_forward = vec![None; count];
         let mut last_backward = vec![None; count];
         for &id in &run {

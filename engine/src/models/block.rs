@@ -92,13 +92,17 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
         let attended = b.region("attention", "Attention", RegionKind::Attention, |b| {
             let normed = layer_norm(b, "norm", x, spec.width, spec.epsilon, &stored_name(names.norm1));
             let projection = |b: &mut Builder, name: &str, input: NodeId, file: &str, bias: bool| {
-                b.linear(name, input, &LinearSpec {
-                    kernel: &[spec.width],
-                    features_out: spec.width,
-                    init: Init::XavierUniform,
-                    bias: bias.then_some(Init::Zeros),
-                    stored: &stored_name(file),
-                })
+                b.linear(
+                    name,
+                    input,
+                    &LinearSpec {
+                        kernel: &[spec.width],
+                        features_out: spec.width,
+                        init: Init::XavierUniform,
+                        bias: bias.then_some(Init::Zeros),
+                        stored: &stored_name(file),
+                    },
+                )
             };
             let query = projection(b, "query", normed, names.query, spec.qkv_bias);
             let key = projection(b, "key", normed, names.key, spec.qkv_bias);
@@ -114,13 +118,17 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
         let (normed, fed) = b.region("mlp", "MLP", RegionKind::FeedForward, |b| {
             let normed = layer_norm(b, "norm", h, spec.width, spec.epsilon, &stored_name(names.norm2));
             let linear = |b: &mut Builder, name: &str, input: NodeId, sizes: [usize; 2], file: &str| {
-                b.linear(name, input, &LinearSpec {
-                    kernel: &[sizes[0]],
-                    features_out: sizes[1],
-                    init: Init::XavierUniform,
-                    bias: Some(Init::Normal { std: 1e-6 }),
-                    stored: &stored_name(file),
-                })
+                b.linear(
+                    name,
+                    input,
+                    &LinearSpec {
+                        kernel: &[sizes[0]],
+                        features_out: sizes[1],
+                        init: Init::XavierUniform,
+                        bias: Some(Init::Normal { std: 1e-6 }),
+                        stored: &stored_name(file),
+                    },
+                )
             };
             let inner = if spec.swiglu { 2 * spec.mlp } else { spec.mlp };
             let wide = linear(b, "fc1", normed, [spec.width, inner], names.fc1);

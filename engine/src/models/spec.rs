@@ -155,12 +155,8 @@ pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Res
             });
         }
     };
-    let weights = WeightSource {
-        folder: folder.to_path_buf(),
-        from: String::new(),
-        to: String::new(),
-        partial: false,
-    };
+    let weights =
+        WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
     Ok(Resolved { architecture, weights: Some(weights) })
 }
 
@@ -171,8 +167,10 @@ fn trunk_of(kind: &str, config: &Value, has: &dyn Fn(&str) -> bool) -> Result<Im
 
 fn read_config(folder: &Path) -> Result<Value, ModelError> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| ModelError::Config { why: format!("config.json cannot be read ({error})"), path: path.clone() })?;
+    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
+        why: format!("config.json cannot be read ({error})"),
+        path: path.clone(),
+    })?;
     serde_json::from_str(&text)
         .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
 }
@@ -208,9 +206,7 @@ impl ModelSpec {
     pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
         match self {
             Self::Folder(folder) => open_folder(&base.join(folder), Some(data)),
-            Self::Vit(spec) => {
-                Ok(Resolved { architecture: Box::new(spec.trunk(data)), weights: None })
-            }
+            Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)), weights: None }),
             Self::Vivit(spec) => spec.resolve(base, data),
         }
     }

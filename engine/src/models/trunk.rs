@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block, layer_norm};
 use super::config::{Config, labels_json};
 use super::{Architecture, ModelError};
-use crate::graph::{
-    Binding, Builder, Extent, Fit, Graph, Init, LinearSpec, NodeId, RegionKind,
-};
+use crate::graph::{Binding, Builder, Extent, Fit, Graph, Init, LinearSpec, NodeId, RegionKind};
 use crate::ops::{
     Add, Concat, GeluForm, Linear, MeanTokens, Patchify, PrependToken, ResizePositions, SelectToken, Tanh,
 };
@@ -83,7 +81,11 @@ impl ImageTrunk {
         let gelu = match c.text("hidden_act").unwrap_or("gelu") {
             "gelu" => GeluForm::Exact,
             "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => GeluForm::Tanh,
-            other => return Err(format!("the activation `{other}` is not known; known are gelu and its tanh forms")),
+            other => {
+                return Err(format!(
+                    "the activation `{other}` is not known; known are gelu and its tanh forms"
+                ));
+            }
         };
         let head = has("classifier.weight");
         Ok(Self {
@@ -176,7 +178,8 @@ impl ImageTrunk {
                 },
                 fit,
             );
-            let token = b.param("cls_token", &[1, 1, width], Init::Zeros, &format!("{prefix}embeddings.cls_token"));
+            let token =
+                b.param("cls_token", &[1, 1, width], Init::Zeros, &format!("{prefix}embeddings.cls_token"));
             let grid = self.grid();
             let table = b.param(
                 "position_table",
@@ -268,13 +271,17 @@ impl Architecture for ImageTrunk {
             b.output("pooler_output", token);
         } else if self.pooler {
             let pooled = b.region("pooler", "Pooler", RegionKind::Other, |b| {
-                let dense = b.linear("dense", token, &LinearSpec {
-                    kernel: &[self.width],
-                    features_out: self.width,
-                    init: Init::XavierUniform,
-                    bias: Some(Init::Zeros),
-                    stored: &format!("{prefix}pooler.dense"),
-                });
+                let dense = b.linear(
+                    "dense",
+                    token,
+                    &LinearSpec {
+                        kernel: &[self.width],
+                        features_out: self.width,
+                        init: Init::XavierUniform,
+                        bias: Some(Init::Zeros),
+                        stored: &format!("{prefix}pooler.dense"),
+                    },
+                );
                 b.op("tanh", Tanh, &[dense])
             });
             b.output("pooler_output", pooled);

@@ -8,9 +8,7 @@ use super::block::{BlockSpec, VIT_NAMES, block, layer_norm};
 use super::config::{Config, labels_json};
 use super::trunk::{Flavour, ImageTrunk, head};
 use super::{Architecture, ModelError};
-use crate::graph::{
-    Binding, Builder, Extent, Fit, Graph, Init, NodeId, RegionKind, SiteKind,
-};
+use crate::graph::{Binding, Builder, Extent, Fit, Graph, Init, NodeId, RegionKind, SiteKind};
 use crate::ops::{Add, Fold, GeluForm, Patchify, PrependToken, SelectToken, Unfold};
 
 /// How a patch kernel becomes a tubelet kernel.
@@ -110,7 +108,8 @@ impl Vivit {
         let (width, epsilon) = (self.spatial.width, self.spatial.epsilon);
         b.region("temporal", "Temporal", RegionKind::Transformer, |b| {
             let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
-                let token = b.param("cls_token", &[1, 1, width], Init::Zeros, "temporal.embeddings.cls_token");
+                let token =
+                    b.param("cls_token", &[1, 1, width], Init::Zeros, "temporal.embeddings.cls_token");
                 let table = b.param_fitted(
                     "position_table",
                     &[1, 1 + self.positions(), width],

@@ -29,9 +29,7 @@ impl Op for Add {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        (0..2)
-            .map(|i| wanted[i].then(|| dy.clone().sum_to(&kept.input_shapes[i])))
-            .collect()
+        (0..2).map(|i| wanted[i].then(|| dy.clone().sum_to(&kept.input_shapes[i]))).collect()
     }
 }
 

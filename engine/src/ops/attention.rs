@@ -83,9 +83,7 @@ impl Op for Attention {
         let input = |i: usize| kept.inputs.get(i).and_then(Option::as_ref);
         if let (Some(q), Some(k), Some(v)) = (input(0), input(1), input(2)) {
             let wanted = [wanted[0], wanted[1], wanted[2]];
-            if let Some(gradients) =
-                kernels::attention_vjp(q, k, v, probabilities, &dy, self.heads, wanted)
-            {
+            if let Some(gradients) = kernels::attention_vjp(q, k, v, probabilities, &dy, self.heads, wanted) {
                 return gradients.into();
             }
         }

@@ -33,8 +33,7 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
 
     // Every subset of wanted inputs: what `keeps` names must suffice.
     for mask in 1..(1usize << floats.len()) {
-        let wanted: Vec<bool> =
-            (0..inputs.len()).map(|i| i < floats.len() && mask & (1 << i) != 0).collect();
+        let wanted: Vec<bool> = (0..inputs.len()).map(|i| i < floats.len() && mask & (1 << i) != 0).collect();
         let keeps = op.keeps(&wanted);
         let kept = Kept {
             inputs: (0..inputs.len()).map(|i| keeps.input(i).then(|| inputs[i].clone())).collect(),

@@ -15,9 +15,8 @@ impl Dropout {
         let mut draws = context.stream.at(context.step);
         #[expect(clippy::cast_possible_truncation, reason = "a mask value needs no f64")]
         let (keep, threshold) = ((1.0 / (1.0 - self.probability)) as f32, self.probability as f32);
-        let data = (0..elements(&shape))
-            .map(|_| if draws.uniform() < threshold { 0.0 } else { keep })
-            .collect();
+        let data =
+            (0..elements(&shape)).map(|_| if draws.uniform() < threshold { 0.0 } else { keep }).collect();
         Value::from_f32(data, &shape, &like.device()).cast(like.dtype().into())
     }
 

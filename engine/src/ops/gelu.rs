@@ -17,7 +17,8 @@ const CUBIC: f64 = 0.044_715;
 fn halves(x: &Value, form: GeluForm) -> (Value, Value) {
     match form {
         GeluForm::Exact => {
-            let phi = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
+            let phi =
+                x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
             let density = x.clone().square().mul_scalar(-0.5).exp().mul_scalar(0.5 * ROOT_2_OVER_PI);
             (phi.clone(), phi.add(x.clone().mul(density)))
         }

@@ -78,9 +78,7 @@ impl Op for Linear {
         let dy = rows(dy);
         let mut gradients = vec![
             wanted[0].then(|| dy.clone().matmul(matrix(kept.input(1))).reshape(&shapes[0])),
-            wanted[1].then(|| {
-                dy.clone().swap_axes(0, 1).matmul(rows(kept.input(0))).reshape(&shapes[1])
-            }),
+            wanted[1].then(|| dy.clone().swap_axes(0, 1).matmul(rows(kept.input(0))).reshape(&shapes[1])),
         ];
         if shapes.len() == 3 {
             gradients.push(wanted[2].then(|| dy.sum_axis(0).reshape(&shapes[2])));

@@ -43,10 +43,8 @@ impl Op for MeanTokens {
         };
         let counted = tokens - self.skip;
         let (dtype, device) = (dy.dtype().into(), dy.device());
-        let share = dy
-            .mul_scalar(1.0 / counted as f64)
-            .reshape(&[batch, 1, width])
-            .expand(&[batch, counted, width]);
+        let share =
+            dy.mul_scalar(1.0 / counted as f64).reshape(&[batch, 1, width]).expand(&[batch, counted, width]);
         if self.skip == 0 {
             return vec![Some(share)];
         }

@@ -36,9 +36,8 @@ impl Op for Multiply {
         let rank = dy.shape().len();
         (0..2)
             .map(|i| {
-                wanted[i].then(|| {
-                    dy.clone().mul(align(kept.input(1 - i), rank)).sum_to(&kept.input_shapes[i])
-                })
+                wanted[i]
+                    .then(|| dy.clone().mul(align(kept.input(1 - i), rank)).sum_to(&kept.input_shapes[i]))
             })
             .collect()
     }

@@ -23,7 +23,8 @@ impl ResizePositions {
 
     /// The linear map `[new grid, old grid]` as a tensor like `table`.
     fn matrix(&self, target: [usize; 2], like: &Value) -> Value {
-        let (down, across) = (bicubic_weights(self.grid[0], target[0]), bicubic_weights(self.grid[1], target[1]));
+        let (down, across) =
+            (bicubic_weights(self.grid[0], target[0]), bicubic_weights(self.grid[1], target[1]));
         let (from, to) = (self.grid[0] * self.grid[1], target[0] * target[1]);
         let mut data = vec![0.0f64; from * to];
         for row in 0..target[0] {
@@ -46,8 +47,12 @@ use burn::tensor::Device;
 
 /// Weights of a bicubic resize of `from` samples to `to`, row-major `[to, from]`; rows sum to one.
 #[must_use]
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss,
-    reason = "grid extents are small, and indices are clamped to the grid before use")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "grid extents are small, and indices are clamped to the grid before use"
+)]
 pub fn bicubic_weights(from: usize, to: usize) -> Vec<f64> {
     const A: f64 = -0.75;
     let kernel = |x: f64| {
@@ -80,9 +85,12 @@ impl Op for ResizePositions {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        require(inputs.len() == 2 && inputs[0].len() == 3 && inputs[1].len() >= 4, self.name(), inputs, || {
-            "needs a table [1, tokens, width] and pixels".to_owned()
-        })?;
+        require(
+            inputs.len() == 2 && inputs[0].len() == 3 && inputs[1].len() >= 4,
+            self.name(),
+            inputs,
+            || "needs a table [1, tokens, width] and pixels".to_owned(),
+        )?;
         let rows = self.prefix + self.grid[0] * self.grid[1];
         require(inputs[0][1] == rows, self.name(), inputs, || format!("the table should have {rows} rows"))?;
         let [down, across] = self.target(&inputs[1]);
@@ -117,16 +125,13 @@ impl Op for ResizePositions {
         let shape = kept.input_shapes[0].clone();
         let (new, width) = (target[0] * target[1], shape[2]);
         let grid = dy.clone().narrow(1, self.prefix, new).reshape(&[new, width]);
-        let back = self
-            .matrix(target, &grid)
-            .swap_axes(0, 1)
-            .matmul(grid)
-            .reshape(&[1, shape[1] - self.prefix, width]);
-        let gradient = if self.prefix == 0 {
-            back
-        } else {
-            Value::concat(vec![dy.narrow(1, 0, self.prefix), back], 1)
-        };
+        let back = self.matrix(target, &grid).swap_axes(0, 1).matmul(grid).reshape(&[
+            1,
+            shape[1] - self.prefix,
+            width,
+        ]);
+        let gradient =
+            if self.prefix == 0 { back } else { Value::concat(vec![dy.narrow(1, 0, self.prefix), back], 1) };
         vec![Some(gradient), None]
     }
 }

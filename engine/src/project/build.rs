@@ -77,10 +77,7 @@ pub fn open_source(project: &Project, base: &Path, stage: usize) -> Result<Arc<d
 }
 
 fn stage_spec(project: &Project, stage: usize) -> Result<&StageSpec, BuildError> {
-    project
-        .stages
-        .get(stage)
-        .ok_or(BuildError::NoStage { stage, count: project.stages.len() })
+    project.stages.get(stage).ok_or(BuildError::NoStage { stage, count: project.stages.len() })
 }
 
 /// Builds a stage's graph; `base` is the folder that relative paths start from.
@@ -100,18 +97,12 @@ pub fn build_stage(
     let mut coverage = Vec::new();
     if spec.adapters == AdapterUse::All {
         for (index, placement) in project.adapters.iter().enumerate() {
-            let (next, covered) = place(&graph, index, placement)
-                .map_err(|error| BuildError::Adapter { index, error })?;
+            let (next, covered) =
+                place(&graph, index, placement).map_err(|error| BuildError::Adapter { index, error })?;
             graph = next;
             coverage.push(covered);
         }
     }
     let selection = select(&graph, spec).map_err(|error| BuildError::Rule { stage, error })?;
-    Ok(Built {
-        architecture: resolved.architecture,
-        weights: resolved.weights,
-        graph,
-        coverage,
-        selection,
-    })
+    Ok(Built { architecture: resolved.architecture, weights: resolved.weights, graph, coverage, selection })
 }

@@ -10,8 +10,7 @@ use super::{Project, ProjectError, VERSION};
 use crate::graph::nearest;
 use crate::weights::write_atomically;
 
-const EXTENSIONS: Extensions =
-    Extensions::IMPLICIT_SOME.union(Extensions::UNWRAP_VARIANT_NEWTYPES);
+const EXTENSIONS: Extensions = Extensions::IMPLICIT_SOME.union(Extensions::UNWRAP_VARIANT_NEWTYPES);
 
 fn options() -> ron::Options {
     ron::Options::default().with_default_extension(EXTENSIONS)
@@ -59,9 +58,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Project, ProjectError> {
 /// The parser's complaint, with the nearest known name where a name is unknown.
 fn explain(error: &ron::Error) -> String {
     let near = |found: &str, expected: &[&str]| {
-        nearest(found, expected, 1)
-            .pop()
-            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+        nearest(found, expected, 1).pop().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
     };
     match error {
         ron::Error::NoSuchStructField { expected, found, outer } => {

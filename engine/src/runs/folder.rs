@@ -135,10 +135,8 @@ fn open_log(path: &Path) -> Result<File, ProjectError> {
 /// `<name>-<date>-<time>`, with a number when that exists.
 fn fresh(runs: &Path, name: &str) -> Result<PathBuf, ProjectError> {
     std::fs::create_dir_all(runs).map_err(io(runs))?;
-    let safe: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' })
-        .collect();
+    let safe: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect();
     let stamp = timestamp(SystemTime::now());
     for number in 1u32.. {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
@@ -166,12 +164,7 @@ fn timestamp(now: SystemTime) -> String {
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
     let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}{month:02}{day:02}-{:02}{:02}{:02}",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]

@@ -61,7 +61,10 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             _ => {}
         }
     }
-    line("| stage | trained | steps | median step ms | data | forward | of it frozen | backward | optimizer |".into());
+    line(
+        "| stage | trained | steps | median step ms | data | forward | of it frozen | backward | optimizer |"
+            .into(),
+    );
     line("|---|---|---|---|---|---|---|---|---|".into());
     for event in &events {
         let EventBody::Stage { stage, name, trainable, .. } = &event.body else { continue };

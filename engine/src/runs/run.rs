@@ -15,8 +15,8 @@ use crate::device::{self, DeviceError};
 use crate::memory::Meter;
 use crate::project::{BuildError, Built, Project, ProjectError, build_stage, open_source};
 use crate::train::{
-    Checkpoint, CheckpointError, Control, Ended, Evaluation, Optimiser, Position, Progress, Stage,
-    StageSpec, StageWeights, StepReport, TrainError, TrainSpec, evaluate,
+    Checkpoint, CheckpointError, Control, Ended, Evaluation, Optimiser, Position, Progress, Stage, StageSpec,
+    StageWeights, StepReport, TrainError, TrainSpec, evaluate,
 };
 use crate::weights::{LoadReport, Params, Tensor, WeightsError, from_params, load, save_model};
 
@@ -160,8 +160,7 @@ pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
     overlay(&mut params, checkpoint.params, &device);
     let StageSpec::Train(spec) = &project.stages[stage];
     let control = Control::new();
-    let result =
-        evaluate(&built.graph, &params, &source, split, None, spec.batch, &device, &control)?;
+    let result = evaluate(&built.graph, &params, &source, split, None, spec.batch, &device, &control)?;
     Ok(result.unwrap_or_default())
 }
 
@@ -233,11 +232,8 @@ impl<'a, 'b> Run<'a, 'b> {
         // A panic ends this run as failed, with its message, and nothing else.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stages(from)));
         let result = result.unwrap_or_else(|panic| {
-            Err(TrainError::Observer(format!(
-                "an operation failed: {}",
-                device::panic_message(&*panic)
-            ))
-            .into())
+            Err(TrainError::Observer(format!("an operation failed: {}", device::panic_message(&*panic)))
+                .into())
         });
         match result {
             Ok(summary) => {
@@ -271,8 +267,7 @@ impl<'a, 'b> Run<'a, 'b> {
             if index == first.stage {
                 self.started(&built, from.as_ref());
             }
-            let (mut params, report) =
-                self.weights(&built, spec, before.take().as_ref(), from.as_mut())?;
+            let (mut params, report) = self.weights(&built, spec, before.take().as_ref(), from.as_mut())?;
             let mut optimiser = Optimiser::new(spec.optimiser.clone());
             let mut best = None;
             let mut done = 0;
@@ -453,9 +448,7 @@ impl<'a, 'b> Run<'a, 'b> {
             .params
             .iter()
             .filter(|(path, _)| self.trained.contains(*path))
-            .map(|(path, value)| {
-                (path.to_owned(), Tensor { shape: value.shape(), data: value.to_f32() })
-            })
+            .map(|(path, value)| (path.to_owned(), Tensor { shape: value.shape(), data: value.to_f32() }))
             .collect();
         let checkpoint = Checkpoint {
             position: Position { stage, step: snapshot.step },
@@ -509,8 +502,7 @@ impl<'a, 'b> Run<'a, 'b> {
         }
         let summary = self.summary(Outcome::Finished, test, best, meter);
         #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
-        let samples_per_sec =
-            if self.step_secs > 0.0 { self.samples as f64 / self.step_secs } else { 0.0 };
+        let samples_per_sec = if self.step_secs > 0.0 { self.samples as f64 / self.step_secs } else { 0.0 };
         self.emit(EventBody::Finished {
             secs: summary.secs,
             steps: self.total_steps,

@@ -103,8 +103,7 @@ pub fn sweep(
         return Err(SweepError::NoVariants);
     }
     let seeds: Vec<u64> = (0..options.seeds.max(1)).map(|i| project.seed + i).collect();
-    let mut table =
-        SweepTable { project: project.name.clone(), seeds: seeds.clone(), rows: Vec::new() };
+    let mut table = SweepTable { project: project.name.clone(), seeds: seeds.clone(), rows: Vec::new() };
     for name in &options.only {
         project.variant(name)?;
     }
@@ -113,11 +112,8 @@ pub fn sweep(
             continue;
         }
         let mut chosen_project = project.variant(&variant.name)?;
-        let mut row = SweepRow {
-            variant: variant.name.clone(),
-            control: variant.control,
-            ..SweepRow::default()
-        };
+        let mut row =
+            SweepRow { variant: variant.name.clone(), control: variant.control, ..SweepRow::default() };
         let mut first: Option<Measured> = None;
         let mut runner = Runner { base, options, control, sink };
         if let Some(choose) = &variant.choose {
@@ -189,7 +185,11 @@ impl Runner<'_> {
             }
             sink(event);
         })
-        .map_err(|error| SweepError::Run { variant: variant.to_owned(), seed: project.seed, error })?;
+        .map_err(|error| SweepError::Run {
+            variant: variant.to_owned(),
+            seed: project.seed,
+            error,
+        })?;
         if summary.outcome == super::run::Outcome::Stopped || summary.test.is_none() && self.stopping() {
             return Err(SweepError::Stopped);
         }
@@ -261,15 +261,13 @@ fn paired(row: &[f64], baseline: &[f64]) -> (f64, Option<f64>) {
     if count < 2 {
         return (mean, None);
     }
-    let variance =
-        differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
     (mean, Some(student_t(count - 1) * (variance / count as f64).sqrt()))
 }
 
 /// The 97.5 % point of Student's t.
 fn student_t(degrees: usize) -> f64 {
-    const TABLE: [f64; 10] =
-        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    const TABLE: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     TABLE.get(degrees.saturating_sub(1)).copied().unwrap_or(1.96)
 }
 

@@ -128,8 +128,14 @@ mod tests {
     #[test]
     fn draws_depend_on_name_and_position_only() {
         let stream = Stream::new(7, "model.temporal.blocks.0");
-        let first: Vec<u32> = { let mut d = stream.at(3); (0..9).map(|_| d.next_u32()).collect() };
-        let again: Vec<u32> = { let mut d = Stream::new(7, "model.temporal.blocks.0").at(3); (0..9).map(|_| d.next_u32()).collect() };
+        let first: Vec<u32> = {
+            let mut d = stream.at(3);
+            (0..9).map(|_| d.next_u32()).collect()
+        };
+        let again: Vec<u32> = {
+            let mut d = Stream::new(7, "model.temporal.blocks.0").at(3);
+            (0..9).map(|_| d.next_u32()).collect()
+        };
         assert_eq!(first, again);
         assert_ne!(first[0], stream.at(4).next_u32());
         assert_ne!(first[0], Stream::new(8, "model.temporal.blocks.0").at(3).next_u32());

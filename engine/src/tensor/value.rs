@@ -1,9 +1,11 @@
 //! [`Value`]: burn's rank-free dispatch tensor with the operations that graph ops are written in.
 
-use burn::backend::ops::{ActivationOps as _, BoolTensorOps as _, FloatTensorOps, IntTensorOps, ModuleOps as _};
+use burn::backend::ops::{
+    ActivationOps as _, BoolTensorOps as _, FloatTensorOps, IntTensorOps, ModuleOps as _,
+};
 use burn::backend::{
-    AutodiffBackend, BoolDType, DType, Dispatch, DispatchTensor, FloatDType, Scalar,
-    Slice, TensorData, TensorMetadata as _, read_sync,
+    AutodiffBackend, BoolDType, DType, Dispatch, DispatchTensor, FloatDType, Scalar, Slice, TensorData,
+    TensorMetadata as _, read_sync,
 };
 use burn::tensor::Device;
 

@@ -191,7 +191,8 @@ mod tests {
         checkpoint(3).write(folder.path(), false).unwrap();
         assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), Some(checkpoint(3)));
         assert_eq!(Checkpoint::read(folder.path(), "best").unwrap(), Some(checkpoint(1)));
-        let folders = std::fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count();
+        let folders =
+            std::fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count();
         assert_eq!(folders, 2);
     }
 

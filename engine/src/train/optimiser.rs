@@ -110,8 +110,7 @@ impl Optimiser {
     /// The parameter after one step with this gradient at this learning rate.
     #[must_use]
     pub fn step(&mut self, path: &str, parameter: Value, gradient: Value, learning_rate: f64) -> Value {
-        let mut state =
-            self.states.remove(path).unwrap_or(State { steps: 0, moments: Vec::new() });
+        let mut state = self.states.remove(path).unwrap_or(State { steps: 0, moments: Vec::new() });
         state.steps += 1;
         let updated = match &self.spec {
             OptimiserSpec::AdamW(spec) => adamw(spec, parameter, &gradient, learning_rate, &mut state),
@@ -154,13 +153,7 @@ impl Optimiser {
     }
 }
 
-fn adamw(
-    spec: &AdamW,
-    parameter: Value,
-    gradient: &Value,
-    learning_rate: f64,
-    state: &mut State,
-) -> Value {
+fn adamw(spec: &AdamW, parameter: Value, gradient: &Value, learning_rate: f64, state: &mut State) -> Value {
     if state.moments.is_empty() {
         state.moments = vec![parameter.zeros_like(), parameter.zeros_like()];
     }
@@ -178,9 +171,7 @@ fn adamw(
         bias_correction2: 1.0 - spec.betas.1.powi(count),
     };
     let [parameter, first, second] = kernels::adamw_step(parameter, gradient, first, second, &step)
-        .unwrap_or_else(|[parameter, first, second]| {
-            adamw_plain(parameter, gradient, first, second, &step)
-        });
+        .unwrap_or_else(|[parameter, first, second]| adamw_plain(parameter, gradient, first, second, &step));
     state.moments = vec![first, second];
     parameter
 }
@@ -193,17 +184,10 @@ fn adamw_plain(
     second: Value,
     step: &AdamWStep,
 ) -> [Value; 3] {
-    let first =
-        first.mul_scalar(step.beta1).add(gradient.clone().mul_scalar(1.0 - step.beta1));
-    let second =
-        second.mul_scalar(step.beta2).add(gradient.clone().square().mul_scalar(1.0 - step.beta2));
-    let root = second
-        .clone()
-        .sqrt()
-        .mul_scalar(1.0 / step.bias_correction2.sqrt())
-        .add_scalar(step.epsilon);
-    let update =
-        first.clone().div(root).mul_scalar(step.learning_rate / step.bias_correction1);
+    let first = first.mul_scalar(step.beta1).add(gradient.clone().mul_scalar(1.0 - step.beta1));
+    let second = second.mul_scalar(step.beta2).add(gradient.clone().square().mul_scalar(1.0 - step.beta2));
+    let root = second.clone().sqrt().mul_scalar(1.0 / step.bias_correction2.sqrt()).add_scalar(step.epsilon);
+    let update = first.clone().div(root).mul_scalar(step.learning_rate / step.bias_correction1);
     let decayed = parameter.mul_scalar(1.0 - step.learning_rate * step.weight_decay);
     [decayed.sub(update), first, second]
 }

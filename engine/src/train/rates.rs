@@ -32,8 +32,12 @@ pub enum Decay {
 impl ScheduleSpec {
     /// Warm-up steps of a stage of `total` steps.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss,
-        reason = "step counts are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "step counts are far below 2^52"
+    )]
     pub fn warmup_steps(&self, total: u64) -> u64 {
         (self.warmup.clamp(0.0, 1.0) * total as f64).round() as u64
     }

@@ -77,11 +77,7 @@ impl TrainSpec {
     /// What is wrong with it by itself, if anything: field and complaint.
     #[must_use]
     pub fn complaint(&self) -> Option<(&'static str, String)> {
-        let at_least_one = [
-            ("epochs", self.epochs),
-            ("batch", self.batch),
-            ("accumulate", self.accumulate),
-        ];
+        let at_least_one = [("epochs", self.epochs), ("batch", self.batch), ("accumulate", self.accumulate)];
         if let Some((field, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Some((field, "should be 1 or more".to_owned()));
         }

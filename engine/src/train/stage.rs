@@ -31,7 +31,9 @@ pub enum TrainError {
     #[error(transparent)]
     Data(#[from] LoadError),
     /// The loss is not a number any more.
-    #[error("the loss is {loss} at step {step}; lower the learning rate ({learning_rate}) or clip the gradient")]
+    #[error(
+        "the loss is {loss} at step {step}; lower the learning rate ({learning_rate}) or clip the gradient"
+    )]
     NotFinite {
         /// The loss.
         loss: f64,
@@ -189,8 +191,13 @@ impl Stage<'_> {
                 let begin = Instant::now();
                 let Some(batch) = loader.next().transpose()? else { break };
                 let data_secs = begin.elapsed().as_secs_f64();
-                let mut report =
-                    StepReport { epoch, step: step + 1, steps: self.steps(), data_secs, ..StepReport::default() };
+                let mut report = StepReport {
+                    epoch,
+                    step: step + 1,
+                    steps: self.steps(),
+                    data_secs,
+                    ..StepReport::default()
+                };
                 self.step(&step_graph, batch, params, optimiser, &mut report)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();
@@ -242,8 +249,7 @@ impl Stage<'_> {
     /// Batches of an epoch from a step of it on. The order depends on seed, stage and epoch only.
     fn loader(&self, epoch: usize, skip_steps: usize) -> Loader {
         let seed = Stream::new(self.seed, "stage").at(self.index as u64).next_u32();
-        let mut order =
-            epoch_order(u64::from(seed), epoch as u64, self.source.len(Split::Train));
+        let mut order = epoch_order(u64::from(seed), epoch as u64, self.source.len(Split::Train));
         order.truncate(self.epoch_samples());
         let order = order.split_off((skip_steps * self.spec.batch).min(order.len()));
         Loader::new(Arc::clone(self.source), Split::Train, order, self.spec.batch, prefetch_threads(), 4)

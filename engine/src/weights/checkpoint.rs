@@ -112,8 +112,7 @@ fn shards_of(index: &Path) -> Result<Vec<String>, WeightsError> {
         .get("weight_map")
         .and_then(serde_json::Value::as_object)
         .ok_or_else(|| format(&"the index has no `weight_map`", index))?;
-    let mut names: Vec<String> =
-        map.values().filter_map(|file| file.as_str().map(str::to_owned)).collect();
+    let mut names: Vec<String> = map.values().filter_map(|file| file.as_str().map(str::to_owned)).collect();
     names.sort();
     names.dedup();
     // A shard is a file beside its index; a path that leads elsewhere is refused.

@@ -56,8 +56,12 @@ fn inflate(tensor: &Tensor, shape: &[usize], average: bool) -> Option<Vec<f32>> 
 /// Resamples the rows of a `[prefix + from, width]` table to `[prefix + to, width]`, linearly with the end
 /// points aligned (as SciPy's `zoom` of order 1 does); the prefix rows stay.
 #[must_use]
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss,
-    reason = "row numbers are small and not negative")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "row numbers are small and not negative"
+)]
 pub fn resample_rows(data: &[f32], prefix: usize, from: usize, to: usize, width: usize) -> Vec<f32> {
     let mut result = data[..prefix * width].to_vec();
     let rows = &data[prefix * width..];

@@ -150,8 +150,7 @@ pub fn from_params(
 ) -> (Params, LoadReport) {
     let (params, mut report) = fill(graph, values, seed, device, |path, _| path.to_owned());
     let known: BTreeSet<&str> = graph.params().map(|(_, path, _)| path).collect();
-    report.unused =
-        values.keys().filter(|path| !known.contains(path.as_str())).cloned().collect();
+    report.unused = values.keys().filter(|path| !known.contains(path.as_str())).cloned().collect();
     (params, report)
 }
 

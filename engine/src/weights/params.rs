@@ -63,9 +63,7 @@ impl Params {
     #[must_use]
     pub fn to_host(&self) -> BTreeMap<String, Tensor> {
         self.iter()
-            .map(|(path, value)| {
-                (path.to_owned(), Tensor { shape: value.shape(), data: value.to_f32() })
-            })
+            .map(|(path, value)| (path.to_owned(), Tensor { shape: value.shape(), data: value.to_f32() }))
             .collect()
     }
 

@@ -19,9 +19,7 @@ use crate::graph::Graph;
 pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), WeightsError> {
     let bytes: Vec<(&String, &Tensor, Vec<u8>)> = tensors
         .iter()
-        .map(|(name, tensor)| {
-            (name, tensor, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        })
+        .map(|(name, tensor)| (name, tensor, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect()))
         .collect();
     let views: Vec<(&str, TensorView<'_>)> = bytes
         .iter()
@@ -74,12 +72,7 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsErro
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn save_model(
-    graph: &Graph,
-    params: &Params,
-    config: &Json,
-    folder: &Path,
-) -> Result<(), WeightsError> {
+pub fn save_model(graph: &Graph, params: &Params, config: &Json, folder: &Path) -> Result<(), WeightsError> {
     std::fs::create_dir_all(folder).map_err(|error| io(error, folder))?;
     let tensors = graph
         .params()

@@ -5,10 +5,7 @@ use crate::data::idx::tests::bundled;
 use crate::data::{DataSpec, FrameShuffle};
 
 fn spec() -> MovingDigitsSpec {
-    MovingDigitsSpec {
-        folder: PathBuf::new(),
-        ..Default::default()
-    }
+    MovingDigitsSpec { folder: PathBuf::new(), ..Default::default() }
 }
 
 fn source(spec: &MovingDigitsSpec) -> MovingDigits {
@@ -32,20 +29,11 @@ fn place(frame: &[f32], size: usize) -> [f32; 2] {
 
 #[test]
 fn names_describe_the_motion_that_is_seen() {
-    let source = source(&MovingDigitsSpec {
-        frames: 64,
-        jitter_degrees: 5.0,
-        ..spec()
-    });
+    let source = source(&MovingDigitsSpec { frames: 64, jitter_degrees: 5.0, ..spec() });
     for (label, name) in source.classes().iter().enumerate() {
         let sample = source.sample(Split::Train, label).unwrap();
         assert_eq!(sample.label, label as i64);
-        let at: Vec<[f32; 2]> = sample
-            .pixels
-            .chunks(1024)
-            .take(3)
-            .map(|frame| place(frame, 32))
-            .collect();
+        let at: Vec<[f32; 2]> = sample.pixels.chunks(1024).take(3).map(|frame| place(frame, 32)).collect();
         let step = |k: usize| [at[k + 1][0] - at[k][0], at[k + 1][1] - at[k][1]];
         let (first, second) = (step(0), step(1));
         let heading = match (first[0].abs() > first[1].abs(), first[0] + first[1] > 0.0) {
@@ -56,11 +44,7 @@ fn names_describe_the_motion_that_is_seen() {
         };
         // With y pointing down a positive cross product turns clockwise.
         let turn = first[0] * second[1] - first[1] * second[0];
-        let sense = if turn > 0.0 {
-            "clockwise"
-        } else {
-            "anticlockwise"
-        };
+        let sense = if turn > 0.0 { "clockwise" } else { "anticlockwise" };
         assert_eq!(name, &format!("{heading} {sense}"));
     }
 }
@@ -69,19 +53,11 @@ fn names_describe_the_motion_that_is_seen() {
 #[test]
 fn classes_have_equal_bags_of_frames() {
     for (frames, revolutions) in [(16, 1), (4, 1), (12, 1), (8, 2), (16, 2), (24, 2)] {
-        let source = source(&MovingDigitsSpec {
-            frames,
-            revolutions,
-            distractors: 2,
-            ..spec()
-        });
+        let source = source(&MovingDigitsSpec { frames, revolutions, distractors: 2, ..spec() });
         for index in 0..6 {
             let mut bags: Vec<Vec<Vec<u32>>> = Vec::new();
             for label in 0..CLASSES {
-                let clip = Clip {
-                    label,
-                    ..source.clip(Split::Train, index)
-                };
+                let clip = Clip { label, ..source.clip(Split::Train, index) };
                 let pixels = source.render(&clip, Split::Train, index);
                 let mut bag: Vec<Vec<u32>> = pixels
                     .chunks(1024)
@@ -91,10 +67,7 @@ fn classes_have_equal_bags_of_frames() {
                 bag.sort();
                 bags.push(bag);
             }
-            assert!(
-                bags.iter().all(|bag| *bag == bags[0]),
-                "{frames} frames, {revolutions} revolutions"
-            );
+            assert!(bags.iter().all(|bag| *bag == bags[0]), "{frames} frames, {revolutions} revolutions");
         }
     }
 }
@@ -112,12 +85,8 @@ fn nearest_mean_accuracy(source: &MovingDigits, features: impl Fn(&[f32]) -> Vec
             *sum += value / (fitted / CLASSES) as f32;
         }
     }
-    let distance = |mean: &[f32], seen: &[f32]| {
-        mean.iter()
-            .zip(seen)
-            .map(|(a, b)| (a - b).powi(2))
-            .sum::<f32>()
-    };
+    let distance =
+        |mean: &[f32], seen: &[f32]| mean.iter().zip(seen).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
     let correct = (fitted..fitted + tested).filter(|index| {
         let sample = source.sample(Split::Train, *index).unwrap();
         let seen = features(&sample.pixels);
@@ -145,21 +114,11 @@ fn only_the_order_of_frames_tells_the_class() {
         let first = nearest_mean_accuracy(&source, |clip| clip[..1024].to_vec());
         let ordered = nearest_mean_accuracy(&source, |clip| {
             let at: Vec<[f32; 2]> = clip.chunks(1024).map(|frame| place(frame, 32)).collect();
-            at.windows(2)
-                .flat_map(|pair| [pair[1][0] - pair[0][0], pair[1][1] - pair[0][1]])
-                .collect()
+            at.windows(2).flat_map(|pair| [pair[1][0] - pair[0][0], pair[1][1] - pair[0][1]]).collect()
         });
-        println!(
-            "noise {noise}: frame average {average}, first frame {first}, steps in order {ordered}"
-        );
-        assert!(
-            (average - chance).abs() <= 3.0 * error,
-            "frame average {average}"
-        );
-        assert!(
-            first > chance + 5.0 * error && first < 0.5 + 5.0 * error,
-            "first frame {first}"
-        );
+        println!("noise {noise}: frame average {average}, first frame {first}, steps in order {ordered}");
+        assert!((average - chance).abs() <= 3.0 * error, "frame average {average}");
+        assert!(first > chance + 5.0 * error && first < 0.5 + 5.0 * error, "first frame {first}");
         if noise == 0.0 {
             assert!(ordered > 0.95, "steps in order {ordered}");
         }
@@ -168,38 +127,15 @@ fn only_the_order_of_frames_tells_the_class() {
 
 #[test]
 fn coarser_views_show_the_same_clip() {
-    let spec = MovingDigitsSpec {
-        noise: 0.1,
-        distractors: 1,
-        ..spec()
-    };
+    let spec = MovingDigitsSpec { noise: 0.1, distractors: 1, ..spec() };
     let fine = open(spec.clone(), View::default()).unwrap();
-    let coarse = open(
-        spec,
-        View {
-            frames: Some(8),
-            ..View::default()
-        },
-    )
-    .unwrap();
+    let coarse = open(spec, View { frames: Some(8), ..View::default() }).unwrap();
     assert_eq!(coarse.sample_shape(), [8, 1, 32, 32]);
     for split in Split::ALL {
-        let (fine, coarse) = (
-            fine.sample(split, 13).unwrap(),
-            coarse.sample(split, 13).unwrap(),
-        );
+        let (fine, coarse) = (fine.sample(split, 13).unwrap(), coarse.sample(split, 13).unwrap());
         assert_eq!(fine.label, coarse.label);
-        for (even, frame) in fine
-            .pixels
-            .chunks(1024)
-            .step_by(2)
-            .zip(coarse.pixels.chunks(1024))
-        {
-            let difference = even
-                .iter()
-                .zip(frame)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
+        for (even, frame) in fine.pixels.chunks(1024).step_by(2).zip(coarse.pixels.chunks(1024)) {
+            let difference = even.iter().zip(frame).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(difference < 1e-4, "{difference}");
         }
     }
@@ -207,23 +143,10 @@ fn coarser_views_show_the_same_clip() {
 
 #[test]
 fn clips_are_deterministic_and_splits_differ() {
-    let open = |seed| {
-        open(
-            MovingDigitsSpec {
-                seed,
-                channels: 3,
-                noise: 0.2,
-                ..spec()
-            },
-            View::default(),
-        )
-        .unwrap()
-    };
+    let open =
+        |seed| open(MovingDigitsSpec { seed, channels: 3, noise: 0.2, ..spec() }, View::default()).unwrap();
     let source = open(1);
-    assert_eq!(
-        Split::ALL.map(|split| source.len(split)),
-        [4000, 1000, 5000]
-    );
+    assert_eq!(Split::ALL.map(|split| source.len(split)), [4000, 1000, 5000]);
     let sample = source.sample(Split::Train, 5).unwrap();
     assert_eq!(sample.pixels.len(), 16 * 3 * 1024);
     assert_eq!(sample.pixels[..1024], sample.pixels[2048..3072]);
@@ -238,78 +161,23 @@ fn the_digit_stays_on_the_canvas() {
     let source = source(&spec());
     for index in 0..200 {
         let sample = source.sample(Split::Test, index).unwrap();
-        let masses: Vec<f32> = sample
-            .pixels
-            .chunks(1024)
-            .map(|frame| frame.iter().sum())
-            .collect();
-        assert!(
-            masses
-                .iter()
-                .all(|mass| (mass - masses[0]).abs() < 1e-2 * masses[0]),
-            "{masses:?}"
-        );
+        let masses: Vec<f32> = sample.pixels.chunks(1024).map(|frame| frame.iter().sum()).collect();
+        assert!(masses.iter().all(|mass| (mass - masses[0]).abs() < 1e-2 * masses[0]), "{masses:?}");
     }
 }
 
 #[test]
 fn settings_that_would_leak_the_class_are_refused() {
-    let view = |frames| View {
-        frames: Some(frames),
-        shuffle: FrameShuffle::None,
-    };
+    let view = |frames| View { frames: Some(frames), shuffle: FrameShuffle::None };
     for (spec, view, expected) in [
-        (
-            MovingDigitsSpec {
-                frames: 6,
-                ..spec()
-            },
-            View::default(),
-            "`frames` is 6",
-        ),
-        (
-            MovingDigitsSpec {
-                revolutions: 2,
-                ..spec()
-            },
-            view(4),
-            "`frames` is 4",
-        ),
+        (MovingDigitsSpec { frames: 6, ..spec() }, View::default(), "`frames` is 6"),
+        (MovingDigitsSpec { revolutions: 2, ..spec() }, view(4), "`frames` is 4"),
         (spec(), view(10), "`frames` is 10"),
-        (
-            MovingDigitsSpec {
-                jitter_degrees: 45.0,
-                ..spec()
-            },
-            View::default(),
-            "`jitter_degrees` is 45",
-        ),
-        (
-            MovingDigitsSpec {
-                revolutions: 3,
-                ..spec()
-            },
-            View::default(),
-            "`revolutions` is 3",
-        ),
-        (
-            MovingDigitsSpec { size: 16, ..spec() },
-            View::default(),
-            "`size` is 16",
-        ),
-        (
-            MovingDigitsSpec {
-                noise: f32::NAN,
-                ..spec()
-            },
-            View::default(),
-            "`noise` is NaN",
-        ),
-        (
-            MovingDigitsSpec { train: 0, ..spec() },
-            View::default(),
-            "train split is empty",
-        ),
+        (MovingDigitsSpec { jitter_degrees: 45.0, ..spec() }, View::default(), "`jitter_degrees` is 45"),
+        (MovingDigitsSpec { revolutions: 3, ..spec() }, View::default(), "`revolutions` is 3"),
+        (MovingDigitsSpec { size: 16, ..spec() }, View::default(), "`size` is 16"),
+        (MovingDigitsSpec { noise: f32::NAN, ..spec() }, View::default(), "`noise` is NaN"),
+        (MovingDigitsSpec { train: 0, ..spec() }, View::default(), "train split is empty"),
     ] {
         let message = open(spec, view).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
@@ -322,23 +190,8 @@ fn settings_that_would_leak_the_class_are_refused() {
 fn clips_per_second() {
     for (name, spec) in [
         ("16 × 1 × 32 × 32", spec()),
-        (
-            "16 × 1 × 32 × 32, noise",
-            MovingDigitsSpec {
-                noise: 0.1,
-                ..spec()
-            },
-        ),
-        (
-            "8 × 3 × 98 × 98",
-            MovingDigitsSpec {
-                frames: 8,
-                size: 98,
-                digit: 42,
-                channels: 3,
-                ..spec()
-            },
-        ),
+        ("16 × 1 × 32 × 32, noise", MovingDigitsSpec { noise: 0.1, ..spec() }),
+        ("8 × 3 × 98 × 98", MovingDigitsSpec { frames: 8, size: 98, digit: 42, channels: 3, ..spec() }),
     ] {
         let source = source(&spec);
         let start = Instant::now();
@@ -347,9 +200,6 @@ fn clips_per_second() {
         for index in 0..clips {
             sum += source.sample(Split::Train, index).unwrap().pixels[500];
         }
-        println!(
-            "{name}: {:.0} clips/s (checksum {sum})",
-            clips as f64 / start.elapsed().as_secs_f64()
-        );
+        println!("{name}: {:.0} clips/s (checksum {sum})", clips as f64 / start.elapsed().as_secs_f64());
     }
 }

@@ -1,16 +1,7 @@
 //! One step of `AdamW` in a single pass over memory.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
-#![expect(
-    clippy::result_large_err,
-    reason = "a refusal gives the value back, and is not rare"
-)]
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "worked out in f64, used in f32"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(clippy::result_large_err, reason = "a refusal gives the value back, and is not rare")]
+#![expect(clippy::cast_possible_truncation, reason = "worked out in f64, used in f32")]
 
 use rayon::prelude::*;
 
@@ -77,46 +68,20 @@ pub fn adamw_step(
         second.make_unique(),
         &Factors::of(step),
     );
-    Ok([
-        parameter.into_value(),
-        first.into_value(),
-        second.into_value(),
-    ])
+    Ok([parameter.into_value(), first.into_value(), second.into_value()])
 }
 
-fn update(
-    parameter: &mut [f32],
-    gradient: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
-    factors: &Factors,
-) {
+fn update(parameter: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], factors: &Factors) {
     if parameter.len() <= CHUNK {
-        run(Step {
-            parameter,
-            gradient,
-            first,
-            second,
-            factors,
-        });
+        run(Step { parameter, gradient, first, second, factors });
         return;
     }
     parameter
         .par_chunks_mut(CHUNK)
         .zip(gradient.par_chunks(CHUNK))
-        .zip(
-            first
-                .par_chunks_mut(CHUNK)
-                .zip(second.par_chunks_mut(CHUNK)),
-        )
+        .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
         .for_each(|((parameter, gradient), (first, second))| {
-            run(Step {
-                parameter,
-                gradient,
-                first,
-                second,
-                factors,
-            });
+            run(Step { parameter, gradient, first, second, factors });
         });
 }
 
@@ -192,12 +157,7 @@ mod tests {
 
     fn inputs(size: usize) -> [Value; 4] {
         let second = sample(size, 4, 0.1).square();
-        [
-            sample(size, 1, 1.0),
-            sample(size, 2, 0.5),
-            sample(size, 3, 0.1),
-            second,
-        ]
+        [sample(size, 1, 1.0), sample(size, 2, 0.5), sample(size, 3, 0.1), second]
     }
 
     #[test]
@@ -238,28 +198,15 @@ mod tests {
     #[test]
     fn same_bits_over_many_chunks() {
         let [p, g, m, v] = inputs(50_001);
-        same_bits(|| {
-            adamw_step(p.clone(), &g, m.clone(), v.clone(), &step(2))
-                .unwrap()
-                .into()
-        });
+        same_bits(|| adamw_step(p.clone(), &g, m.clone(), v.clone(), &step(2)).unwrap().into());
     }
 
     #[test]
     fn gives_back_what_it_refuses() {
         let [p, g, m, v] = inputs(9);
-        let refused = adamw_step(
-            p.clone(),
-            &g.clone().cast(FloatDType::F64),
-            m.clone(),
-            v,
-            &step(1),
-        );
+        let refused = adamw_step(p.clone(), &g.clone().cast(FloatDType::F64), m.clone(), v, &step(1));
         let [p_again, m_again, _] = refused.unwrap_err();
-        assert_eq!(
-            (p_again.to_f32(), m_again.to_f32()),
-            (p.to_f32(), m.to_f32())
-        );
+        assert_eq!((p_again.to_f32(), m_again.to_f32()), (p.to_f32(), m.to_f32()));
         let shorter = sample(8, 1, 1.0);
         assert!(adamw_step(p, &g, m, shorter, &step(1)).is_err());
         assert_refuses(&[8], |x| {

@@ -44,14 +44,7 @@ pub fn attention(
     let (q_data, k_data, v_data) = (q.data(), k.data(), v.data());
 
     let mut output = vec![0.0f32; q_data.len()];
-    let mut probabilities = vec![
-        0.0f32;
-        if keep_probabilities {
-            shape.scores()
-        } else {
-            0
-        }
-    ];
+    let mut probabilities = vec![0.0f32; if keep_probabilities { shape.scores() } else { 0 }];
     let mut places = probabilities.as_mut_slice();
     let tasks: Vec<_> = MatrixMut::heads(&mut output, &q_layout, shape.block)
         .into_iter()
@@ -59,11 +52,7 @@ pub fn attention(
         .map(|(index, output)| {
             let at = shape.position(index);
             let length = at.count * shape.k_tokens;
-            (
-                at,
-                output,
-                keep_probabilities.then(|| places.split_off_mut(..length).unwrap_or_default()),
-            )
+            (at, output, keep_probabilities.then(|| places.split_off_mut(..length).unwrap_or_default()))
         })
         .collect();
     for_each_task(tasks, |scratch, (at, mut output, place)| {
@@ -73,19 +62,12 @@ pub fn attention(
         let values = k_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
         let mut product = MatrixMut::new(scores, at.count, shape.k_tokens);
         product.set_product(queries, keys.transposed(), scale, false);
-        run(SoftmaxRows {
-            rows: scores,
-            width: shape.k_tokens,
-        });
+        run(SoftmaxRows { rows: scores, width: shape.k_tokens });
         let weights = Matrix::new(scores, at.count, shape.k_tokens, shape.k_tokens);
         output.set_product(weights, values, 1.0, false);
     });
-    let kept = keep_probabilities.then(|| {
-        value(
-            probabilities,
-            &[shape.batch, heads, shape.q_tokens, shape.k_tokens],
-        )
-    });
+    let kept = keep_probabilities
+        .then(|| value(probabilities, &[shape.batch, heads, shape.q_tokens, shape.k_tokens]));
     Some((value(output, &q.shape()), kept))
 }
 
@@ -93,10 +75,7 @@ pub fn attention(
 /// probabilities of [`attention`] and the gradient `dy` `[batch, q_tokens, heads · dim]` of its
 /// output.
 #[must_use]
-#[expect(
-    clippy::similar_names,
-    reason = "dq, dk and dv are what everybody calls them"
-)]
+#[expect(clippy::similar_names, reason = "dq, dk and dv are what everybody calls them")]
 pub fn attention_vjp(
     q: &Value,
     k: &Value,
@@ -135,17 +114,10 @@ pub fn attention_vjp(
     let mut dq = room(q_wanted, inputs.q.len());
     let mut dk = room(k_wanted, groups * key_elements);
     let mut dv = room(v_wanted, groups * key_elements);
-    let sums_layout = HeadLayout {
-        batch: groups * shape.batch,
-        ..shape.k_layout()
-    };
+    let sums_layout = HeadLayout { batch: groups * shape.batch, ..shape.k_layout() };
     let mut dq_blocks = matrices(&mut dq, &shape.q_layout(), shape.block);
-    let mut dk_sums = matrices(&mut dk, &sums_layout, shape.k_tokens)
-        .into_iter()
-        .flatten();
-    let mut dv_sums = matrices(&mut dv, &sums_layout, shape.k_tokens)
-        .into_iter()
-        .flatten();
+    let mut dk_sums = matrices(&mut dk, &sums_layout, shape.k_tokens).into_iter().flatten();
+    let mut dv_sums = matrices(&mut dv, &sums_layout, shape.k_tokens).into_iter().flatten();
     let mut tasks = Vec::with_capacity(groups * pairs);
     for group in 0..groups {
         for pair in 0..pairs {
@@ -154,17 +126,10 @@ pub fn attention_vjp(
             let blocks = (first..last)
                 .map(|block| {
                     let index = pair * blocks + block;
-                    (
-                        shape.position(index),
-                        dq_blocks.get_mut(index).and_then(Option::take),
-                    )
+                    (shape.position(index), dq_blocks.get_mut(index).and_then(Option::take))
                 })
                 .collect();
-            tasks.push(BackwardTask {
-                blocks,
-                dk: dk_sums.next(),
-                dv: dv_sums.next(),
-            });
+            tasks.push(BackwardTask { blocks, dk: dk_sums.next(), dv: dv_sums.next() });
         }
     }
     for_each_task(tasks, |scratch, task| inputs.run(task, scratch));
@@ -201,34 +166,17 @@ impl AttentionShape {
         }
         let scores = q_tokens * k_tokens;
         let for_cache = scores.div_ceil(SCORES_PER_TASK);
-        let for_threads = ENOUGH_TASKS
-            .div_ceil(batch * heads)
-            .min(scores.div_ceil(SCORES_WORTH_A_TASK));
+        let for_threads = ENOUGH_TASKS.div_ceil(batch * heads).min(scores.div_ceil(SCORES_WORTH_A_TASK));
         let block = q_tokens.div_ceil(for_cache.max(for_threads));
-        Some(Self {
-            batch,
-            q_tokens,
-            k_tokens,
-            heads,
-            dim: width / heads,
-            block,
-        })
+        Some(Self { batch, q_tokens, k_tokens, heads, dim: width / heads, block })
     }
 
     fn q_layout(&self) -> HeadLayout {
-        HeadLayout {
-            batch: self.batch,
-            tokens: self.q_tokens,
-            heads: self.heads,
-            width: self.dim,
-        }
+        HeadLayout { batch: self.batch, tokens: self.q_tokens, heads: self.heads, width: self.dim }
     }
 
     fn k_layout(&self) -> HeadLayout {
-        HeadLayout {
-            tokens: self.k_tokens,
-            ..self.q_layout()
-        }
+        HeadLayout { tokens: self.k_tokens, ..self.q_layout() }
     }
 
     /// Elements of the probabilities.
@@ -307,12 +255,7 @@ impl BackwardInputs<'_> {
             let values = k_layout.head(self.v, at.element, at.head, 0, width);
             let mut product = MatrixMut::new(gradient, at.count, width);
             product.set_product(upstream, values.transposed(), 1.0, false);
-            run(SoftmaxRowsBackward {
-                probabilities,
-                gradient,
-                width,
-                scale: self.shape.scale(),
-            });
+            run(SoftmaxRowsBackward { probabilities, gradient, width, scale: self.shape.scale() });
             let gradient = Matrix::new(gradient, at.count, width, width);
             if let Some(mut dq) = dq {
                 let keys = k_layout.head(self.k, at.element, at.head, 0, width);
@@ -327,18 +270,11 @@ impl BackwardInputs<'_> {
 }
 
 /// [`MatrixMut::heads`] to be taken one by one; none where the gradient is not wanted.
-fn matrices<'a>(
-    data: &'a mut [f32],
-    layout: &HeadLayout,
-    block: usize,
-) -> Vec<Option<MatrixMut<'a>>> {
+fn matrices<'a>(data: &'a mut [f32], layout: &HeadLayout, block: usize) -> Vec<Option<MatrixMut<'a>>> {
     if data.is_empty() {
         return Vec::new();
     }
-    MatrixMut::heads(data, layout, block)
-        .into_iter()
-        .map(Some)
-        .collect()
+    MatrixMut::heads(data, layout, block).into_iter().map(Some).collect()
 }
 
 /// Runs tasks in parallel, each with a buffer that an earlier one may have left behind.
@@ -359,15 +295,13 @@ fn add_groups(mut data: Vec<f32>, length: usize) -> Vec<f32> {
     if data.len() > length {
         let (sum, rest) = data.split_at_mut(length);
         let rest = &*rest;
-        sum.par_chunks_mut(CHUNK)
-            .enumerate()
-            .for_each(|(index, sum)| {
-                for group in rest.chunks_exact(length) {
-                    for (sum, &part) in sum.iter_mut().zip(&group[index * CHUNK..]) {
-                        *sum += part;
-                    }
+        sum.par_chunks_mut(CHUNK).enumerate().for_each(|(index, sum)| {
+            for group in rest.chunks_exact(length) {
+                for (sum, &part) in sum.iter_mut().zip(&group[index * CHUNK..]) {
+                    *sum += part;
                 }
-            });
+            }
+        });
         data.truncate(length);
         data.shrink_to_fit();
     }

@@ -1,12 +1,6 @@
 //! Adding a bias to every row.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
-#![expect(
-    clippy::result_large_err,
-    reason = "a refusal gives the value back, and is not rare"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(clippy::result_large_err, reason = "a refusal gives the value back, and is not rare")]
 
 use rayon::prelude::*;
 
@@ -38,8 +32,7 @@ pub fn add_bias(x: Value, bias: &Value) -> Result<Value, Value> {
     if rows.len() <= ONE_THREAD {
         run(AddRow { rows, row: bias });
     } else {
-        rows.par_chunks_mut(chunk)
-            .for_each(|rows| run(AddRow { rows, row: bias }));
+        rows.par_chunks_mut(chunk).for_each(|rows| run(AddRow { rows, row: bias }));
     }
     Ok(x.into_value())
 }
@@ -102,8 +95,6 @@ mod tests {
     fn refuses_what_is_not_plain_f32() {
         let bias = sample(8, 1, 1.0);
         assert_refuses(&[2, 8], |x| add_bias(x.clone(), &bias).is_err());
-        assert_refuses(&[8], |bias| {
-            add_bias(sample_of(&[2, 8], 1, 1.0), bias).is_err()
-        });
+        assert_refuses(&[8], |bias| add_bias(sample_of(&[2, 8], 1, 1.0), bias).is_err());
     }
 }

@@ -1,8 +1,5 @@
 //! Cross-entropy of class scores, loss and gradient in one pass.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -37,14 +34,7 @@ pub fn cross_entropy(logits: &Value, labels: &[i64], smoothing: f64) -> Option<(
     let (gradient, losses) = build(input.len(), chunk, |index, gradient| {
         let input = &input[index * chunk..][..gradient.len()];
         let labels = &labels[index * rows_per_chunk..][..gradient.len() / classes];
-        run(Rows {
-            input,
-            gradient,
-            labels,
-            classes,
-            smoothing,
-            count: rows,
-        })
+        run(Rows { input, gradient, labels, classes, smoothing, count: rows })
     });
     let loss = losses.iter().sum::<f64>() / rows as f64;
     Some((loss as f32, value(gradient, &[rows, classes])))
@@ -70,9 +60,7 @@ impl Kernel for Rows<'_> {
         let everywhere = (self.smoothing / self.classes as f64) as f32 * share;
         let on_label = (1.0 - self.smoothing) as f32 * share;
         let rows = self.input.chunks_exact(self.classes);
-        let rows = rows
-            .zip(self.gradient.chunks_exact_mut(self.classes))
-            .zip(self.labels);
+        let rows = rows.zip(self.gradient.chunks_exact_mut(self.classes)).zip(self.labels);
         let mut total = 0.0;
         for ((row, gradient), &label) in rows {
             let largest = max_row(row);
@@ -120,9 +108,7 @@ mod tests {
     use super::cross_entropy;
 
     fn labels(rows: usize, classes: usize) -> Vec<i64> {
-        (0..rows)
-            .map(|row| i64::try_from(row * 7 % classes).unwrap())
-            .collect()
+        (0..rows).map(|row| i64::try_from(row * 7 % classes).unwrap()).collect()
     }
 
     fn reference(logits: &[f64], labels: &[i64], smoothing: f64) -> f64 {
@@ -143,10 +129,7 @@ mod tests {
                 let (x, labels) = (sample_of(&[rows, classes], 1, 4.0), labels(rows, classes));
                 let (loss, gradient) = cross_entropy(&x, &labels, smoothing).unwrap();
                 let expected = reference(&x.to_f64(), &labels, smoothing);
-                assert!(
-                    (f64::from(loss) - expected).abs() < 2e-6,
-                    "{loss} against {expected}"
-                );
+                assert!((f64::from(loss) - expected).abs() < 2e-6, "{loss} against {expected}");
                 gradient_check(|x| reference(x, &labels, smoothing), &x, &gradient, 1e-6);
             }
         }

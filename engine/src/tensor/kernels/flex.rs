@@ -1,12 +1,6 @@
 //! Getting at the numbers inside a [`Value`] on `flex`, and making one from numbers.
-#![expect(
-    unsafe_code,
-    reason = "outputs are built in memory that nobody zeroed first"
-)]
-#![expect(
-    clippy::result_large_err,
-    reason = "a refusal gives the value back, and is not rare"
-)]
+#![expect(unsafe_code, reason = "outputs are built in memory that nobody zeroed first")]
+#![expect(clippy::result_large_err, reason = "a refusal gives the value back, and is not rare")]
 
 use std::mem::MaybeUninit;
 
@@ -37,15 +31,8 @@ impl Plain {
         if tensor.dtype() != DType::F32 || tensor.layout().num_elements() == 0 {
             return None;
         }
-        let contiguous = if tensor.is_contiguous() {
-            tensor.clone()
-        } else {
-            tensor.to_contiguous()
-        };
-        contiguous
-            .as_slice::<f32>()
-            .is_some()
-            .then_some(Self(contiguous))
+        let contiguous = if tensor.is_contiguous() { tensor.clone() } else { tensor.to_contiguous() };
+        contiguous.as_slice::<f32>().is_some().then_some(Self(contiguous))
     }
 
     /// All elements in row-major order.
@@ -60,13 +47,7 @@ impl Plain {
 
     /// Extent of the last axis, 1 for a scalar.
     pub(super) fn width(&self) -> usize {
-        self.0
-            .layout()
-            .shape()
-            .to_vec()
-            .last()
-            .copied()
-            .unwrap_or(1)
+        self.0.layout().shape().to_vec().last().copied().unwrap_or(1)
     }
 }
 
@@ -80,10 +61,9 @@ impl Owned {
             return Err(value);
         }
         match value.into_inner() {
-            DispatchTensor {
-                kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)),
-                ..
-            } => Ok(Self(tensor)),
+            DispatchTensor { kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)), .. } => {
+                Ok(Self(tensor))
+            }
             other => Err(Value::new(other)),
         }
     }
@@ -96,9 +76,7 @@ impl Owned {
     /// The elements for changing in place: `None` when somebody else shares the storage.
     pub(super) fn unique(&mut self) -> Option<&mut [f32]> {
         let (start, end) = self.0.layout().contiguous_offsets()?;
-        self.0
-            .try_storage_mut::<f32>()
-            .map(|storage| &mut storage[start..end])
+        self.0.try_storage_mut::<f32>().map(|storage| &mut storage[start..end])
     }
 
     /// The elements for changing; shared storage is copied first.
@@ -158,11 +136,7 @@ where
         // One task: waking the thread pool would take longer than the work.
         vec![fill(0, zeroed(spare))]
     } else {
-        spare
-            .par_chunks_mut(chunk)
-            .enumerate()
-            .map(|(index, part)| fill(index, zeroed(part)))
-            .collect()
+        spare.par_chunks_mut(chunk).enumerate().map(|(index, part)| fill(index, zeroed(part))).collect()
     };
     // SAFETY: the capacity is at least `length`, and the chunks, which cover the first `length`
     // elements without a gap, have all been through `zeroed`.

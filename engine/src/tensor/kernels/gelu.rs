@@ -1,8 +1,5 @@
 //! GELU and its gradient.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +24,7 @@ pub fn gelu(x: &Value, form: GeluForm) -> Option<Value> {
     let input = x.data();
     let output = build_elements(input.len(), CHUNK, |index, output| {
         let input = part(input, index, output.len());
-        run(Forward {
-            input,
-            output,
-            form,
-        });
+        run(Forward { input, output, form });
     });
     Some(value(output, &x.shape()))
 }
@@ -48,12 +41,7 @@ pub fn gelu_vjp(x: &Value, dy: &Value, form: GeluForm) -> Option<Value> {
     let output = build_elements(input.len(), CHUNK, |index, output| {
         let length = output.len();
         let (input, upstream) = (part(input, index, length), part(upstream, index, length));
-        run(Backward {
-            input,
-            upstream,
-            output,
-            form,
-        });
+        run(Backward { input, upstream, output, form });
     });
     Some(value(output, &x.shape()))
 }
@@ -94,10 +82,7 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let triples = self
-            .output
-            .iter_mut()
-            .zip(self.input.iter().zip(self.upstream));
+        let triples = self.output.iter_mut().zip(self.input.iter().zip(self.upstream));
         match self.form {
             GeluForm::Exact => triples.for_each(|(dx, (&x, &dy))| {
                 const DENSITY_AT_0: f32 = 0.398_942_3;
@@ -133,10 +118,8 @@ fn normal<const FUSED: bool>(x: f32) -> (f32, f32) {
     let size = x.abs();
     let size = if size > END { END } else { size };
     let numerator = polynomial::<FUSED, 4>(size, [1.042_175_2e-2, 8.894_47e-2, 0.303_177_15, 0.5]);
-    let denominator = polynomial::<FUSED, 5>(
-        size,
-        [2.619_161_3e-2, 0.221_634_26, 0.798_312, 1.404_238_7, 1.0],
-    );
+    let denominator =
+        polynomial::<FUSED, 5>(size, [2.619_161_3e-2, 0.221_634_26, 0.798_312, 1.404_238_7, 1.0]);
     let density = exp::<FUSED>(-0.5 * size * size);
     let tail = density * (numerator / denominator);
     (if x > 0.0 { 1.0 - tail } else { tail }, density)
@@ -164,17 +147,9 @@ mod tests {
     fn reference(x: &[f64], form: GeluForm) -> Vec<f64> {
         match form {
             GeluForm::Exact => {
-                let scaled: Vec<f64> = x
-                    .iter()
-                    .map(|v| v * std::f64::consts::FRAC_1_SQRT_2)
-                    .collect();
-                let erf = Value::from_f64(scaled, &[x.len()], &device())
-                    .erf()
-                    .to_f64();
-                x.iter()
-                    .zip(erf)
-                    .map(|(v, e)| 0.5 * v * (1.0 + e))
-                    .collect()
+                let scaled: Vec<f64> = x.iter().map(|v| v * std::f64::consts::FRAC_1_SQRT_2).collect();
+                let erf = Value::from_f64(scaled, &[x.len()], &device()).erf().to_f64();
+                x.iter().zip(erf).map(|(v, e)| 0.5 * v * (1.0 + e)).collect()
             }
             GeluForm::Tanh => x
                 .iter()
@@ -194,12 +169,7 @@ mod tests {
             let y = gelu(&Value::from_f32(x.clone(), &[x.len()], &device()), form).unwrap();
             // As a processor without vector instructions computes it.
             let mut plain = vec![0.0; x.len()];
-            Forward {
-                input: &x,
-                output: &mut plain,
-                form,
-            }
-            .run::<false>();
+            Forward { input: &x, output: &mut plain, form }.run::<false>();
             let expected = reference(&wide, form);
             for y in [y.to_f32(), plain] {
                 let mut worst = (0.0, 0.0);
@@ -234,13 +204,8 @@ mod tests {
             let dy = sample(301, 2, 1.0);
             let upstream = dy.to_f64();
             let dx = gelu_vjp(&x, &dy, form).unwrap();
-            let loss = |x: &[f64]| {
-                reference(x, form)
-                    .iter()
-                    .zip(&upstream)
-                    .map(|(y, dy)| y * dy)
-                    .sum::<f64>()
-            };
+            let loss =
+                |x: &[f64]| reference(x, form).iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>();
             gradient_check(loss, &x, &dx, 2e-6);
         }
     }

@@ -1,8 +1,5 @@
 //! Layer normalisation over the last axis and its gradients.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -30,13 +27,7 @@ pub fn layer_norm(x: &Value, gamma: &Value, beta: &Value, epsilon: f64) -> Optio
     let chunk = rows_per_task(width) * width;
     let output = build_elements(input.len(), chunk, |index, output| {
         let input = &input[index * chunk..][..output.len()];
-        run(Forward {
-            input,
-            output,
-            gamma: gamma.data(),
-            beta: beta.data(),
-            epsilon,
-        });
+        run(Forward { input, output, gamma: gamma.data(), beta: beta.data(), epsilon });
     });
     Some(value(output, &x.shape()))
 }
@@ -74,18 +65,13 @@ pub fn layer_norm_vjp(
         sums
     };
     let (dx, partials) = if dx_wanted {
-        let (dx, partials) = build(input.len(), chunk, |index, gradient| {
-            task(index * chunk, gradient.len(), Some(gradient))
-        });
+        let (dx, partials) =
+            build(input.len(), chunk, |index, gradient| task(index * chunk, gradient.len(), Some(gradient)));
         (Some(value(dx, &x.shape())), partials)
     } else if sums_wanted {
         use rayon::prelude::*;
-        let starts = (0..input.len().div_ceil(chunk))
-            .into_par_iter()
-            .map(|index| index * chunk);
-        let partials = starts
-            .map(|start| task(start, chunk.min(input.len() - start), None))
-            .collect();
+        let starts = (0..input.len().div_ceil(chunk)).into_par_iter().map(|index| index * chunk);
+        let partials = starts.map(|start| task(start, chunk.min(input.len() - start), None)).collect();
         (None, partials)
     } else {
         (None, Vec::new())
@@ -97,11 +83,7 @@ pub fn layer_norm_vjp(
         }
     }
     let beta_sum = sums.split_off(width);
-    Some([
-        dx,
-        gamma_wanted.then(|| value(sums, &[width])),
-        beta_wanted.then(|| value(beta_sum, &[width])),
-    ])
+    Some([dx, gamma_wanted.then(|| value(sums, &[width])), beta_wanted.then(|| value(beta_sum, &[width]))])
 }
 
 /// Mean of a row and 1 over its standard deviation, in two passes: the squares are taken of
@@ -156,10 +138,7 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
         let width = self.gamma.len();
-        let rows = self
-            .input
-            .chunks_exact(width)
-            .zip(self.upstream.chunks_exact(width));
+        let rows = self.input.chunks_exact(width).zip(self.upstream.chunks_exact(width));
         for (index, (row, upstream)) in rows.enumerate() {
             let (mean, scale) = statistics(row, self.epsilon);
             if let Some((gamma, beta)) = &mut self.sums {
@@ -246,10 +225,7 @@ mod tests {
                 let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
                 let scale = 1.0 / (variance + EPSILON).sqrt();
                 let weights = gamma.iter().zip(beta);
-                row.iter()
-                    .zip(weights)
-                    .map(|(v, (g, b))| (v - mean) * scale * g + b)
-                    .collect::<Vec<_>>()
+                row.iter().zip(weights).map(|(v, (g, b))| (v - mean) * scale * g + b).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -263,11 +239,7 @@ mod tests {
             let expected = reference(&x.to_f64(), &gamma.to_f64(), &beta.to_f64());
             assert_close(&y.to_f64(), &expected, 2e-6);
             if width > 1 {
-                assert_close(
-                    &y.to_f64(),
-                    &x.layer_norm(gamma, beta, EPSILON).to_f64(),
-                    4e-6,
-                );
+                assert_close(&y.to_f64(), &x.layer_norm(gamma, beta, EPSILON).to_f64(), 4e-6);
             }
         }
     }
@@ -275,9 +247,7 @@ mod tests {
     #[test]
     fn a_large_mean_costs_no_digits() {
         // Multiples of 1/16 around 10000 are exact in f32; E[x²] − E[x]² would lose them all.
-        let x: Vec<f32> = (0..256)
-            .map(|i| 10_000.0 + (i % 16) as f32 / 16.0)
-            .collect();
+        let x: Vec<f32> = (0..256).map(|i| 10_000.0 + (i % 16) as f32 / 16.0).collect();
         let x = Value::from_f32(x, &[2, 128], &device());
         let (gamma, beta) = (sample(128, 2, 2.0), sample(128, 3, 1.0));
         let y = layer_norm(&x, &gamma, &beta, EPSILON).unwrap();
@@ -300,27 +270,14 @@ mod tests {
             let wide_beta = beta.to_f64();
             let [dx, dgamma, dbeta] = layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]).unwrap();
             gradient_check(|x| loss(x, &wide_gamma, &wide_beta), &x, &dx.unwrap(), 1e-5);
-            gradient_check(
-                |g| loss(&wide_x, g, &wide_beta),
-                &gamma,
-                &dgamma.unwrap(),
-                5e-6,
-            );
-            gradient_check(
-                |b| loss(&wide_x, &wide_gamma, b),
-                &beta,
-                &dbeta.unwrap(),
-                5e-6,
-            );
+            gradient_check(|g| loss(&wide_x, g, &wide_beta), &gamma, &dgamma.unwrap(), 5e-6);
+            gradient_check(|b| loss(&wide_x, &wide_gamma, b), &beta, &dbeta.unwrap(), 5e-6);
         }
     }
 
     #[test]
     fn gives_only_what_is_wanted_and_the_same_numbers() {
-        let (x, dy) = (
-            sample_of(&[1200, 48], 8, 2.0),
-            sample_of(&[1200, 48], 9, 1.0),
-        );
+        let (x, dy) = (sample_of(&[1200, 48], 8, 2.0), sample_of(&[1200, 48], 9, 1.0));
         let gamma = sample(48, 10, 1.0);
         let all = layer_norm_vjp(&x, &gamma, &dy, EPSILON, [true; 3]).unwrap();
         let all = all.map(|v| v.unwrap().to_f32());
@@ -338,10 +295,7 @@ mod tests {
 
     #[test]
     fn same_bits_over_many_chunks() {
-        let (x, dy) = (
-            sample_of(&[1501, 33], 11, 4.0),
-            sample_of(&[1501, 33], 12, 1.0),
-        );
+        let (x, dy) = (sample_of(&[1501, 33], 11, 4.0), sample_of(&[1501, 33], 12, 1.0));
         let gamma = sample(33, 13, 1.0);
         same_bits(|| {
             let mut all = vec![layer_norm(&x, &gamma, &gamma, EPSILON).unwrap()];
@@ -355,8 +309,6 @@ mod tests {
     fn refuses_what_is_not_plain_f32() {
         let row = sample(8, 1, 1.0);
         assert_refuses(&[2, 8], |x| layer_norm(x, &row, &row, EPSILON).is_none());
-        assert_refuses(&[2, 8], |x| {
-            layer_norm_vjp(x, &row, x, EPSILON, [true; 3]).is_none()
-        });
+        assert_refuses(&[2, 8], |x| layer_norm_vjp(x, &row, x, EPSILON, [true; 3]).is_none());
     }
 }

@@ -1,12 +1,6 @@
 //! Views of matrices inside larger buffers and their products.
-#![expect(
-    unsafe_code,
-    reason = "`gemm` takes pointers, and heads interleave within one buffer"
-)]
-#![expect(
-    clippy::cast_possible_wrap,
-    reason = "no buffer is longer than `isize::MAX` bytes"
-)]
+#![expect(unsafe_code, reason = "`gemm` takes pointers, and heads interleave within one buffer")]
+#![expect(clippy::cast_possible_wrap, reason = "no buffer is longer than `isize::MAX` bytes")]
 
 use std::marker::PhantomData;
 
@@ -28,17 +22,8 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// When the last element would lie outside `data`.
     pub(super) fn new(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
-        assert!(
-            extent(rows, columns, row_stride) <= data.len(),
-            "matrix outside its buffer"
-        );
-        Self {
-            data,
-            rows,
-            columns,
-            row_stride,
-            column_stride: 1,
-        }
+        assert!(extent(rows, columns, row_stride) <= data.len(), "matrix outside its buffer");
+        Self { data, rows, columns, row_stride, column_stride: 1 }
     }
 
     /// The same matrix with rows and columns exchanged.
@@ -74,13 +59,7 @@ impl<'a> MatrixMut<'a> {
     pub(super) fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "matrix against its buffer");
         let pointer = data.as_mut_ptr();
-        Self {
-            pointer,
-            rows,
-            columns,
-            row_stride: columns,
-            exclusive: PhantomData,
-        }
+        Self { pointer, rows, columns, row_stride: columns, exclusive: PhantomData }
     }
 
     /// Cuts `[batch, tokens, heads · width]` into one matrix `[≤ block, width]` for each batch
@@ -89,18 +68,9 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// When the slice has another length.
     pub(super) fn heads(data: &'a mut [f32], layout: &HeadLayout, block: usize) -> Vec<Self> {
-        let HeadLayout {
-            batch,
-            tokens,
-            heads,
-            width,
-        } = *layout;
+        let HeadLayout { batch, tokens, heads, width } = *layout;
         let row_stride = heads * width;
-        assert_eq!(
-            data.len(),
-            batch * tokens * row_stride,
-            "heads against their buffer"
-        );
+        assert_eq!(data.len(), batch * tokens * row_stride, "heads against their buffer");
         let pointer = data.as_mut_ptr();
         let mut blocks = Vec::with_capacity(batch * heads * tokens.div_ceil(block));
         for element in 0..batch {
@@ -114,13 +84,7 @@ impl<'a> MatrixMut<'a> {
                     // borrow the buffer exclusively for as long as any of them lives.
                     let pointer = unsafe { pointer.add(start) };
                     let exclusive = PhantomData;
-                    blocks.push(Self {
-                        pointer,
-                        rows,
-                        columns: width,
-                        row_stride,
-                        exclusive,
-                    });
+                    blocks.push(Self { pointer, rows, columns: width, row_stride, exclusive });
                 }
             }
         }
@@ -132,18 +96,11 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// When the shapes do not fit.
     pub(super) fn set_product(&mut self, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool) {
-        assert_eq!(
-            (a.rows, b.columns),
-            (self.rows, self.columns),
-            "shape of the product"
-        );
+        assert_eq!((a.rows, b.columns), (self.rows, self.columns), "shape of the product");
         assert_eq!(a.columns, b.rows, "inner extents");
         for m in [&a, &b] {
             let last = reach(m.rows, m.row_stride) + reach(m.columns, m.column_stride);
-            assert!(
-                m.rows * m.columns == 0 || last < m.data.len(),
-                "matrix outside its buffer"
-            );
+            assert!(m.rows * m.columns == 0 || last < m.data.len(), "matrix outside its buffer");
         }
         // SAFETY: `gemm` reads elements `(i, j)` of `a` and `b` within their extents, asserted just
         // above to lie inside their slices, and writes those of `self`, asserted in the
@@ -203,11 +160,7 @@ impl HeadLayout {
 
 /// Elements from the first to the last of a matrix with adjacent columns.
 fn extent(rows: usize, columns: usize, row_stride: usize) -> usize {
-    if rows == 0 || columns == 0 {
-        0
-    } else {
-        (rows - 1) * row_stride + columns
-    }
+    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + columns }
 }
 
 /// Distance from the first to the last of `count` elements.
@@ -222,26 +175,14 @@ mod tests {
 
     #[test]
     fn products_of_heads() {
-        let layout = HeadLayout {
-            batch: 2,
-            tokens: 5,
-            heads: 3,
-            width: 4,
-        };
+        let layout = HeadLayout { batch: 2, tokens: 5, heads: 3, width: 4 };
         let (a, b) = (numbers(2 * 5 * 12, 1, 1.0), numbers(12, 2, 1.0));
         let mut output = vec![f32::NAN; 2 * 5 * 12];
         let blocks = MatrixMut::heads(&mut output, &layout, 2);
         assert_eq!(blocks.len(), 2 * 3 * 3);
         let right = Matrix::new(&b, 3, 4, 4);
-        let right = Matrix {
-            rows: 4,
-            columns: 3,
-            ..right
-        }; // `[4, 3]` of the first rows
-        let right = Matrix {
-            row_stride: 3,
-            ..right
-        };
+        let right = Matrix { rows: 4, columns: 3, ..right }; // `[4, 3]` of the first rows
+        let right = Matrix { row_stride: 3, ..right };
         for (index, mut block) in blocks.into_iter().enumerate() {
             let (element, head, first) = (index / 9, index / 3 % 3, index % 3 * 2);
             let count = block.rows;
@@ -255,9 +196,7 @@ mod tests {
         for (row, (left, actual)) in a.chunks(4).zip(output.chunks(4)).enumerate() {
             for j in 0..4 {
                 let expected: f32 = (0..3)
-                    .map(|k| {
-                        2.0 * (0..4).map(|i| left[i] * b[i * 3 + k]).sum::<f32>() * b[j * 3 + k]
-                    })
+                    .map(|k| 2.0 * (0..4).map(|i| left[i] * b[i * 3 + k]).sum::<f32>() * b[j * 3 + k])
                     .sum();
                 assert!((actual[j] - expected).abs() < 1e-5, "row {row} column {j}");
             }
@@ -275,10 +214,7 @@ mod tests {
     fn shapes_must_fit() {
         let (a, b) = ([0.0; 6], [0.0; 6]);
         let mut c = [0.0; 9];
-        let (a, b) = (
-            Matrix::new(&a, 3, 2, 2),
-            Matrix::new(&b, 2, 3, 3).transposed(),
-        );
+        let (a, b) = (Matrix::new(&a, 3, 2, 2), Matrix::new(&b, 2, 3, 3).transposed());
         MatrixMut::new(&mut c[..6], 3, 2).set_product(a, b, 1.0, false);
     }
 }

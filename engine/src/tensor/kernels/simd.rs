@@ -3,10 +3,7 @@
 //! Kernels are plain loops; compiled once per instruction set inside [`run`], they become vector
 //! code. Sums keep [`LANES`] partial sums in a fixed arrangement, so that the compiler may use
 //! vectors of any width and the result does not depend on which.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -37,11 +34,7 @@ impl<K: Kernel> WithSimd for Chosen<K> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> K::Output {
-        if S::IS_SCALAR {
-            self.0.run::<false>()
-        } else {
-            self.0.run::<true>()
-        }
+        if S::IS_SCALAR { self.0.run::<false>() } else { self.0.run::<true>() }
     }
 }
 
@@ -85,14 +78,7 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let rest = multiply_add::<FUSED>(power, -LN_2_LOW, rest);
     let series = polynomial::<FUSED, 6>(
         rest,
-        [
-            1.987_569_1e-4,
-            1.398_2e-3,
-            8.333_452e-3,
-            4.166_579_6e-2,
-            0.166_666_66,
-            0.5,
-        ],
+        [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5],
     );
     let fraction = multiply_add::<FUSED>(series, rest * rest, rest) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
@@ -207,9 +193,7 @@ mod tests {
 
     #[test]
     fn exp_is_close_over_its_range() {
-        let inputs: Vec<f32> = (-87_300..88_300)
-            .map(|i| i as f32 * 1e-3 + 1.7e-4)
-            .collect();
+        let inputs: Vec<f32> = (-87_300..88_300).map(|i| i as f32 * 1e-3 + 1.7e-4).collect();
         let mut outputs = inputs.clone();
         run(Exp(&mut outputs));
         for (&x, &y) in inputs.iter().zip(&outputs) {

@@ -1,8 +1,5 @@
 //! Softmax over the last axis and its gradient.
-#![expect(
-    clippy::inline_always,
-    reason = "a function left out of line loses the instruction set"
-)]
+#![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
 
 use super::flex::{Plain, build_elements, rows_per_task, value};
 use super::simd::{Kernel, LANES, add_lanes, dot_row, exp, max_row, padded, run};
@@ -18,10 +15,7 @@ pub fn softmax_last(x: &Value) -> Option<Value> {
     let chunk = rows_per_task(width) * width;
     let output = build_elements(input.len(), chunk, |index, output| {
         output.copy_from_slice(&input[index * chunk..][..output.len()]);
-        run(SoftmaxRows {
-            rows: output,
-            width,
-        });
+        run(SoftmaxRows { rows: output, width });
     });
     Some(value(output, &x.shape()))
 }
@@ -40,12 +34,7 @@ pub fn softmax_last_vjp(y: &Value, dy: &Value) -> Option<Value> {
         let start = index * chunk;
         gradient.copy_from_slice(&upstream[start..][..gradient.len()]);
         let probabilities = &output[start..][..gradient.len()];
-        run(SoftmaxRowsBackward {
-            probabilities,
-            gradient,
-            width,
-            scale: 1.0,
-        });
+        run(SoftmaxRowsBackward { probabilities, gradient, width, scale: 1.0 });
     });
     Some(value(gradient, &y.shape()))
 }
@@ -116,9 +105,7 @@ impl Kernel for SoftmaxRowsBackward<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{
-        assert_close, assert_refuses, device, gradient_check, same_bits, sample_of,
-    };
+    use super::super::testing::{assert_close, assert_refuses, device, gradient_check, same_bits, sample_of};
     use super::{softmax_last, softmax_last_vjp};
     use crate::tensor::Value;
 
@@ -127,9 +114,7 @@ mod tests {
             .flat_map(|row| {
                 let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = row.iter().map(|v| (v - largest).exp()).sum();
-                row.iter()
-                    .map(move |v| (v - largest).exp() / sum)
-                    .collect::<Vec<_>>()
+                row.iter().map(move |v| (v - largest).exp() / sum).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -148,19 +133,11 @@ mod tests {
     #[test]
     fn gradient_against_finite_differences() {
         for (rows, width) in [(4, 1), (3, 7), (2, 33)] {
-            let (x, dy) = (
-                sample_of(&[rows, width], 6, 3.0),
-                sample_of(&[rows, width], 7, 1.0),
-            );
+            let (x, dy) = (sample_of(&[rows, width], 6, 3.0), sample_of(&[rows, width], 7, 1.0));
             let dx = softmax_last_vjp(&softmax_last(&x).unwrap(), &dy).unwrap();
             let upstream = dy.to_f64();
-            let loss = |x: &[f64]| {
-                reference(x, width)
-                    .iter()
-                    .zip(&upstream)
-                    .map(|(y, dy)| y * dy)
-                    .sum::<f64>()
-            };
+            let loss =
+                |x: &[f64]| reference(x, width).iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>();
             gradient_check(loss, &x, &dx, 1e-6);
         }
     }

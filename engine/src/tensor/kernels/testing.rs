@@ -41,21 +41,13 @@ pub(super) fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "lengths");
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
         let error = (a - e).abs() / e.abs().max(1.0);
-        assert!(
-            error <= tolerance,
-            "element {i}: {a} against {e}, off by {error:e}"
-        );
+        assert!(error <= tolerance, "element {i}: {a} against {e}, off by {error:e}");
     }
 }
 
 /// Compares a gradient with central differences of `loss`, element by element, in f64.
 #[track_caller]
-pub(super) fn gradient_check(
-    loss: impl Fn(&[f64]) -> f64,
-    at: &Value,
-    gradient: &Value,
-    tolerance: f64,
-) {
+pub(super) fn gradient_check(loss: impl Fn(&[f64]) -> f64, at: &Value, gradient: &Value, tolerance: f64) {
     const STEP: f64 = 1e-5;
     assert_eq!(at.shape(), gradient.shape());
     let mut point = at.to_f64();
@@ -76,22 +68,13 @@ pub(super) fn gradient_check(
 #[track_caller]
 pub(super) fn same_bits(run: impl Fn() -> Vec<Value> + Sync) {
     let bits = |values: Vec<Value>| -> Vec<Vec<u32>> {
-        values
-            .iter()
-            .map(|v| v.to_f32().into_iter().map(f32::to_bits).collect())
-            .collect()
+        values.iter().map(|v| v.to_f32().into_iter().map(f32::to_bits).collect()).collect()
     };
     let first = bits(run());
     assert!(first == bits(run()), "a second run differs");
     for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        assert!(
-            first == bits(pool.install(&run)),
-            "a run on {threads} threads differs"
-        );
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert!(first == bits(pool.install(&run)), "a run on {threads} threads differs");
     }
 }
 

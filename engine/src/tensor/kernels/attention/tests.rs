@@ -9,12 +9,7 @@ type Extents = [usize; 5];
 
 fn inputs([batch, q_tokens, k_tokens, heads, dim]: Extents) -> [Value; 4] {
     let of = |tokens, seed| sample_of(&[batch, tokens, heads * dim], seed, 1.5);
-    [
-        of(q_tokens, 1),
-        of(k_tokens, 2),
-        of(k_tokens, 3),
-        of(q_tokens, 4),
-    ]
+    [of(q_tokens, 1), of(k_tokens, 2), of(k_tokens, 3), of(q_tokens, 4)]
 }
 
 /// Output and probabilities, by plain loops.
@@ -38,8 +33,7 @@ fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Ve
                 for (j, weight) in weights.iter().enumerate() {
                     probabilities.push(weight / sum);
                     for d in 0..dim {
-                        output[at(q_tokens, b, i, h) + d] +=
-                            weight / sum * v[at(k_tokens, b, j, h) + d];
+                        output[at(q_tokens, b, i, h) + d] += weight / sum * v[at(k_tokens, b, j, h) + d];
                     }
                 }
             }
@@ -67,15 +61,8 @@ fn forward_against_plain_loops() {
         assert_close(&output.to_f64(), &expected, 2e-6);
         let (again, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
         let kept = kept.unwrap();
-        assert_eq!(
-            output.to_f32(),
-            again.to_f32(),
-            "bits with probabilities kept"
-        );
-        assert_eq!(
-            kept.shape(),
-            [extents[0], extents[3], extents[1], extents[2]]
-        );
+        assert_eq!(output.to_f32(), again.to_f32(), "bits with probabilities kept");
+        assert_eq!(kept.shape(), [extents[0], extents[3], extents[1], extents[2]]);
         assert_close(&kept.to_f64(), &weights, 1e-6);
     }
 }
@@ -85,8 +72,7 @@ fn gradients_against_finite_differences() {
     for extents in [[1, 1, 1, 1, 2], [2, 3, 5, 2, 3], [1, 7, 4, 1, 5]] {
         let [q, k, v, dy] = inputs(extents);
         let (_, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
-        let gradients =
-            attention_vjp(&q, &k, &v, &kept.unwrap(), &dy, extents[3], [true; 3]).unwrap();
+        let gradients = attention_vjp(&q, &k, &v, &kept.unwrap(), &dy, extents[3], [true; 3]).unwrap();
         let [dq, dk, dv] = gradients.map(Option::unwrap);
         let upstream = dy.to_f64();
         let loss = |q: &[f64], k: &[f64], v: &[f64]| {
@@ -106,19 +92,14 @@ fn reference_gradients(inputs: &[Value; 4], extents: Extents) -> [Vec<f64>; 3] {
     let [batch, q_tokens, k_tokens, heads, dim] = extents;
     let split = |value: &Value, tokens: usize| {
         let wide = value.clone().cast(FloatDType::F64);
-        wide.reshape(&[batch, tokens, heads, dim])
-            .permute(&[0, 2, 1, 3])
+        wide.reshape(&[batch, tokens, heads, dim]).permute(&[0, 2, 1, 3])
     };
     let join = |value: Value| value.permute(&[0, 2, 1, 3]).to_f64();
     let [q, k, v, dy] = inputs;
     let (q, dy) = (split(q, q_tokens), split(dy, q_tokens));
     let (k, v) = (split(k, k_tokens), split(v, k_tokens));
     let scale = 1.0 / (dim as f64).sqrt();
-    let p = q
-        .clone()
-        .matmul(k.clone().swap_axes(2, 3))
-        .mul_scalar(scale)
-        .softmax(3);
+    let p = q.clone().matmul(k.clone().swap_axes(2, 3)).mul_scalar(scale).softmax(3);
     let dv = p.clone().swap_axes(2, 3).matmul(dy.clone());
     let dp = dy.matmul(v.swap_axes(2, 3));
     let mean = dp.clone().mul(p.clone()).sum_axis(3);
@@ -174,12 +155,7 @@ fn refuses_what_does_not_fit() {
     let kept = sample_of(&[2, 2, 3, 3], 1, 1.0);
     assert_refuses(&[2, 3, 8], |q| attention(q, &x, &x, 2, false).is_none());
     assert_refuses(&[2, 3, 8], |v| attention(&x, &x, v, 2, false).is_none());
-    assert_refuses(&[2, 3, 8], |dy| {
-        attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none()
-    });
-    assert!(
-        attention(&x, &x, &x, 3, false).is_none(),
-        "8 is not a multiple of 3"
-    );
+    assert_refuses(&[2, 3, 8], |dy| attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none());
+    assert!(attention(&x, &x, &x, 3, false).is_none(), "8 is not a multiple of 3");
     assert!(attention(&x, &x, &x, 0, false).is_none());
 }
