@@ -42,7 +42,7 @@ pub struct VitSpec {
 /// Where a video transformer's spatial part comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrunkSpec {
-    /// A Hugging Face folder of a ViT or DINOv2.
+    /// A Hugging Face folder of a `ViT` or DINOv2.
     Folder(String),
     /// From scratch.
     Vit(VitSpec),
@@ -215,8 +215,9 @@ impl ModelSpec {
     #[must_use]
     pub fn folders(&self) -> Vec<&str> {
         match self {
-            Self::Folder(folder) => vec![folder],
-            Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => vec![folder],
+            Self::Folder(folder) | Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => {
+                vec![folder]
+            }
             _ => Vec::new(),
         }
     }
