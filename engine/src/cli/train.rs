@@ -134,13 +134,12 @@ impl Sweep {
         let control = Arc::new(Control::new());
         let interrupt = Interrupt::listen(&control)?;
         let mut output = Output::new(self.json);
-        let options =
-            SweepOptions {
-                seeds: self.seeds,
-                only: self.only,
-                run: RunOptions { runs: self.runs },
-                reuse: self.reuse,
-            };
+        let options = SweepOptions {
+            seeds: self.seeds,
+            only: self.only,
+            run: RunOptions { runs: self.runs },
+            reuse: self.reuse,
+        };
         let table = runs::sweep(&project, &base, &options, &control, &mut |event| output.take(event));
         output.finish()?;
         let table = match table {
