@@ -2,6 +2,18 @@
 //!
 //! The rooms, in the order in which they may import each other: each uses only those above it.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::float_cmp,
+        reason = "tests count small things and compare exact values"
+    )
+)]
+
 pub mod tensor;
 
 pub mod memory;

@@ -1,5 +1,7 @@
 //! The walk over a whole model, adapters included, against burn's tape and against finite differences.
 
+#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
+
 use std::collections::BTreeMap;
 
 use graft_engine::device;
@@ -108,7 +110,8 @@ fn the_walk_agrees_with_the_tape() {
         assert_eq!(walked.keys().collect::<Vec<_>>(), taped.keys().collect::<Vec<_>>());
         for (path, want) in &taped {
             let (got, want) = (walked[path].to_f64(), want.to_f64());
-            let scale = want.iter().fold(1e-9f64, |m, x| m.max(x.abs()));
+            // A key's bias has a gradient of exactly zero, of which both ways leave some rounding.
+            let scale = want.iter().fold(1e-4f64, |m, x| m.max(x.abs()));
             let worst = got.iter().zip(&want).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
             assert!(worst < 1e-9 * scale, "{path}: {worst:e} on {scale:e}");
         }

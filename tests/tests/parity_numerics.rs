@@ -1,5 +1,11 @@
 //! Ops, optimisers, schedules and losses against PyTorch (fixtures made by `fixtures/make_numerics.py`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may end at whatever is wrong"
+)]
+
 use std::collections::BTreeMap;
 
 use graft_engine::ops::{

@@ -1,5 +1,7 @@
 //! Whole runs of a tiny project: same seed same bits, frozen means frozen, resume goes on exactly.
 
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -120,6 +120,9 @@ pub(super) struct Sweep {
     /// Where run folders go.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     runs: PathBuf,
+    /// Take over runs of the very same project that finished in DIR before, instead of doing them again.
+    #[arg(long)]
+    reuse: bool,
     /// Change a setting in every variant that keeps it, as in data.train=100.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<String>,
@@ -131,8 +134,12 @@ impl Sweep {
         let control = Arc::new(Control::new());
         let interrupt = Interrupt::listen(&control)?;
         let mut output = Output::new(self.json);
-        let options =
-            SweepOptions { seeds: self.seeds, only: self.only, run: RunOptions { runs: self.runs } };
+        let options = SweepOptions {
+            seeds: self.seeds,
+            only: self.only,
+            run: RunOptions { runs: self.runs },
+            reuse: self.reuse,
+        };
         let table = runs::sweep(&project, &base, &options, &control, &mut |event| output.take(event));
         output.finish()?;
         let table = match table {

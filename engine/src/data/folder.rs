@@ -334,8 +334,10 @@ mod tests {
     fn an_empty_train_split_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let shares = Fractions { validation: 0.5, test: 0.4 };
-        let lost =
-            (0..).map(|n| format!("a/{n}.txt")).find(|name| shares.draw(1, name) != Split::Train).unwrap();
+        let lost = (0..10_000)
+            .map(|n| format!("a/{n}.txt"))
+            .find(|name| shares.draw(1, name) != Split::Train)
+            .unwrap();
         write(root.path(), [lost]);
         let message =
             Layout { split: shares, ..layout(root.path()) }.catalogue(Path::new("")).unwrap_err().to_string();

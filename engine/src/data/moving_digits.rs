@@ -63,6 +63,8 @@ pub struct MovingDigitsSpec {
     pub test: usize,
     /// The starting angle is off by at most this, either way; below 45.
     pub jitter_degrees: f32,
+    /// Radius of the smallest circle, as a share of the largest that fits; above 0, at most 0.95.
+    pub smallest_radius: f32,
     /// 1: each clip goes round once. 2: once or twice, by chance.
     pub revolutions: usize,
     /// Standard deviation of noise added to each pixel, in units of 0…1, before `mean` and `std`.
@@ -86,6 +88,7 @@ impl Default for MovingDigitsSpec {
             validation: 1000,
             test: 5000,
             jitter_degrees: 20.0,
+            smallest_radius: 0.5,
             revolutions: 1,
             noise: 0.0,
             distractors: 0,
@@ -93,6 +96,8 @@ impl Default for MovingDigitsSpec {
     }
 }
 
+/// Share of the largest circle that fits: a little room is left for its centre.
+const LARGEST_RADIUS: f32 = 0.95;
 /// Every how many-th training digit is kept for validation.
 const HELD_OUT: usize = 12;
 /// Moments of a clip that noise tells apart, and so the most frames.
@@ -170,7 +175,7 @@ impl MovingDigits {
         let revolutions = 1 + draws.below(self.spec.revolutions);
         // The digit's corner may lie within 0..=room: the circle must, whatever its centre.
         let room = self.room();
-        let radius = room / 2.0 * between(&mut draws, 0.5, 0.95);
+        let radius = room / 2.0 * between(&mut draws, self.spec.smallest_radius, LARGEST_RADIUS);
         let centre = [0; 2].map(|_| between(&mut draws, radius, room - radius));
         let jitter = self.spec.jitter_degrees.to_radians() * between(&mut draws, -1.0, 1.0);
         let distractors = (0..self.spec.distractors)
@@ -272,6 +277,10 @@ fn check(spec: &MovingDigitsSpec, frames: usize) -> Result<(), DataError> {
     if !(spec.jitter_degrees.to_radians() < FRAC_PI_2 / 2.0 && spec.jitter_degrees >= 0.0) {
         let rule = "it must be from 0 to below 45, where headings meet";
         return Err(DataError::setting("jitter_degrees", spec.jitter_degrees, rule));
+    }
+    if !(spec.smallest_radius > 0.0 && spec.smallest_radius <= LARGEST_RADIUS) {
+        let rule = format!("it must be above 0 and at most {LARGEST_RADIUS}");
+        return Err(DataError::setting("smallest_radius", spec.smallest_radius, rule));
     }
     if !(spec.noise.is_finite() && spec.noise >= 0.0) {
         return Err(DataError::setting("noise", spec.noise, "it must be finite and not below 0"));

@@ -160,7 +160,7 @@ impl Rule {
 pub fn nearest(text: &str, candidates: &[&str], count: usize) -> Vec<String> {
     let mut scored: Vec<(usize, &str)> =
         candidates.iter().map(|name| (strsim::damerau_levenshtein(text, name), *name)).collect();
-    scored.sort();
+    scored.sort_unstable();
     scored.into_iter().take(count).map(|(_, name)| name.to_owned()).collect()
 }
 

@@ -18,7 +18,7 @@ pub(super) struct BlockNames {
     pub scale2: &'static str,
 }
 
-/// Hugging Face's names in ViT.
+/// Hugging Face's names in `ViT`.
 pub(super) const VIT_NAMES: BlockNames = BlockNames {
     norm1: "layernorm_before",
     query: "attention.attention.query",

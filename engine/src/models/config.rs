@@ -6,12 +6,12 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config<'a>(pub &'a Value);
 
-impl Config<'_> {
-    fn field(&self, name: &str) -> Option<&Value> {
+impl<'a> Config<'a> {
+    fn field(self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    pub fn usize(&self, name: &str) -> Result<usize, String> {
+    pub(super) fn usize(self, name: &str) -> Result<usize, String> {
         let value = self.field(name).ok_or_else(|| format!("config.json lacks `{name}`"))?;
         value
             .as_u64()
@@ -19,11 +19,11 @@ impl Config<'_> {
             .ok_or_else(|| format!("`{name}` in config.json should be a whole number, found {value}"))
     }
 
-    pub fn usize_or(&self, name: &str, default: usize) -> Result<usize, String> {
+    pub(super) fn usize_or(self, name: &str, default: usize) -> Result<usize, String> {
         if self.field(name).is_some() { self.usize(name) } else { Ok(default) }
     }
 
-    pub fn f64_or(&self, name: &str, default: f64) -> Result<f64, String> {
+    pub(super) fn f64_or(self, name: &str, default: f64) -> Result<f64, String> {
         match self.field(name) {
             None => Ok(default),
             Some(value) => value
@@ -32,7 +32,7 @@ impl Config<'_> {
         }
     }
 
-    pub fn bool_or(&self, name: &str, default: bool) -> Result<bool, String> {
+    pub(super) fn bool_or(self, name: &str, default: bool) -> Result<bool, String> {
         match self.field(name) {
             None => Ok(default),
             Some(value) => value
@@ -41,12 +41,12 @@ impl Config<'_> {
         }
     }
 
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(self, name: &str) -> Option<&'a str> {
         self.field(name).and_then(Value::as_str)
     }
 
     /// A size that may be one number or a pair (rows, columns).
-    pub fn pair(&self, name: &str) -> Result<[usize; 2], String> {
+    pub(super) fn pair(self, name: &str) -> Result<[usize; 2], String> {
         let value = self.field(name).ok_or_else(|| format!("config.json lacks `{name}`"))?;
         let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
         let pair = match value {
@@ -58,7 +58,7 @@ impl Config<'_> {
     }
 
     /// Class names in order of their number, from `id2label`.
-    pub fn labels(&self) -> Vec<String> {
+    pub(super) fn labels(self) -> Vec<String> {
         let Some(Value::Object(map)) = self.field("id2label") else { return Vec::new() };
         let mut labels: Vec<(usize, String)> = map
             .iter()

@@ -42,7 +42,7 @@ pub struct VitSpec {
 /// Where a video transformer's spatial part comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrunkSpec {
-    /// A Hugging Face folder of a ViT or DINOv2.
+    /// A Hugging Face folder of a `ViT` or DINOv2.
     Folder(String),
     /// From scratch.
     Vit(VitSpec),
@@ -75,6 +75,24 @@ pub struct TemporalSpec {
     /// Inner width of the feed-forward part; 4 × width if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlp: Option<usize>,
+    /// Standard deviation of the position table's initial values. The tokens that it is added to have values
+    /// of about 1: a larger table lets a model with many positions tell them apart from the first step on.
+    #[serde(default = "small", skip_serializing_if = "is_small")]
+    pub position_std: f64,
+}
+
+/// Scenic's value.
+const fn small() -> f64 {
+    0.02
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde passes a reference to exactly the default"
+)]
+fn is_small(std: &f64) -> bool {
+    *std == small()
 }
 
 const fn two() -> usize {
@@ -215,8 +233,9 @@ impl ModelSpec {
     #[must_use]
     pub fn folders(&self) -> Vec<&str> {
         match self {
-            Self::Folder(folder) => vec![folder],
-            Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => vec![folder],
+            Self::Folder(folder) | Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => {
+                vec![folder]
+            }
             _ => Vec::new(),
         }
     }
@@ -263,6 +282,7 @@ impl VivitSpec {
             temporal_blocks: self.temporal.blocks,
             temporal_heads: self.temporal.heads,
             temporal_mlp: self.temporal.mlp.unwrap_or(4 * spatial.width),
+            position_std: self.temporal.position_std,
             classes: data.classes.clone(),
             spatial,
         };

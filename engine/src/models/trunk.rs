@@ -1,4 +1,4 @@
-//! Image transformers in Hugging Face's layout: ViT and DINOv2, alone or as a video model's spatial part.
+//! Image transformers in Hugging Face's layout: `ViT` and DINOv2, alone or as a video model's spatial part.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::ops::{
 /// Which of the two families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
-    /// `transformers`' ViT.
+    /// `transformers`' `ViT`.
     Vit,
     /// `transformers`' DINOv2: layer scale, positions always fitted to the image, head on class and mean token.
     Dinov2,
@@ -48,7 +48,7 @@ pub struct ImageTrunk {
     pub qkv_bias: bool,
     /// Prefix of stored names: `vit.`, `dinov2.` or nothing.
     pub prefix: String,
-    /// Whether the file holds ViT's pooler.
+    /// Whether the file holds `ViT`'s pooler.
     pub pooler: bool,
     /// Class names, if there is a head.
     pub classes: Vec<String>,

@@ -38,6 +38,8 @@ pub struct Vivit {
     pub temporal_heads: usize,
     /// Its feed-forward width.
     pub temporal_mlp: usize,
+    /// Standard deviation of the temporal position table's initial values.
+    pub position_std: f64,
     /// Class names.
     pub classes: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl Vivit {
             temporal_blocks: c.usize("temporal_layers")?,
             temporal_heads: c.usize("temporal_heads")?,
             temporal_mlp: c.usize("temporal_intermediate_size")?,
+            position_std: c.f64_or("temporal_position_std", 0.02)?,
             classes: c.labels(),
             spatial,
         })
@@ -79,6 +82,12 @@ impl Vivit {
             return Err(ModelError::Sizes(format!(
                 "{} frames hold no tubelet of {} frames",
                 self.frames, self.tubelet
+            )));
+        }
+        if !(self.position_std.is_finite() && self.position_std >= 0.0) {
+            return Err(ModelError::Sizes(format!(
+                "`position_std` is {}; it should be 0 or more",
+                self.position_std
             )));
         }
         if self.temporal_heads == 0 || !self.spatial.width.is_multiple_of(self.temporal_heads) {
@@ -113,7 +122,7 @@ impl Vivit {
                 let table = b.param_fitted(
                     "position_table",
                     &[1, 1 + self.positions(), width],
-                    Init::Normal { std: 0.02 },
+                    Init::Normal { std: self.position_std },
                     "temporal.embeddings.position_embeddings",
                     Fit::ResampleRows { prefix: 1 },
                 );
@@ -194,6 +203,7 @@ impl Architecture for Vivit {
             "temporal_layers": self.temporal_blocks,
             "temporal_heads": self.temporal_heads,
             "temporal_intermediate_size": self.temporal_mlp,
+            "temporal_position_std": self.position_std,
         });
         if let Some(object) = config.as_object_mut() {
             object.extend(labels_json(&self.classes));
@@ -236,6 +246,7 @@ mod tests {
             temporal_blocks: 4,
             temporal_heads: 12,
             temporal_mlp: 3072,
+            position_std: 0.02,
             classes: (0..400).map(|i| i.to_string()).collect(),
         }
     }

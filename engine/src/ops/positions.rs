@@ -145,7 +145,7 @@ mod tests {
     fn gradients() {
         let pixels = Value::from_f32(vec![0.0; 3 * 6 * 10], &[1, 3, 6, 10], &Device::flex());
         let op = ResizePositions { prefix: 1, grid: [2, 2], patch: [2, 2] };
-        check_op_on(&op, &[&[1, 5, 3]], &[pixels.clone()]);
+        check_op_on(&op, &[&[1, 5, 3]], std::slice::from_ref(&pixels));
         let same = ResizePositions { prefix: 1, grid: [3, 5], patch: [2, 2] };
         check_op_on(&same, &[&[1, 16, 3]], &[pixels]);
     }

@@ -108,7 +108,7 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             for (name, value) in metrics {
                 write!(shown, "{name} {:.2} % ", value * 100.0).map_err(std::io::Error::other)?;
             }
-            line(format!("| {stage} | {epoch} | {split} | {loss:.4} | {}| {samples} |", shown));
+            line(format!("| {stage} | {epoch} | {split} | {loss:.4} | {shown}| {samples} |"));
         }
     }
     write_atomically(&folder.join("report.md"), text.as_bytes())

@@ -92,8 +92,17 @@ pub struct RunSummary {
     pub peak_bytes: u64,
 }
 
+/// A stage that has ended, as what comes after it needs it.
+struct Trained {
+    built: Built,
+    params: Params,
+    source: Arc<dyn Source>,
+    /// Best top-1 on the validation split.
+    best: Option<f64>,
+}
+
 /// Where events go.
-pub type Sink<'a> = dyn FnMut(&Event) + 'a;
+pub(super) type Sink<'a> = dyn FnMut(&Event) + 'a;
 
 /// Runs a project from its beginning in a fresh run folder. `base` is the folder of the project file.
 ///
@@ -124,8 +133,7 @@ pub fn train(
 pub fn resume(path: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<RunSummary, RunError> {
     let (mut folder, project, base) = RunFolder::open(path)?;
     let finished = RunFolder::events(path)
-        .map(|events| events.iter().any(|e| matches!(e.body, EventBody::Finished { .. })))
-        .unwrap_or(false);
+        .is_ok_and(|events| events.iter().any(|e| matches!(e.body, EventBody::Finished { .. })));
     if finished {
         return Err(RunError::Unfit { why: "this run is finished", path: path.to_path_buf() });
     }
@@ -259,7 +267,7 @@ impl<'a, 'b> Run<'a, 'b> {
         }
         let mut meter = Meter::start();
         let mut before: Option<BTreeMap<String, Tensor>> = None;
-        let mut last: Option<(Built, Params, Arc<dyn Source>, Option<f64>)> = None;
+        let mut last: Option<Trained> = None;
         for index in first.stage..self.project.stages.len() {
             let StageSpec::Train(spec) = &self.project.stages[index];
             let source = open_source(self.project, self.base, index)?;
@@ -306,9 +314,9 @@ impl<'a, 'b> Run<'a, 'b> {
             if index + 1 < self.project.stages.len() {
                 before = Some(params.to_host());
             }
-            last = Some((built, params, source, best));
+            last = Some(Trained { built, params, source, best });
         }
-        let Some((built, mut params, source, best)) = last else {
+        let Some(Trained { built, mut params, source, best }) = last else {
             return Err(RunError::Unfit {
                 why: "this run has no stage left",
                 path: self.folder.path().to_path_buf(),

@@ -7,9 +7,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::event::{Event, EventBody};
+use super::folder::RunFolder;
 use super::report::median;
 use super::run::{RunError, RunOptions, train};
-use crate::project::{Project, ProjectError, set};
+use crate::data::Split;
+use crate::project::{Project, ProjectError, load, set};
 use crate::train::Control;
 
 /// How to sweep.
@@ -21,6 +23,8 @@ pub struct SweepOptions {
     pub only: Vec<String>,
     /// Where run folders go.
     pub run: RunOptions,
+    /// Take over runs of the very same project that finished there before, instead of doing them again.
+    pub reuse: bool,
 }
 
 /// Why a sweep could not be done.
@@ -40,7 +44,7 @@ pub enum SweepError {
         /// The seed.
         seed: u64,
         /// Why.
-        error: RunError,
+        error: Box<RunError>,
     },
     /// Stopped on request.
     #[error("the sweep was stopped")]
@@ -71,8 +75,6 @@ pub struct SweepRow {
     pub phases: BTreeMap<String, f64>,
     /// Peak bytes of the whole run, all stages included.
     pub peak_bytes: u64,
-    /// Peak bytes within the last stage's steps.
-    pub last_stage_peak_bytes: u64,
     /// Trainable weights of the last stage.
     pub trainable: u64,
 }
@@ -158,8 +160,10 @@ struct Runner<'a> {
     sink: &'a mut dyn FnMut(&Event),
 }
 
+/// What a table needs of a run, gathered from its events alone.
 #[derive(Clone, Debug, Default)]
 struct Measured {
+    /// Best top-1 on the validation split in the last stage.
     validation: f64,
     metrics: BTreeMap<String, f64>,
     secs: f64,
@@ -167,35 +171,66 @@ struct Measured {
     trainable: u64,
     /// Steps of the last stage.
     steps: Vec<EventBody>,
+    finished: bool,
+}
+
+impl Measured {
+    fn take(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::Stage { trainable, .. } => {
+                self.trainable = *trainable;
+                self.validation = 0.0;
+                self.steps.clear();
+            }
+            body @ EventBody::Step { .. } => self.steps.push(body.clone()),
+            EventBody::Eval { split, metrics, .. } if split == Split::Validation.name() => {
+                self.validation = self.validation.max(metrics.get("top1").copied().unwrap_or(0.0));
+            }
+            EventBody::Finished { metrics, secs, peak_bytes, .. } => {
+                self.metrics.clone_from(metrics);
+                (self.secs, self.peak_bytes, self.finished) = (*secs, *peak_bytes, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// A finished run of exactly this project below `runs`, if there is one that can be read. The files that
+    /// the project names are taken to be what they were.
+    fn found(project: &Project, runs: &Path) -> Option<Self> {
+        let mut folders: Vec<_> = std::fs::read_dir(runs).ok()?.flatten().map(|entry| entry.path()).collect();
+        folders.sort();
+        folders.into_iter().find_map(|folder| {
+            if load(&folder.join("project.ron")).ok()? != *project {
+                return None;
+            }
+            let mut measured = Self::default();
+            RunFolder::events(&folder).ok()?.iter().for_each(|event| measured.take(event));
+            measured.finished.then_some(measured)
+        })
+    }
 }
 
 impl Runner<'_> {
     fn run(&mut self, variant: &str, project: &Project) -> Result<Measured, SweepError> {
+        if self.options.reuse
+            && let Some(measured) = Measured::found(project, &self.options.run.runs)
+        {
+            return Ok(measured);
+        }
         let mut measured = Measured::default();
         let sink = &mut self.sink;
         let summary = train(project, self.base, &self.options.run, self.control, &mut |event| {
-            match &event.body {
-                EventBody::Stage { trainable, .. } => {
-                    measured.trainable = *trainable;
-                    measured.steps.clear();
-                }
-                body @ EventBody::Step { .. } => measured.steps.push(body.clone()),
-                EventBody::Finished { metrics, .. } => measured.metrics.clone_from(metrics),
-                _ => {}
-            }
+            measured.take(event);
             sink(event);
         })
         .map_err(|error| SweepError::Run {
             variant: variant.to_owned(),
             seed: project.seed,
-            error,
+            error: Box::new(error),
         })?;
         if summary.outcome == super::run::Outcome::Stopped || summary.test.is_none() && self.stopping() {
             return Err(SweepError::Stopped);
         }
-        measured.validation = summary.best_validation.unwrap_or(0.0);
-        measured.secs = summary.secs;
-        measured.peak_bytes = summary.peak_bytes;
         Ok(measured)
     }
 
@@ -242,13 +277,6 @@ impl SweepRow {
             }
             _ => None,
         }));
-        self.last_stage_peak_bytes = steps()
-            .filter_map(|body| match body {
-                EventBody::Step { live_bytes, .. } => Some(*live_bytes),
-                _ => None,
-            })
-            .max()
-            .unwrap_or(0);
     }
 }
 
@@ -277,8 +305,8 @@ impl SweepTable {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     pub fn markdown(&self) -> String {
         let mut text = String::from(
-            "| variant | top-1 % | − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|\n",
+            "| variant | top-1 % | top-5 % | top-1 − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for row in &self.rows {
             let difference = match row.difference {
@@ -286,12 +314,17 @@ impl SweepTable {
                 Some((mean, None)) => format!("{:+.2}", mean * 100.0),
                 Some((mean, Some(half))) => format!("{:+.2} ± {:.2}", mean * 100.0, half * 100.0),
             };
+            let top5 = if row.top5.is_empty() {
+                "–".to_owned()
+            } else {
+                format!("{:.2}", median(row.top5.iter().copied()) * 100.0)
+            };
             let phase = |name: &str| row.phases.get(name).copied().unwrap_or(0.0) * 1e3;
             let name = if row.control { format!("*{}* (control)", row.variant) } else { row.variant.clone() };
             // Writing to a String cannot fail.
             let _infallible = writeln!(
                 text,
-                "| {name} | {:.2} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
+                "| {name} | {:.2} | {top5} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
                 median(row.top1.iter().copied()) * 100.0,
                 row.secs,
                 row.step_secs * 1e3,
@@ -301,6 +334,15 @@ impl SweepTable {
                 phase("optimizer"),
                 row.peak_bytes as f64 / f64::from(1 << 20),
                 row.trainable
+            );
+        }
+        for row in self.rows.iter().filter(|row| !row.chosen.is_empty()) {
+            let _infallible = write!(
+                text,
+                "\n{}: {} was the best on the validation split with seed {}; its time is that of one run.\n",
+                row.variant,
+                row.chosen,
+                self.seeds.first().copied().unwrap_or_default()
             );
         }
         text

@@ -84,7 +84,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The finaliser of SplitMix64: spreads every input bit over the word.
+/// The finaliser of `SplitMix64`: spreads every input bit over the word.
 const fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

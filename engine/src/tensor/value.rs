@@ -1,7 +1,7 @@
 //! [`Value`]: burn's rank-free dispatch tensor with the operations that graph ops are written in.
 
 use burn::backend::ops::{
-    ActivationOps as _, BoolTensorOps as _, FloatTensorOps, IntTensorOps, ModuleOps as _,
+    ActivationOps as _, BoolTensorOps as _, FloatTensorOps as _, IntTensorOps as _, ModuleOps as _,
 };
 use burn::backend::{
     AutodiffBackend, BoolDType, DType, Dispatch, DispatchTensor, FloatDType, Scalar, Slice, TensorData,
@@ -18,6 +18,7 @@ pub struct Value(DispatchTensor);
 /// Gradients of one backward pass over burn's tape (see [`Value::backward`]).
 pub struct Gradients(<Dispatch as AutodiffBackend>::Gradients);
 
+#[expect(clippy::should_implement_trait, reason = "ops are chained, and take their operands by value")]
 impl Value {
     /// Wraps a burn tensor.
     #[must_use]
@@ -50,6 +51,9 @@ impl Value {
     }
 
     /// An f64 tensor, for gradient checks.
+    ///
+    /// # Panics
+    /// When `data` does not hold as many elements as `shape` says.
     #[must_use]
     pub fn from_f64(data: Vec<f64>, shape: &[usize], device: &Device) -> Self {
         assert_eq!(data.len(), elements(shape), "data against shape {shape:?}");
@@ -57,6 +61,9 @@ impl Value {
     }
 
     /// An i64 tensor (labels, tokens).
+    ///
+    /// # Panics
+    /// When `data` does not hold as many elements as `shape` says.
     #[must_use]
     pub fn from_i64(data: Vec<i64>, shape: &[usize], device: &Device) -> Self {
         assert_eq!(data.len(), elements(shape), "data against shape {shape:?}");

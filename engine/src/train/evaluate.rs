@@ -125,7 +125,7 @@ mod tests {
         assert!((result.top1() - 0.5).abs() < 1e-12, "a tie is no hit");
         assert_eq!(result.samples, 2);
         let first = -(3f64.exp() / (3f64.exp() + 1f64.exp() + 2f64.exp())).ln();
-        assert!((result.loss - (first + 3f64.ln()) / 2.0).abs() < 1e-6);
+        assert!((result.loss - f64::midpoint(first, 3f64.ln())).abs() < 1e-6);
         assert!(!result.metrics.contains_key("top5"));
     }
 }

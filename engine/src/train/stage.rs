@@ -206,11 +206,11 @@ impl Stage<'_> {
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
                 let paused = control.wish() == Wish::Pause;
-                let stop = control.wait();
+                let stopping = control.wait();
                 if paused {
                     observe(Progress::Continued, &snapshot).map_err(TrainError::Observer)?;
                 }
-                if stop {
+                if stopping {
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }

@@ -173,6 +173,7 @@ fn settings_that_would_leak_the_class_are_refused() {
         (MovingDigitsSpec { frames: 6, ..spec() }, View::default(), "`frames` is 6"),
         (MovingDigitsSpec { revolutions: 2, ..spec() }, view(4), "`frames` is 4"),
         (spec(), view(10), "`frames` is 10"),
+        (MovingDigitsSpec { smallest_radius: 1.0, ..spec() }, View::default(), "`smallest_radius` is 1"),
         (MovingDigitsSpec { jitter_degrees: 45.0, ..spec() }, View::default(), "`jitter_degrees` is 45"),
         (MovingDigitsSpec { revolutions: 3, ..spec() }, View::default(), "`revolutions` is 3"),
         (MovingDigitsSpec { size: 16, ..spec() }, View::default(), "`size` is 16"),

@@ -135,7 +135,7 @@ fn gate<const FUSED: bool>(x: f32) -> f32 {
 #[cfg(test)]
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 mod tests {
-    use super::super::simd::Kernel;
+    use super::super::simd::Kernel as _;
     use super::super::testing::{
         ODD_SIZES, assert_close, assert_refuses, device, gradient_check, same_bits, sample,
     };
