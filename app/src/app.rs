@@ -14,7 +14,7 @@ use crate::overlays::{self, Banner};
 use crate::panels::{Desk, dock, inspector, outline, status, top_bar};
 use crate::session::{Session, State};
 use crate::theme::{self, Theme};
-use crate::view::{Camera, DockTab, Selected, View};
+use crate::view::{Camera, DockTab, Follow, Selected, View};
 
 /// What the window starts with.
 #[derive(Clone, Debug)]
@@ -211,7 +211,7 @@ impl App {
         let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=460.0);
         panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
         let tall = view.dock_tall;
-        let height = if tall { (ui.available_height() - 150.0).max(208.0) } else { 230.0 };
+        let height = if tall { (ui.available_height() - 150.0).max(208.0) } else { 190.0 };
         let id = if tall { "tall dock" } else { "dock" };
         let panel = Panel::bottom(id)
             .frame(bar())
@@ -314,7 +314,7 @@ impl App {
             Action::Train => self.train(),
             Action::TogglePause => self.session.toggle_pause(),
             Action::Stop => self.session.stop(),
-            Action::Fit => self.view.camera.follow = true,
+            Action::Fit => self.view.camera.follow = Follow::All,
             Action::ToggleTheme => {
                 let dark = ctx.global_style().visuals.dark_mode;
                 ctx.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });

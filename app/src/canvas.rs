@@ -15,7 +15,7 @@ use graft_engine::project::Project;
 use crate::actions::Action;
 use crate::model::Model;
 use crate::theme::Theme;
-use crate::view::{Camera, View};
+use crate::view::{Camera, Follow, View};
 pub(crate) use interact::zoom_at;
 use layout::{Flow, Layout, layout};
 pub(crate) use paint::freeze_icon;
@@ -23,12 +23,15 @@ pub(crate) use paint::freeze_icon;
 /// Below this height the graph is shown as one strip.
 const STRIP: f32 = 200.0;
 
+/// The zoom at which what was unfolded is still easy to read.
+const LEGIBLE: f32 = 0.95;
+
 /// The canvas keeps its layout as long as nothing that it depends on changes.
 #[derive(Debug, Default)]
 pub struct Canvas {
     laid_out: Option<(Arc<Model>, BTreeSet<String>, Flow)>,
     layout: Layout,
-    fitted: Option<(Vec2, Option<Rect>)>,
+    fitted: Option<(Vec2, Rect, Option<Rect>, Follow)>,
 }
 
 /// What the canvas reads.
@@ -98,29 +101,38 @@ impl Canvas {
         }
     }
 
-    /// Keeps everything in view until the user pans or zooms.
+    /// Keeps in view what the camera follows.
     fn fit(&mut self, size: Vec2, flow: Flow, camera: &mut Camera) {
-        let wanted = (size, self.layout.bounds);
-        if flow == Flow::Across {
-            camera.follow = true;
+        if flow == Flow::Across && camera.follow == Follow::Free {
+            camera.follow = Follow::Focus;
         }
-        if !camera.follow || self.fitted == Some(wanted) && camera.zoom > 0.0 && !camera.offset.any_nan() {
-            if camera.follow {
-                return;
-            }
+        let Some(bounds) = self.layout.bounds.filter(|_| camera.follow != Follow::Free) else {
             self.fitted = None;
             return;
+        };
+        let wanted = (size, bounds, self.layout.focus, camera.follow);
+        if self.fitted == Some(wanted) {
+            return;
         }
-        let Some(bounds) = self.layout.bounds else { return };
-        // Room for what lies over the canvas: stages at the left and zoom at the right of its top edge.
-        let (top, margin) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 28.0) };
-        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - margin).max(Vec2::splat(40.0));
-        let zoom = (room / bounds.size().max(Vec2::splat(1.0))).min_elem().clamp(0.3, 1.15);
-        camera.zoom = zoom;
-        let free = room - bounds.size() * zoom;
-        let across = margin + free.x.max(0.0) / 2.0;
-        camera.offset = egui::vec2(across, top + (free.y.max(0.0) / 2.0).min(40.0));
         self.fitted = Some(wanted);
+        // Room for what lies over the canvas: stages at the left and zoom at the right of its top edge.
+        let (top, margin) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 24.0) };
+        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - margin).max(Vec2::splat(40.0));
+        let whole = (room / bounds.size().max(Vec2::splat(1.0))).min_elem();
+        let focus = self.layout.focus.filter(|_| camera.follow == Follow::Focus);
+        let legible =
+            focus.map_or(0.3, |focus| (room / focus.size().max(Vec2::splat(1.0))).min_elem().min(LEGIBLE));
+        camera.zoom = whole.clamp(legible.max(0.3), 1.15);
+        let free = room - bounds.size() * camera.zoom;
+        camera.offset = egui::vec2(margin + free.x / 2.0, top + (free.y / 2.0).min(40.0));
+        if let Some(focus) = focus.filter(|_| free.y < 0.0) {
+            // What does not fit is cut at the far ends; the focus comes to the middle.
+            let middle = top + room.y / 2.0 - focus.center().y * camera.zoom;
+            camera.offset.y = middle.clamp(top + free.y, top);
+        }
+        if let Some(focus) = focus.filter(|_| free.x < 0.0) {
+            camera.offset.x = margin + room.x / 2.0 - focus.center().x * camera.zoom;
+        }
     }
 }
 

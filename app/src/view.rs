@@ -33,9 +33,9 @@ impl Selected {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DockTab {
     /// Curves of the run.
-    #[default]
     Plots,
     /// The project's stages.
+    #[default]
     Stages,
     /// What happened.
     Log,
@@ -48,13 +48,25 @@ pub struct Camera {
     pub offset: Vec2,
     /// Screen points of one layout point.
     pub zoom: f32,
-    /// Everything is kept in view until the user pans or zooms.
-    pub follow: bool,
+    /// What is kept in view.
+    pub follow: Follow,
+}
+
+/// What the camera keeps in view when the graph changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// What was unfolded last, at a legible size, and around it as much as there is room for.
+    #[default]
+    Focus,
+    /// Everything.
+    All,
+    /// Nothing: the user panned or zoomed.
+    Free,
 }
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { offset: Vec2::ZERO, zoom: 1.0, follow: true }
+        Self { offset: Vec2::ZERO, zoom: 1.0, follow: Follow::Focus }
     }
 }
 

@@ -163,7 +163,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         .iter()
         .enumerate()
         .map(|(i, lane)| {
-            LEFT + COLUMN + lane.piece.size.x + 44.0 + serial(i).1.len() as f32 * (SERIAL.x + 28.0)
+            LEFT + COLUMN + lane.piece.size.x + 68.0 + serial(i).1.len() as f32 * (SERIAL.x + 28.0)
         })
         .fold(0.0, f32::max);
     let mut piece = Piece::default();
@@ -186,7 +186,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         match before {
             None => piece.marks.push(Mark { center: start, text: String::new() }),
             Some((from, gradient)) => {
-                let between = y - TOP + 4.0;
+                let between = y - TOP - 6.0;
                 let down = vec![from, pos2(from.x, between), pos2(LEFT, between), start];
                 piece.wires.push(wire(down, gradient, false, false));
             }
@@ -240,7 +240,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
             adapters: BTreeMap::new(),
         });
         before = Some((sum + vec2(0.0, SUM), add.is_some_and(|id| model.is_tracked(id))));
-        y += height + TOP + 14.0;
+        y += height + TOP + 24.0;
     }
     if let Some((from, gradient)) = before {
         let at = from - vec2(-SUM, SUM);
@@ -255,6 +255,6 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         });
         piece.marks.push(Mark { center: end, text: String::new() });
     }
-    piece.size = vec2(sum_x + SUM + 26.0, (y - 24.0).max(40.0));
+    piece.size = vec2(sum_x + SUM + 26.0, (y - 40.0).max(40.0));
     piece
 }

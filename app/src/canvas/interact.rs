@@ -7,7 +7,7 @@ use super::layout::{Card, HEADER, Layout, Look, Plus};
 use super::{Projection, Scene};
 use crate::actions::Action;
 use crate::model::Freeze;
-use crate::view::{Camera, Selected, View};
+use crate::view::{Camera, Follow, Selected, View};
 
 /// Zoom that the wheel reaches.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.2..=2.5;
@@ -27,7 +27,7 @@ pub(super) fn background(ui: &Ui, rect: Rect, camera: &mut Camera) -> Response {
     };
     if pan != Vec2::ZERO {
         camera.offset += pan;
-        camera.follow = false;
+        camera.follow = Follow::Free;
     }
     if over && let Some(pointer) = ui.input(|input| input.pointer.hover_pos()) {
         let (wheel, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
@@ -44,7 +44,7 @@ pub(crate) fn zoom_at(camera: &mut Camera, at: Vec2, factor: f32) {
     let zoom = (camera.zoom * factor).clamp(*ZOOM.start(), *ZOOM.end());
     camera.offset = at - (at - camera.offset) * (zoom / camera.zoom);
     camera.zoom = zoom;
-    camera.follow = false;
+    camera.follow = Follow::Free;
 }
 
 /// Registers every card; returns the plus under the pointer.

@@ -117,6 +117,8 @@ pub struct Layout {
     pub cut: Option<Cut>,
     /// Everything.
     pub bounds: Option<Rect>,
+    /// What was unfolded innermost: what the user looks at.
+    pub focus: Option<Rect>,
 }
 
 /// Which way the main flow goes.
@@ -130,6 +132,8 @@ pub enum Flow {
 
 /// Space between the items of the main flow.
 const GAP: f32 = 30.0;
+/// More space where the frozen side ends.
+const CUT: f32 = 22.0;
 /// Height of a card and of a frame's header.
 pub(super) const HEADER: f32 = 36.0;
 /// Space between a frame and what is in it.
@@ -162,6 +166,7 @@ pub fn layout(model: &Model, unfolded: &BTreeSet<String>, flow: Flow) -> Layout 
         marks: piece.marks,
         cut,
         bounds: Some(bounds),
+        focus: piece.focus,
     }
 }
 
@@ -176,6 +181,8 @@ pub(super) struct Piece {
     /// Where the flow comes in and leaves.
     pub(super) entry: Pos2,
     pub(super) exit: Pos2,
+    /// What was unfolded innermost.
+    pub(super) focus: Option<Rect>,
 }
 
 impl Piece {
@@ -192,6 +199,7 @@ impl Piece {
         for mark in &mut self.marks {
             mark.center += by;
         }
+        self.focus = self.focus.map(|rect| rect.translate(by));
         self.entry += by;
         self.exit += by;
         self
@@ -203,6 +211,7 @@ impl Piece {
         self.wires.extend(other.wires);
         self.pluses.extend(other.pluses);
         self.marks.extend(other.marks);
+        self.focus = other.focus.or(self.focus);
     }
 }
 
@@ -279,16 +288,19 @@ impl<'a> Maker<'a> {
         let mut y = 0.0;
         let mut before: Option<(Pos2, Option<NodeId>)> = None;
         let mut cut = None;
+        let tracked = |node: Option<NodeId>| node.is_some_and(|id| self.model.is_tracked(id));
         for (item, piece) in items.iter().zip(pieces) {
             let size = piece.size;
-            let piece = piece.moved(vec2((width - size.x) / 2.0, y));
             let output = self.output(item);
+            let at_cut = before.is_some_and(|(_, node)| !tracked(node)) && tracked(output);
+            if is_root && cut.is_none() && at_cut {
+                // The dashed line crosses the wire below the label on it.
+                y += CUT;
+                cut = Some(Cut::Below(y - 17.0));
+            }
+            let piece = piece.moved(vec2((width - size.x) / 2.0, y));
             if let Some((from, node)) = before {
                 result.wires.push(self.between(from, piece.entry, node));
-                let first = is_root && cut.is_none() && output.is_some_and(|id| self.model.is_tracked(id));
-                if first && !node.is_some_and(|id| self.model.is_tracked(id)) {
-                    cut = Some(Cut::Below(y - GAP / 2.0));
-                }
             } else {
                 result.entry = piece.entry;
             }
@@ -360,7 +372,10 @@ impl<'a> Maker<'a> {
         let middle = f32::midpoint(from.y, to.y);
         let points =
             if straight { vec![from, to] } else { vec![from, pos2(from.x, middle), pos2(to.x, middle), to] };
-        let label = node.map_or_else(String::new, |id| format::shape(self.model.shape(id)));
+        // The input's card tells its shape itself.
+        let label = node
+            .filter(|&id| !matches!(self.model.graph.node(id).kind, NodeKind::Input(_)))
+            .map_or_else(String::new, |id| format::shape(self.model.shape(id)));
         let gradient = node.is_some_and(|id| self.model.is_tracked(id));
         Wire { points, gradient, arrow: true, residual: false, curved: false, label }
     }
@@ -478,6 +493,10 @@ impl<'a> Maker<'a> {
 
     fn part(&self, index: usize) -> Piece {
         let part = &self.model.parts[index];
+        let around = part.parent.map(|parent| self.model.parts[parent].kind);
+        if part.kind == RegionKind::Stack && around == Some(RegionKind::Transformer) {
+            return self.stack(&self.blocks(index));
+        }
         if matches!(part.kind, RegionKind::Adapter(_)) {
             return self.alone(self.card(index, false), vec2(200.0, HEADER));
         }
@@ -497,6 +516,7 @@ impl<'a> Maker<'a> {
         }
         let inner = match part.kind {
             RegionKind::Stack => self.stack(&blocks),
+
             RegionKind::Block => block::lanes(self, index),
             _ if part
                 .children
@@ -522,6 +542,7 @@ impl<'a> Maker<'a> {
         let size = vec2(width, HEADER + inner.size.y + INSET + 2.0 * room);
         let mut card = header;
         card.rect = Rect::from_min_size(Pos2::ZERO, size);
+        let card_rect = card.rect;
         let mut piece = Piece {
             size,
             entry: pos2(width / 2.0, 0.0),
@@ -530,6 +551,7 @@ impl<'a> Maker<'a> {
             ..Piece::default()
         };
         let left = (width - inner.size.x) / 2.0;
+        piece.focus = Some(card_rect);
         piece.absorb(inner.moved(vec2(left, HEADER + room)));
         piece
     }
@@ -538,19 +560,24 @@ impl<'a> Maker<'a> {
     fn stack(&self, blocks: &[usize]) -> Piece {
         let tiles = self.tiles(blocks);
         let open = blocks.iter().find(|&&b| self.unfolded.contains(&self.model.parts[b].path));
+        let ends = |size: Vec2| (pos2(size.x / 2.0, 0.0), pos2(size.x / 2.0, size.y));
         let mut piece = Piece { size: tiles.size, ..Piece::default() };
         let Some(&open) = open else {
+            (piece.entry, piece.exit) = ends(piece.size);
             piece.absorb(tiles);
             return piece;
         };
-        let inner = self.framed(open, block::lanes(self, open));
+        let inner = block::lanes(self, open);
         let width = tiles.size.x.max(inner.size.x);
-        let top = tiles.size.y + 12.0;
+        let top = tiles.size.y + 10.0;
         piece.size = vec2(width, top + inner.size.y);
+        (piece.entry, piece.exit) = ends(piece.size);
         let left = (width - tiles.size.x) / 2.0;
         piece.absorb(tiles.moved(vec2(left, 0.0)));
         let left = (width - inner.size.x) / 2.0;
+        let lanes = Rect::from_min_size(pos2(left, top), inner.size);
         piece.absorb(inner.moved(vec2(left, top)));
+        piece.focus = Some(lanes);
         piece
     }
 

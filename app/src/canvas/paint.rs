@@ -251,8 +251,8 @@ impl Paint<'_> {
         let theme = self.theme;
         let rect = self.snapped(card.rect);
         let radius = if card.look == Look::Input { rect.height() / 2.0 } else { 7.0 * self.zoom() };
-        let fill = if self.is_hovered(card) { theme.raised } else { theme.card };
-        self.painter.rect(rect, radius, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        let line = if self.is_hovered(card) { theme.label } else { theme.outline };
+        self.painter.rect(rect, radius, theme.card, Stroke::new(1.0, line), StrokeKind::Inside);
         self.ring(card, rect, radius);
         self.header(card);
     }
@@ -286,7 +286,7 @@ impl Paint<'_> {
                 self.text(pos2(x, middle), Align2::LEFT_CENTER, &card.note, &regular(11.0), theme.label);
             x = note.right() + 6.0 * zoom;
         }
-        let mut right = rect.right() - 12.0 * zoom;
+        let mut right = rect.right() - 16.0 * zoom;
         if zoom >= NAMES && !card.detail.is_empty() {
             let detail =
                 self.text(pos2(right, middle), Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);

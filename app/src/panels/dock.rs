@@ -15,6 +15,8 @@ use crate::widgets::{focus_ring, icon_button, shorten};
 /// Shows the dock.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
     ui.spacing_mut().item_spacing.y = 0.0;
+    // The panel keeps its height whatever is in it.
+    ui.expand_to_include_rect(ui.max_rect());
     tabs(ui, view);
     crate::widgets::rule(ui);
     match view.tab {

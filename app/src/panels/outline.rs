@@ -218,8 +218,10 @@ fn placements(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Ac
     let remark = match (rules.len(), unused) {
         (0, _) => "none yet".to_owned(),
         (_, true) => "not used in this stage".to_owned(),
-        (1, _) => format!("1 rule · {sites} sites"),
-        (count, _) => format!("{count} rules · {sites} sites"),
+        (count, _) => {
+            let plural = |count: usize| if count == 1 { "" } else { "s" };
+            format!("{count} rule{} · {sites} site{}", plural(count), plural(sites))
+        }
     };
     section(ui, "Placements", &remark);
     if rules.is_empty() {
@@ -268,7 +270,7 @@ fn palette(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) 
     for (row, pair) in AdapterSpec::all().chunks(2).enumerate() {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
-            ui.add_space(6.0);
+            ui.add_space(12.0);
             for (column, spec) in pair.iter().enumerate() {
                 let place = 2 * row + column;
                 if tile(ui, spec, width, view.kind == place, desk.locked).clicked() {
