@@ -43,6 +43,8 @@ pub struct App {
     runs: PathBuf,
     closing: Stage,
     was_busy: bool,
+    /// The stage that the run was last seen in; the views follow it.
+    running_stage: Option<usize>,
 }
 
 /// How far closing the window has come.
@@ -84,6 +86,7 @@ impl App {
             runs: options.runs,
             closing: Stage::Open,
             was_busy: false,
+            running_stage: None,
         };
         if let Some(path) = options.project {
             app.open(&path);
@@ -129,12 +132,18 @@ impl App {
             self.file_event(event);
         }
         let busy = self.is_locked();
-        if self.was_busy && !busy {
-            if let State::Failed(error) = self.session.state() {
-                self.banner = Some(Banner::Error(error.clone()));
-            }
+        if let State::Failed(error) = self.session.state()
+            && self.was_busy
+            && !busy
+        {
+            self.banner = Some(Banner::Error(error.clone()));
         }
         self.was_busy = busy;
+        let running = self.session.series().stage().map(|stage| stage.index).filter(|_| busy);
+        if running != self.running_stage {
+            self.running_stage = running;
+            self.view.stage = running.unwrap_or(self.view.stage);
+        }
         if let Some(document) = &self.document {
             let stages = document.project().stages.len();
             self.view.stage = self.view.stage.min(stages.saturating_sub(1));
@@ -255,12 +264,12 @@ impl App {
         let stage = document.project().stages.len().saturating_sub(1);
         self.view = View { stage, kind: self.view.kind, tab: self.view.tab, ..View::default() };
         self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
-        self.watch(document.path().to_path_buf());
+        self.watch(document.path());
         self.document = Some(document);
     }
 
-    fn watch(&mut self, path: PathBuf) {
-        if let Err(error) = self.files.watch(&path) {
+    fn watch(&mut self, path: &Path) {
+        if let Err(error) = self.files.watch(path) {
             tracing::warn!("changes of the file will not be noticed: {error}: {}", path.display());
         }
     }
@@ -300,7 +309,7 @@ impl App {
         let result = document.save_as(path).map_err(|error| error.to_string());
         let path = document.path().to_path_buf();
         if result.is_ok() {
-            self.watch(path);
+            self.watch(&path);
         }
         self.fail(result);
     }
@@ -465,10 +474,9 @@ impl App {
 
     fn answer(&mut self, ctx: &Context, answer: Closing) {
         self.closing = match answer {
-            Closing::Cancel => Stage::Open,
             Closing::Discard => Stage::Waiting,
             Closing::Save if self.save() => Stage::Waiting,
-            Closing::Save => Stage::Open,
+            Closing::Save | Closing::Cancel => Stage::Open,
         };
         ctx.request_repaint();
     }

@@ -24,7 +24,7 @@ pub(crate) use paint::freeze_icon;
 const STRIP: f32 = 200.0;
 
 /// The zoom at which what was unfolded is still easy to read.
-const LEGIBLE: f32 = 0.95;
+const LEGIBLE: f32 = 0.9;
 
 /// The canvas keeps its layout as long as nothing that it depends on changes.
 #[derive(Debug, Default)]

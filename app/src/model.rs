@@ -103,7 +103,7 @@ pub struct Model {
     pub complaint: Option<String>,
     /// Optimiser steps of every stage, where they are known.
     pub steps: Vec<Option<u64>>,
-    /// Samples to train on.
+    /// Samples that one epoch of the stage trains on.
     pub samples: usize,
 }
 
@@ -210,7 +210,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         weights: graph.parameter_count(),
         trained: selection.count,
         steps: steps.collect(),
-        samples: source.len(Split::Train),
+        samples: spec.samples.map_or(source.len(Split::Train), |limit| limit.min(source.len(Split::Train))),
         shapes,
         coverage,
         uses_adapters,

@@ -107,7 +107,11 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
         .allow_drag(Vec2b::new(true, false))
         .y_axis_min_width(34.0)
         .x_axis_formatter(|mark, _| if mark.value < 0.0 { String::new() } else { axis(mark.value) })
-        .y_axis_formatter(|mark, _| axis(mark.value))
+        .y_axis_formatter(move |mark, _| {
+            // Nothing that is drawn here is negative; only the margin below zero is.
+            if mark.value < 0.0 { String::new() } else { axis(mark.value) }
+        })
+        .grid_spacing(egui::Rangef::new(22.0, 200.0))
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint { plot_name, position, .. } if !plot_name.is_empty() => {
                 Some(format!("step {:.0}\n{plot_name} {}", position.x, axis(position.y)))
@@ -125,9 +129,10 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
     let width = f64::from(size.x);
     let stages = series.stages.iter().skip(1).map(|stage| (stage.x, stage.index));
     let stages: Vec<(f64, usize)> = stages.collect();
+    let lines = stages.clone();
     let response = plot.show(ui, |plot| {
         let (points, buckets) = visible(plot, &series.steps, width);
-        for (x, index) in stages {
+        for (x, index) in lines {
             let line = VLine::new(format!("stage {}", index + 1), x + 0.5).color(theme.faint);
             plot.vline(line.width(1.0).style(LineStyle::dashed_dense()).allow_hover(false));
         }
@@ -138,6 +143,16 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
             Kind::Memory => memory(plot, theme, points, buckets),
         }
     });
+    for (x, index) in stages {
+        let frame = response.transform.frame();
+        let at = response.transform.position_from_point_x(x + 0.5) + 4.0;
+        let text = format!("stage {}", index + 1);
+        let width = 44.0;
+        if frame.x_range().contains(at) && at + width < frame.right() {
+            let at = pos2(at, frame.top() + 8.0);
+            ui.painter().text(at, Align2::LEFT_CENTER, text, regular(10.0), theme.label);
+        }
+    }
     let count = match kind {
         Kind::Accuracy => series.evals.len(),
         _ => series.steps.len(),
@@ -326,9 +341,9 @@ fn time(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usi
         let area = FilledArea::new(PHASES[phase], &xs, &tops[phase], &tops[phase + 1]);
         plot.add(area.fill_color(theme.phases[phase]).allow_hover(false));
     }
-    // An invisible line on top answers the pointer with the whole step.
+    // A thin line on top answers the pointer with the whole step.
     let total: Vec<[f64; 2]> = xs.iter().zip(&tops[5]).map(|(&x, &y)| [x, y]).collect();
-    plot.line(Line::new("ms", total).color(theme.phases[4]).width(0.5));
+    plot.line(Line::new("ms", total).color(theme.phases[4]).width(0.5).allow_band(false));
 }
 
 fn memory(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usize) {
@@ -358,7 +373,7 @@ mod tests {
         let all = points(100_000);
         let few = decimate(&all, 500, |point| point.loss);
         assert!(few.len() <= 1000, "{}", few.len());
-        assert!(few.iter().any(|[x, y]| *x == 7777.0 && *y == 99.0));
+        assert!(few.iter().any(|[x, y]| (x - 7777.0).abs() < 0.5 && *y > 98.0));
         assert!(few.windows(2).all(|pair| pair[0][0] < pair[1][0]), "in order");
         assert_eq!(decimate(&all[..20], 500, |point| point.loss).len(), 20, "few points are left alone");
     }

@@ -393,9 +393,9 @@ impl Session {
             (EventBody::Stopped { .. }, _) => State::Stopped,
             (EventBody::Failed { error }, _) => State::Failed(error.clone()),
             (_, State::Stopping) => State::Stopping,
-            (EventBody::Paused {}, _) => State::Paused,
-            (EventBody::Continued {}, _) => State::Running,
-            (EventBody::Step { .. }, State::Paused) => State::Paused,
+            (EventBody::Continued {}, State::Paused) => State::Running,
+            // What was under way when the run paused may still be told.
+            (EventBody::Paused {}, _) | (_, State::Paused) => State::Paused,
             _ => State::Running,
         };
     }

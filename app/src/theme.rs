@@ -270,7 +270,7 @@ fn apply(style: &mut egui::Style, theme: &Theme) {
     spacing.item_spacing = egui::vec2(6.0, 4.0);
     spacing.button_padding = egui::vec2(10.0, 4.0);
     spacing.interact_size = egui::vec2(26.0, 26.0);
-    spacing.menu_margin = egui::Margin::same(6);
+    spacing.menu_margin = egui::Margin::same(8);
     spacing.slider_width = 120.0;
     spacing.scroll.floating = true;
     style.interaction.selectable_labels = false;
@@ -285,6 +285,7 @@ fn visuals(theme: &Theme) -> Visuals {
     visuals.window_stroke = Stroke::new(1.0, theme.outline);
     visuals.window_corner_radius = 8.into();
     visuals.menu_corner_radius = 8.into();
+    visuals.handle_shape = egui::style::HandleShape::Circle;
     visuals.popup_shadow = egui::Shadow::NONE;
     visuals.window_shadow = egui::Shadow::NONE;
     visuals.extreme_bg_color = theme.well;

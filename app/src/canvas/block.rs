@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use egui::{Pos2, Rect, pos2, vec2};
 use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind};
 
-use super::layout::{Card, Look, Maker, Mark, Piece, Wire};
+use super::layout::{Card, Course, Look, Maker, Mark, Piece, Wire};
 use crate::model::Freeze;
 
 /// Space between the columns of a lane.
@@ -91,8 +91,7 @@ fn lane(maker: &Maker<'_>, index: usize) -> Lane {
                 points: vec![from, to],
                 gradient,
                 arrow: true,
-                residual: false,
-                curved: true,
+                course: Course::Bent,
                 label: String::new(),
             });
         }
@@ -179,8 +178,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
             points,
             gradient,
             arrow,
-            residual,
-            curved: false,
+            course: if residual { Course::Residual } else { Course::Straight },
             label: String::new(),
         };
         match before {
@@ -249,8 +247,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
             points: vec![at, end],
             gradient,
             arrow: false,
-            residual: false,
-            curved: false,
+            course: Course::Straight,
             label: String::new(),
         });
         piece.marks.push(Mark { center: end, text: String::new() });

@@ -229,11 +229,11 @@ fn register_plus(
     });
     let hovered = response.hovered() || response.context_menu_opened();
     response.on_hover_ui(|ui| {
-        let site = scene.model.graph.site(&plus.site);
+        let place = scene.model.graph.site(&plus.site);
         ui.label(egui::RichText::new(format!("Place {}", spec.kind().name())).font(crate::theme::bold(12.0)));
         ui.label(egui::RichText::new(&plus.site).font(crate::theme::mono(10.0)));
-        if let Some(site) = site {
-            let count = spec.kind().parameter_count(site);
+        if let Some(place) = place {
+            let count = spec.kind().parameter_count(place);
             ui.label(format!("{} weights, {}", crate::format::whole(count), spec.kind().description()));
         }
         if plus.kinds.len() > 1 {

@@ -63,12 +63,21 @@ pub struct Wire {
     pub gradient: bool,
     /// Whether it ends in an arrowhead.
     pub arrow: bool,
-    /// Whether it is the thin line of a residual connection.
-    pub residual: bool,
-    /// Whether it bends smoothly from its first to its last point.
-    pub curved: bool,
+    /// How it runs.
+    pub course: Course,
     /// The shape of the value on it.
     pub label: String,
+}
+
+/// How a wire runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Along its corners.
+    Straight,
+    /// Along its corners, thin: a residual connection.
+    Residual,
+    /// In one bend from its first to its last point.
+    Bent,
 }
 
 /// A free site.
@@ -320,7 +329,7 @@ impl<'a> Maker<'a> {
     /// Items from left to right, everything folded.
     fn across(&self, region: usize, items: &[Item]) -> (Piece, Option<Cut>) {
         let mut result = Piece::default();
-        let (mut x, height) = (0.0, 44.0);
+        let (mut x, height) = (0.0, HEADER);
         let mut before: Option<Option<NodeId>> = None;
         let mut cut = None;
         let singles = items.iter().flat_map(|item| match item {
@@ -377,7 +386,7 @@ impl<'a> Maker<'a> {
             .filter(|&id| !matches!(self.model.graph.node(id).kind, NodeKind::Input(_)))
             .map_or_else(String::new, |id| format::shape(self.model.shape(id)));
         let gradient = node.is_some_and(|id| self.model.is_tracked(id));
-        Wire { points, gradient, arrow: true, residual: false, curved: false, label }
+        Wire { points, gradient, arrow: true, course: Course::Straight, label }
     }
 
     fn item(&self, region: usize, item: &Item) -> Piece {
@@ -420,8 +429,8 @@ impl<'a> Maker<'a> {
         let weights = inside.iter().filter(|site| matches!(site.kind, SiteKind::Weight { .. })).count();
         if card.look == Look::Card && weights <= 2 && inside.len() == weights {
             // The head's region is a site beside its layer; the region's own name is the better one.
-            let site = inside.iter().min_by_key(|site| site.path.len());
-            if let Some(site) = site.filter(|_| card.adapters.is_empty()) {
+            let shortest = inside.iter().min_by_key(|site| site.path.len());
+            if let Some(site) = shortest.filter(|_| card.adapters.is_empty()) {
                 piece.pluses.extend(self.plus(&site.path, pos2(size.x, size.y / 2.0)));
             }
         }
@@ -619,8 +628,7 @@ impl<'a> Maker<'a> {
                     points: vec![pos2(right, height / 2.0), rect.left_center()],
                     gradient: self.model.is_tracked(node),
                     arrow: true,
-                    residual: false,
-                    curved: false,
+                    course: Course::Straight,
                     label: String::new(),
                 });
             } else {
@@ -654,7 +662,8 @@ impl<'a> Maker<'a> {
     pub(super) fn node_size(&self, op: NodeId) -> Vec2 {
         let icon = if self.model.op_freeze(op) == Freeze::Nothing { 0.0 } else { 18.0 };
         let detail = self.op_detail(op);
-        let text = text_width(&self.op_title(op), 12.0).max(detail.chars().count() as f32 * 5.8);
+        // Shapes stand in the fixed-width face.
+        let text = text_width(&self.op_title(op), 12.0).max(text_width(&detail, 10.4));
         vec2((text + icon + 22.0).max(54.0), if detail.is_empty() { 30.0 } else { 38.0 })
     }
 
@@ -733,6 +742,6 @@ fn sentence(name: &str) -> String {
 
 /// A good guess at a text's width; the layout does not know fonts.
 #[expect(clippy::cast_precision_loss, reason = "titles are short")]
-pub(super) fn text_width(text: &str, size: f32) -> f32 {
+fn text_width(text: &str, size: f32) -> f32 {
     text.chars().count() as f32 * size * 0.56
 }

@@ -5,7 +5,7 @@ use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKi
 use graft_engine::adapters::AdapterSpec;
 
 use super::interact::{adapter_of, chosen, is_selected, mark_rects};
-use super::layout::{Card, Cut, HEADER, Layout, Look, Plus, Wire};
+use super::layout::{Card, Course, Cut, HEADER, Layout, Look, Plus, Wire};
 use super::{Projection, Scene};
 use crate::format;
 use crate::icons::{self, Icon};
@@ -100,9 +100,13 @@ impl Paint<'_> {
         match layout.cut {
             Some(Cut::Below(y)) => {
                 let y = self.projection.point(pos2(0.0, y)).y.round();
+                // Nearer to the top it would stand under the stages.
+                let is_clear = y > canvas.top() + 64.0;
                 if canvas.y_range().contains(y) {
                     let ends = [pos2(canvas.left(), y), pos2(canvas.right(), y)];
                     self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
+                }
+                if is_clear && canvas.y_range().contains(y) {
                     let left = canvas.left() + 16.0;
                     let font = regular(11.0);
                     self.painter.text(
@@ -153,12 +157,12 @@ impl Paint<'_> {
     fn wire(&self, wire: &Wire) {
         let theme = self.theme;
         let color = if wire.gradient { theme.trainable } else { theme.edge };
-        let width = if wire.residual { 1.0 } else { 1.5 };
+        let width = if wire.course == Course::Residual { 1.0 } else { 1.5 };
         let stroke = Stroke::new(width, color);
         let mut points: Vec<Pos2> = wire.points.iter().map(|&point| self.projection.point(point)).collect();
         let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return };
         let before = points[points.len().saturating_sub(2)];
-        let bent = wire.curved && (first.y - last.y).abs() > 1.0;
+        let bent = wire.course == Course::Bent && (first.y - last.y).abs() > 1.0;
         let head = 6.0 * self.zoom().clamp(0.6, 1.0);
         let direction = if bent { vec2(1.0, 0.0) } else { (last - before).normalized() };
         if wire.arrow

@@ -1,6 +1,6 @@
 //! What is selected: what it is, its settings, where it attaches, what it costs.
 
-use egui::{Align, Align2, Layout, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Color32, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::adapters::{Placement, Setting};
 use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
 
@@ -13,6 +13,11 @@ use crate::model::{Freeze, Model};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{Selected, View};
 use crate::widgets::{Weight, key_value, note, rule, section, shorten_front, wide_button};
+
+/// Parameters that are listed one by one.
+const PARAMS: usize = 24;
+/// Matched sites that are listed one by one.
+const SITES: usize = 12;
 
 /// Shows the panel.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
@@ -34,6 +39,7 @@ fn nothing(ui: &mut Ui, desk: Desk<'_>) {
         return;
     };
     let project = document.project();
+    run(ui, desk);
     section(ui, "Project", &project.name);
     if !project.description.is_empty() {
         note(ui, &project.description, theme.body);
@@ -61,6 +67,31 @@ fn nothing(ui: &mut Ui, desk: Desk<'_>) {
     key_value(ui, "Steps of this stage", &steps);
     ui.add_space(8.0);
     note(ui, "Select a part or an adapter to see and edit it.", theme.label);
+}
+
+/// What the latest run has come to.
+fn run(ui: &mut Ui, desk: Desk<'_>) {
+    let series = desk.session.series();
+    let Some(last) = series.steps.last() else { return };
+    let position = series.position;
+    let unknown = || format::UNKNOWN.to_owned();
+    let per_cent = |value: Option<f64>| value.map_or_else(unknown, |value| format!("{value:.1} %"));
+    let validation = || series.evals.iter().filter(|point| !point.test).map(|point| point.top1);
+    section(ui, "Run", desk.session.state().word());
+    key_value(ui, "Name", &series.run);
+    key_value(ui, "Elapsed", &format::duration(position.secs));
+    key_value(ui, "Steps of all stages", &format::whole(position.total));
+    key_value(ui, "Loss, smoothed", &format!("{:.4}", last.smooth));
+    key_value(ui, "Learning rate", &format!("{:.2e}", position.rate).replace('-', "−"));
+    key_value(ui, "Validation top-1", &per_cent(validation().next_back()));
+    key_value(ui, "Best validation top-1", &per_cent(validation().reduce(f64::max)));
+    if series.test_top1.is_some() {
+        key_value(ui, "Test top-1", &per_cent(series.test_top1));
+    }
+    key_value(ui, "Peak memory", &format::bytes(series.peak_bytes));
+    key_value(ui, "Folder", &series.folder);
+    ui.add_space(6.0);
+    rule(ui);
 }
 
 /// The title row: an icon or badge, a name, and the path below.
@@ -112,22 +143,18 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
     }
     rule(ui);
     section(ui, "Parameters", "");
-    let params: Vec<(&str, String, u64)> = model
+    let params: Vec<(&str, String)> = model
         .graph
         .params()
         .filter(|(_, p, leaf)| is_below(p, path) && leaf.placement.is_none())
-        .map(|(_, p, leaf)| {
-            let count: usize = leaf.shape.iter().product();
-            (p, leaf.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×"), count as u64)
-        })
+        .map(|(_, p, leaf)| (p, leaf.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")))
         .collect();
-    const SHOWN: usize = 24;
-    for (param, shape, _) in params.iter().take(SHOWN) {
+    for (param, shape) in params.iter().take(PARAMS) {
         let name = param.strip_prefix(path).unwrap_or(param).trim_start_matches('.');
         key_value(ui, name, shape);
     }
-    if params.len() > SHOWN {
-        note(ui, &format!("and {} more", params.len() - SHOWN), theme.label);
+    if params.len() > PARAMS {
+        note(ui, &format!("and {} more", params.len() - PARAMS), theme.label);
     }
     if params.is_empty() {
         note(ui, "None of its own.", theme.label);
@@ -245,7 +272,7 @@ fn adapter(
     }
     for setting in settings {
         crate::widgets::form_row(ui, setting.label, |ui| {
-            setting_ui(ui, index, &setting, desk.locked, actions);
+            setting_ui(ui, index, &setting, style.color, desk.locked, actions);
         });
     }
     let start = if kind.identity_at_start() {
@@ -275,7 +302,14 @@ fn adapter(
     ui.add_space(12.0);
 }
 
-fn setting_ui(ui: &mut Ui, adapter: usize, setting: &Setting, locked: bool, actions: &mut Vec<Action>) {
+fn setting_ui(
+    ui: &mut Ui,
+    adapter: usize,
+    setting: &Setting,
+    color: Color32,
+    locked: bool,
+    actions: &mut Vec<Action>,
+) {
     let mut value = setting.value;
     let theme = Theme::of(ui);
     ui.add_enabled_ui(!locked, |ui| {
@@ -284,7 +318,8 @@ fn setting_ui(ui: &mut Ui, adapter: usize, setting: &Setting, locked: bool, acti
             let top = setting.range.1.min(256.0).max(setting.value).log2();
             let mut power = value.max(1.0).log2();
             ui.spacing_mut().slider_width = (ui.available_width() - 86.0).clamp(60.0, 150.0);
-            let slider = egui::Slider::new(&mut power, 0.0..=top).step_by(1.0).show_value(false);
+            let slider = egui::Slider::new(&mut power, 0.0..=top).smart_aim(false).show_value(false);
+            ui.visuals_mut().selection.bg_fill = color;
             ui.visuals_mut().widgets.inactive.bg_fill = theme.active;
             let slider = ui.add(slider.trailing_fill(true));
             slider.widget_info(|| {
@@ -301,6 +336,7 @@ fn setting_ui(ui: &mut Ui, adapter: usize, setting: &Setting, locked: bool, acti
             .min_size(vec2(56.0, 24.0))
             .update_while_editing(false);
         field = if setting.whole { field.fixed_decimals(0) } else { field.max_decimals(4) };
+        field = field.custom_formatter(|value, _| format::number((value * 1e4).round() / 1e4));
         let response = ui.scope(|ui| {
             ui.visuals_mut().widgets.inactive.weak_bg_fill = theme.field;
             ui.style_mut().drag_value_text_style = egui::TextStyle::Monospace;
@@ -352,7 +388,7 @@ fn rule_ui(
             .margin(egui::Margin::symmetric(8, 5))
             .interactive(!desk.locked);
         let response = ui.add(edit);
-        let response = response.accessible_name("Rule");
+        let response = response.accessible_name("Rule text");
         if response.changed() {
             view.rule_draft = Some((index, draft.clone()));
         }
@@ -377,12 +413,11 @@ fn rule_ui(
     }
     match coverage {
         Some(Ok(covered)) => {
-            const SHOWN: usize = 12;
-            for path in covered.matched.iter().take(SHOWN) {
+            for path in covered.matched.iter().take(SITES) {
                 site_row(ui, path, true);
             }
-            if covered.matched.len() > SHOWN {
-                note(ui, &format!("and {} more", covered.matched.len() - SHOWN), theme.label);
+            if covered.matched.len() > SITES {
+                note(ui, &format!("and {} more", covered.matched.len() - SITES), theme.label);
             }
             for path in covered.near.iter().take(4) {
                 site_row(ui, path, false);
@@ -437,7 +472,9 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         key_value(ui, "Weights at one site", &format::whole(counts[0]));
     }
     let all: u64 = counts.iter().sum();
-    key_value(ui, &format!("Weights at {} sites", sites.len()), &format::whole(all));
+    if sites.len() > 1 {
+        key_value(ui, &format!("Weights at {} sites", sites.len()), &format::whole(all));
+    }
     key_value(ui, "Adapter file", &format::bytes(4 * all));
     let inside = |part: &&crate::model::Part| part.kind == RegionKind::Adapter(index);
     let trained: u64 = model.parts.iter().filter(inside).map(|part| part.trained).sum();
@@ -449,8 +486,7 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         "trainable"
     };
     key_value(ui, "In this stage", state);
-    ui.add_space(6.0);
-    ui.with_layout(Layout::left_to_right(Align::Center), |_| {});
+    ui.add_space(8.0);
 }
 
 #[cfg(test)]

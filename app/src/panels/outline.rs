@@ -116,10 +116,8 @@ fn row_ui(ui: &mut Ui, row: &Row<'_>, desk: Desk<'_>, view: &mut View, actions: 
         let fold = ui.interact(target, Id::unique(("expand", row.path)), Sense::click());
         let verb = if expanded { "Collapse" } else { "Expand" };
         fold.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{verb} {}", row.path)));
-        if fold.clicked() || response.double_clicked() {
-            if !view.expanded.remove(row.path) {
-                view.expanded.insert(row.path.to_owned());
-            }
+        if (fold.clicked() || response.double_clicked()) && !view.expanded.remove(row.path) {
+            view.expanded.insert(row.path.to_owned());
         }
         let icon = if expanded { Icon::ChevronDown } else { Icon::ChevronRight };
         icons::paint(ui.painter(), icon, target.center(), 12.0, theme.label);
