@@ -131,6 +131,11 @@ impl App {
         while let Some(event) = self.files.poll() {
             self.file_event(event);
         }
+        let dropped =
+            ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
+        if let Some(path) = dropped {
+            self.open_other(&path);
+        }
         let busy = self.is_locked();
         if let State::Failed(error) = self.session.state()
             && self.was_busy
@@ -214,13 +219,15 @@ impl App {
             status::ui(ui, desk);
         });
         let narrow = whole.x < 1280.0;
+        // In a narrow window the sides give their room to the canvas.
         let side = |least: f32, usual: f32| if narrow { least } else { usual };
-        let outline = Panel::left("outline").frame(bar()).size_range(200.0..=420.0);
+        let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(216.0, 420.0));
         outline.default_size(side(210.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
-        let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=460.0);
+        let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=side(236.0, 460.0));
         panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
         let tall = view.dock_tall;
-        let height = if tall { (ui.available_height() - 150.0).max(208.0) } else { 190.0 };
+        let height =
+            if tall { (ui.available_height() - 150.0).max(208.0) } else { (0.26 * whole.y).min(190.0) };
         let id = if tall { "tall dock" } else { "dock" };
         let panel = Panel::bottom(id)
             .frame(bar())
@@ -256,6 +263,19 @@ impl App {
         }
     }
 
+    /// Opens a file in place of the open one, unless something would be lost.
+    fn open_other(&mut self, path: &Path) {
+        if self.is_locked() {
+            return;
+        }
+        if self.document.as_ref().is_some_and(Document::is_dirty) {
+            let message = "Save the changes first (Ctrl S): opening another project would lose them";
+            self.banner = Some(Banner::Error(message.to_owned()));
+        } else {
+            self.open(path);
+        }
+    }
+
     fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.told = None;
@@ -276,7 +296,7 @@ impl App {
 
     fn file_event(&mut self, event: FileEvent) {
         match event {
-            FileEvent::Open(path) => self.open(&path),
+            FileEvent::Open(path) => self.open_other(&path),
             FileEvent::SaveAs(path) => self.save_as(&path),
             FileEvent::Touched => {
                 if self.document.as_ref().is_some_and(|document| self.files.differs(document.path())) {

@@ -111,7 +111,7 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
             // Nothing that is drawn here is negative; only the margin below zero is.
             if mark.value < 0.0 { String::new() } else { axis(mark.value) }
         })
-        .grid_spacing(egui::Rangef::new(22.0, 200.0))
+        .grid_spacing(egui::Rangef::new(10.0, 150.0))
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint { plot_name, position, .. } if !plot_name.is_empty() => {
                 Some(format!("step {:.0}\n{plot_name} {}", position.x, axis(position.y)))

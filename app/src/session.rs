@@ -18,7 +18,7 @@ pub enum State {
     Starting,
     /// Steps are done.
     Running,
-    /// Waiting, everything warm.
+    /// Asked to wait after the step that is under way, everything warm.
     Paused,
     /// Asked to save and end.
     Stopping,
@@ -359,11 +359,13 @@ impl Session {
 
     /// Pauses or goes on.
     pub fn toggle_pause(&mut self) {
-        match self.state {
-            State::Running => self.engine.steer(Wish::Pause),
-            State::Paused => self.engine.steer(Wish::Run),
-            _ => {}
-        }
+        let (wish, state) = match self.state {
+            State::Running => (Wish::Pause, State::Paused),
+            State::Paused => (Wish::Run, State::Running),
+            _ => return,
+        };
+        self.engine.steer(wish);
+        self.state = state;
     }
 
     /// Saves and ends the run.
@@ -393,9 +395,8 @@ impl Session {
             (EventBody::Stopped { .. }, _) => State::Stopped,
             (EventBody::Failed { error }, _) => State::Failed(error.clone()),
             (_, State::Stopping) => State::Stopping,
-            (EventBody::Continued {}, State::Paused) => State::Running,
-            // What was under way when the run paused may still be told.
-            (EventBody::Paused {}, _) | (_, State::Paused) => State::Paused,
+            // Paused is what the user wished; what was under way may still be told.
+            (_, State::Paused) => State::Paused,
             _ => State::Running,
         };
     }

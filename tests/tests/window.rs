@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use egui::{Event, Key, Modifiers};
+use egui::{Event, Key, Modifiers, ViewportCommand, ViewportEvent, ViewportId};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use graft_app::session::State;
@@ -208,10 +208,14 @@ fn pause_stop_and_the_project_is_free_again() {
     window.click("Train");
     window.until("steps are done", |window| window.app().session().series().steps.len() > 4);
     window.keys(Modifiers::NONE, Key::P);
-    window.until("it waits", |window| window.says("Status: Paused"));
-    let done = window.app().session().series().steps.len();
-    window.harness.run_steps(10);
-    assert_eq!(window.app().session().series().steps.len(), done);
+    assert!(window.says("Status: Paused"));
+    // The step under way is still done; then nothing moves.
+    let [done, later] = [0, 1].map(|_| {
+        std::thread::sleep(Duration::from_millis(200));
+        window.harness.run_steps(3);
+        window.app().session().series().steps.len()
+    });
+    assert_eq!(done, later, "a paused run does no steps");
     window.click("Go on");
     window.until("it goes on", |window| window.app().session().series().steps.len() > done);
     window.click("Stop");
@@ -242,4 +246,47 @@ fn a_changed_file_is_noticed_and_reloaded() {
     assert!(!window.says("The project changed on disk"));
     window.keys(Modifiers::COMMAND, Key::Z);
     assert_eq!(window.project().name, "tiny", "reloading can be undone");
+}
+
+impl Window {
+    /// Asks the window to close, as its frame's cross does; what it answers.
+    fn ask_to_close(&mut self) -> Vec<ViewportCommand> {
+        let root = self.harness.input_mut().viewports.entry(ViewportId::ROOT).or_default();
+        root.events.push(ViewportEvent::Close);
+        self.harness.step();
+        let commands = self.commands();
+        self.harness.input_mut().viewports.entry(ViewportId::ROOT).or_default().events.clear();
+        self.harness.run_steps(3);
+        commands
+    }
+
+    fn commands(&self) -> Vec<ViewportCommand> {
+        let output = &self.harness.output().viewport_output;
+        output.get(&ViewportId::ROOT).map(|viewport| viewport.commands.clone()).unwrap_or_default()
+    }
+}
+
+#[test]
+fn closing_asks_about_unsaved_changes() {
+    let mut window = Window::tiny();
+    window.click("Freeze model.head in the outline");
+    assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose));
+    window.click("Cancel");
+    assert!(!window.has("Save and close"));
+    assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose));
+    window.harness.get_by_label("Save and close").click();
+    window.until("it closes", |window| window.commands().contains(&ViewportCommand::Close));
+    let StageSpec::Train(spec) = &project::load(&window.path).unwrap().stages[1];
+    assert_eq!(spec.freeze, ["model.spatial", "model.head"], "saved before closing");
+}
+
+#[test]
+fn closing_while_training_stops_and_saves_first() {
+    let long = project::set(&tiny(), "stages.1.epochs", "2000").unwrap();
+    let mut window = Window::open(&project::to_text(&long).unwrap());
+    window.click("Train");
+    window.until("steps are done", |window| window.app().session().series().steps.len() > 4);
+    assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose), "the run is saved first");
+    window.until("it closes", |window| window.commands().contains(&ViewportCommand::Close));
+    assert_eq!(*window.app().session().state(), State::Stopped);
 }

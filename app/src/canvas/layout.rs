@@ -284,6 +284,15 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// Only what has weights can be frozen.
+    fn has_weights(&self, item: &Item) -> bool {
+        match item {
+            Item::Input => false,
+            Item::Part(index) => self.model.parts[*index].weights > 0,
+            Item::Row(ops) => ops.iter().any(|&op| self.model.op_freeze(op) != Freeze::Nothing),
+        }
+    }
+
     fn input(&self) -> Option<NodeId> {
         let is_input = |id: &NodeId| matches!(self.model.graph.node(*id).kind, NodeKind::Input(_));
         self.model.graph.order().iter().copied().find(is_input)
@@ -297,12 +306,13 @@ impl<'a> Maker<'a> {
         let mut y = 0.0;
         let mut before: Option<(Pos2, Option<NodeId>)> = None;
         let mut cut = None;
+        let mut weights_before = false;
         let tracked = |node: Option<NodeId>| node.is_some_and(|id| self.model.is_tracked(id));
         for (item, piece) in items.iter().zip(pieces) {
             let size = piece.size;
             let output = self.output(item);
             let at_cut = before.is_some_and(|(_, node)| !tracked(node)) && tracked(output);
-            if is_root && cut.is_none() && at_cut {
+            if is_root && cut.is_none() && at_cut && weights_before {
                 // The dashed line crosses the wire below the label on it.
                 y += CUT;
                 cut = Some(Cut::Below(y - 17.0));
@@ -315,6 +325,7 @@ impl<'a> Maker<'a> {
             }
             before = Some((piece.exit, output));
             result.exit = piece.exit;
+            weights_before |= self.has_weights(item);
             y += size.y + GAP;
             result.absorb(piece);
         }
@@ -332,6 +343,7 @@ impl<'a> Maker<'a> {
         let (mut x, height) = (0.0, HEADER);
         let mut before: Option<Option<NodeId>> = None;
         let mut cut = None;
+        let mut weights_before = false;
         let singles = items.iter().flat_map(|item| match item {
             Item::Input => vec![Item::Input],
             Item::Part(index) => vec![Item::Part(*index)],
@@ -359,11 +371,13 @@ impl<'a> Maker<'a> {
                 wire.label.clear();
                 result.wires.push(wire);
                 let tracked = |id: NodeId| self.model.is_tracked(id);
-                if cut.is_none() && output.is_some_and(tracked) && !node.is_some_and(tracked) {
+                let at_cut = output.is_some_and(tracked) && !node.is_some_and(tracked);
+                if cut.is_none() && at_cut && weights_before {
                     cut = Some(Cut::RightOf(x - GAP / 2.0));
                 }
             }
             before = Some(output);
+            weights_before |= self.has_weights(&item);
             x += piece.size.x + GAP;
             piece.pluses.clear();
             result.absorb(piece);

@@ -106,23 +106,24 @@ impl Paint<'_> {
                     let ends = [pos2(canvas.left(), y), pos2(canvas.right(), y)];
                     self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
                 }
-                if is_clear && canvas.y_range().contains(y) {
+                let room = layout.cards.iter().map(|card| card.rect.left()).fold(f32::INFINITY, f32::min);
+                let room = self.projection.point(pos2(room, 0.0)).x - canvas.left() - 24.0;
+                let (above, below) = if room > 215.0 {
+                    ("Frozen · no gradient reaches this side", "Gradients stop here")
+                } else {
+                    ("Frozen", "Trains")
+                };
+                if is_clear && room > 40.0 && canvas.y_range().contains(y) {
                     let left = canvas.left() + 16.0;
                     let font = regular(11.0);
                     self.painter.text(
                         pos2(left, y - 8.0),
                         Align2::LEFT_BOTTOM,
-                        "Frozen · no gradient reaches this side",
+                        above,
                         font.clone(),
                         theme.frozen,
                     );
-                    self.painter.text(
-                        pos2(left, y + 8.0),
-                        Align2::LEFT_TOP,
-                        "Gradients stop here",
-                        font,
-                        theme.trainable,
-                    );
+                    self.painter.text(pos2(left, y + 8.0), Align2::LEFT_TOP, below, font, theme.trainable);
                 }
             }
             Some(Cut::RightOf(x)) => {

@@ -105,4 +105,9 @@ fn the_frozen_side_ends_before_the_first_part_that_trains() {
     let graft_engine::train::StageSpec::Train(spec) = &mut whole.stages[0];
     spec.freeze = vec!["model".to_owned()];
     assert_eq!(layout(&model(whole), &BTreeSet::new(), Flow::Down).cut, Some(Cut::AllFrozen));
+    let mut free = project();
+    let graft_engine::train::StageSpec::Train(spec) = &mut free.stages[0];
+    spec.freeze.clear();
+    let free = layout(&model(free), &BTreeSet::new(), Flow::Down);
+    assert_eq!(free.cut, None, "what has no weights is not frozen");
 }

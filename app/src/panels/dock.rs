@@ -106,8 +106,9 @@ fn stage_row(
     actions: &mut Vec<Action>,
 ) {
     let theme = Theme::of(ui);
-    ui.spacing_mut().item_spacing.x = 14.0;
-    let (rect, _) = ui.allocate_exact_size(vec2(230.0, 40.0), Sense::hover());
+    ui.spacing_mut().item_spacing.x = if ui.available_width() > 560.0 { 14.0 } else { 6.0 };
+    let width = (ui.available_width() - 310.0).clamp(80.0, 230.0);
+    let (rect, _) = ui.allocate_exact_size(vec2(width, 40.0), Sense::hover());
     let name = shorten(ui, &format!("{} · {}", index + 1, spec.name), &bold(12.0), rect.width());
     let above = pos2(rect.left(), rect.top() + 12.0);
     ui.painter().text(above, Align2::LEFT_CENTER, name, bold(12.0), theme.text);
@@ -145,6 +146,9 @@ fn stage_row(
     let frames = spec.frames.map_or_else(String::new, |frames| format!(" · {frames} frames"));
     let steps = desk.model.and_then(|model| model.steps.get(index).copied().flatten());
     let steps = steps.map_or_else(|| format::UNKNOWN.to_owned(), format::whole);
+    if ui.available_width() < 60.0 {
+        return;
+    }
     let text = format!("{steps} steps · {optimiser} · {weights}{frames}");
     let text = shorten(ui, &text, &regular(11.0), ui.available_width());
     ui.label(egui::RichText::new(text).font(regular(11.0)).color(theme.label));
