@@ -142,6 +142,8 @@ impl App {
             && !busy
         {
             self.banner = Some(Banner::Error(error.clone()));
+            // Without a step there is nothing to plot; the graph gets its room back.
+            self.view.dock_tall &= !self.session.series().steps.is_empty();
         }
         self.was_busy = busy;
         let running = self.session.series().stage().map(|stage| stage.index).filter(|_| busy);
@@ -221,8 +223,8 @@ impl App {
         let narrow = whole.x < 1280.0;
         // In a narrow window the sides give their room to the canvas.
         let side = |least: f32, usual: f32| if narrow { least } else { usual };
-        let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(216.0, 420.0));
-        outline.default_size(side(210.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
+        let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(232.0, 420.0));
+        outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
         let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=side(236.0, 460.0));
         panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
         let tall = view.dock_tall;
@@ -242,7 +244,11 @@ impl App {
             overlays::zoom(ui, canvas_rect, view, actions);
             lock(ui, canvas_rect, locked);
         } else {
-            let message = refusal.as_deref().or(builder.error());
+            let message = match (refusal, builder.error()) {
+                (Some(error), _) => Some(("The project could not be opened", error.as_str())),
+                (None, Some(error)) => Some(("The model could not be built", error)),
+                (None, None) => None,
+            };
             let building = desk.document.is_some() && builder.error().is_none();
             overlays::empty(ui, canvas_rect, message, building, actions);
         }

@@ -147,7 +147,7 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
 pub(crate) fn empty(
     ui: &mut Ui,
     canvas: Rect,
-    message: Option<&str>,
+    message: Option<(&str, &str)>,
     building: bool,
     actions: &mut Vec<Action>,
 ) {
@@ -166,10 +166,10 @@ pub(crate) fn empty(
     let (mark, _) = ui.allocate_exact_size(vec2(44.0, 44.0), Sense::hover());
     icons::mark(ui.painter(), mark, theme.brand, theme.brand_ink);
     ui.add_space(14.0);
-    let title = if message.is_some() { "The project could not be opened" } else { "No project is open" };
+    let title = message.map_or("No project is open", |(title, _)| title);
     ui.label(RichText::new(title).font(bold(18.0)).color(theme.text));
     ui.add_space(8.0);
-    if let Some(message) = message {
+    if let Some((_, message)) = message {
         let text = RichText::new(message).font(regular(12.0)).color(theme.error);
         let response = ui.add(egui::Label::new(text).wrap());
         response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {message}")));

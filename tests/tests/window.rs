@@ -131,6 +131,28 @@ fn placing_editing_undo_and_redo() {
 }
 
 #[test]
+fn a_drag_of_a_slider_is_one_step() {
+    let mut window = Window::tiny();
+    window.click("Rule Bridge model.bridge");
+    let before = window.text();
+    let width = |window: &Window| window.project().adapters[0].kind.kind().settings()[0].value;
+    assert!((width(&window) - 4.0).abs() < 1e-9);
+    let rail = window.harness.get_by_label("Width slider").rect();
+    window.harness.drag_at(rail.center());
+    window.harness.run_steps(2);
+    let middle = width(&window);
+    for share in [0.6, 0.7, 0.8] {
+        window.harness.hover_at(egui::pos2(rail.left() + share * rail.width(), rail.center().y));
+        window.harness.run_steps(2);
+    }
+    window.harness.drop_at(egui::pos2(rail.left() + 0.8 * rail.width(), rail.center().y));
+    window.harness.run_steps(3);
+    assert!(middle > 4.0 && width(&window) > middle, "{middle}, then {}", width(&window));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before);
+}
+
+#[test]
 fn removing_takes_the_selected_rule_off() {
     let mut window = Window::tiny();
     window.click("Rule Bridge model.bridge");

@@ -194,10 +194,12 @@ impl Paint<'_> {
             ));
         }
         if !wire.label.is_empty() && self.zoom() >= SHAPES {
-            let middle =
-                if points.len() == 2 { first.lerp(last, 0.5) } else { points[1].lerp(points[2], 0.5) };
-            let at = middle + vec2(8.0, 0.0);
-            self.text(at, Align2::LEFT_CENTER, &wire.label, &mono(10.0), theme.label);
+            // Beside the wire's first stretch, away from where it turns.
+            let middle = if points.len() == 2 { first.lerp(last, 0.5) } else { first.lerp(points[1], 0.5) };
+            let turns_right = points.get(2).is_some_and(|next| next.x > first.x);
+            let (side, align) =
+                if turns_right { (-8.0, Align2::RIGHT_CENTER) } else { (8.0, Align2::LEFT_CENTER) };
+            self.text(middle + vec2(side, 0.0), align, &wire.label, &mono(10.0), theme.label);
         }
     }
 

@@ -299,13 +299,19 @@ fn tile(ui: &mut Ui, spec: &AdapterSpec, width: f32, chosen: bool, locked: bool)
         painter.multiply_opacity(0.45);
     }
     painter.rect(rect, 6, fill, stroke, StrokeKind::Inside);
-    icons::badge(&painter, style, pos2(rect.left() + 19.0, rect.center().y), 20.0, theme.ink);
-    let x = rect.left() + 36.0;
+    // A narrow tile has room for its name alone.
+    let narrow = width < 110.0;
+    let (middle, x) = if narrow { (15.0, 28.0) } else { (19.0, 36.0) };
+    icons::badge(&painter, style, pos2(rect.left() + middle, rect.center().y), 20.0, theme.ink);
+    let x = rect.left() + x;
     let room = rect.right() - 6.0 - x;
-    let title = shorten(ui, kind.name(), &medium(12.0), room);
-    painter.text(pos2(x, rect.top() + 15.0), Align2::LEFT_CENTER, title, bold(11.5), theme.text);
+    let title = shorten(ui, kind.name(), &bold(11.5), room);
+    let y = if narrow { rect.center().y } else { rect.top() + 15.0 };
+    painter.text(pos2(x, y), Align2::LEFT_CENTER, title, bold(11.5), theme.text);
     let text = shorten(ui, short(kind.name(), kind.description()), &regular(10.0), room);
-    painter.text(pos2(x, rect.top() + 30.0), Align2::LEFT_CENTER, text, regular(10.0), theme.label);
+    if !narrow {
+        painter.text(pos2(x, rect.top() + 30.0), Align2::LEFT_CENTER, text, regular(10.0), theme.label);
+    }
     focus_ring(ui, &response, rect);
     let first = if locked { "Locked while training. " } else { "" };
     response.on_hover_text(format!("{first}{}: {}", kind.name(), kind.description()))
