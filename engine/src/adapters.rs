@@ -88,12 +88,6 @@ pub trait AdapterKind {
     /// Whether it can attach at this place.
     fn accepts(&self, site: &Site) -> bool;
 
-    /// Whether its settings make sense, by themselves.
-    ///
-    /// # Errors
-    /// When they don't.
-    fn check(&self) -> Result<(), AdapterError>;
-
     /// The rewrite at the builder's site.
     fn patch(&self, builder: PatchBuilder<'_>) -> Patch;
 
@@ -106,11 +100,36 @@ pub trait AdapterKind {
     /// Settings with their values and bounds.
     fn settings(&self) -> Vec<Setting>;
 
+    /// Takes a value that is within the bounds of the setting of this name.
+    fn assign(&mut self, name: &str, value: f64);
+
+    /// Whether its settings make sense, by themselves.
+    ///
+    /// # Errors
+    /// When one is out of range.
+    fn check(&self) -> Result<(), AdapterError> {
+        self.settings().iter().try_for_each(|setting| setting.check(self.name(), setting.value))
+    }
+
     /// Changes one setting.
     ///
     /// # Errors
     /// When there is no such setting or the value is out of range.
-    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError>;
+    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+        let settings = self.settings();
+        let Some(setting) = settings.iter().find(|setting| setting.name == name) else {
+            let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
+            return Err(AdapterError::Setting {
+                kind: self.name(),
+                setting: name.to_owned(),
+                value,
+                wanted: format!("one of its settings: {}", names.join(", ")),
+            });
+        };
+        setting.check(self.name(), value)?;
+        self.assign(name, value);
+        Ok(())
+    }
 }
 
 /// A setting of a kind, for editors.
@@ -126,6 +145,40 @@ pub struct Setting {
     pub range: (f64, f64),
     /// Whole numbers only, moved in powers of two.
     pub whole: bool,
+}
+
+impl Setting {
+    /// A width or rank.
+    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
+    fn width(name: &'static str, label: &'static str, value: usize) -> Self {
+        Self { name, label, value: value as f64, range: WIDTHS, whole: true }
+    }
+
+    /// A number.
+    const fn number(name: &'static str, label: &'static str, value: f64, range: (f64, f64)) -> Self {
+        Self { name, label, value, range, whole: false }
+    }
+
+    fn check(&self, kind: &'static str, value: f64) -> Result<(), AdapterError> {
+        let (least, most) = self.range;
+        // The comparison is false for what is no number.
+        if value >= least && value <= most && !(self.whole && value.fract() != 0.0) {
+            return Ok(());
+        }
+        let what = if self.whole { "a whole number" } else { "a number" };
+        Err(AdapterError::Setting {
+            kind,
+            setting: self.name.to_owned(),
+            value,
+            wanted: format!("{what} from {least} to {most}"),
+        })
+    }
+}
+
+/// A setting's checked value as a width or rank.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within the range")]
+const fn whole(value: f64) -> usize {
+    value as usize
 }
 
 /// What can be wrong with an adapter.
@@ -238,47 +291,37 @@ pub fn place(graph: &Graph, index: usize, placement: &Placement) -> Result<(Grap
     Ok((graph, coverage))
 }
 
-/// A whole number within bounds, from an editor's value.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within the range")]
-fn whole(kind: &'static str, setting: &str, value: f64, range: (f64, f64)) -> Result<usize, AdapterError> {
-    if value.fract() == 0.0 && value >= range.0 && value <= range.1 {
-        Ok(value as usize)
-    } else {
-        Err(AdapterError::Setting {
-            kind,
-            setting: setting.to_owned(),
-            value,
-            wanted: format!("a whole number from {} to {}", range.0, range.1),
-        })
-    }
-}
-
-/// A number within bounds, from an editor's value.
-fn number(kind: &'static str, setting: &str, value: f64, range: (f64, f64)) -> Result<f64, AdapterError> {
-    if value.is_finite() && value >= range.0 && value <= range.1 {
-        Ok(value)
-    } else {
-        Err(AdapterError::Setting {
-            kind,
-            setting: setting.to_owned(),
-            value,
-            wanted: format!("a number from {} to {}", range.0, range.1),
-        })
-    }
-}
-
-/// The complaint about a setting that the kind does not have.
-fn no_such(kind: &'static str, setting: &str, value: f64, known: &[Setting]) -> AdapterError {
-    let names: Vec<&str> = known.iter().map(|s| s.name).collect();
-    AdapterError::Setting {
-        kind,
-        setting: setting.to_owned(),
-        value,
-        wanted: format!("one of its settings: {}", names.join(", ")),
-    }
-}
-
 /// Widths and ranks that editors offer.
 const WIDTHS: (f64, f64) = (1.0, 4096.0);
 /// Scales that editors offer.
 const SCALES: (f64, f64) = (-1000.0, 1000.0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_can_be_read_set_and_refused() {
+        for spec in AdapterSpec::all() {
+            for setting in spec.kind().settings() {
+                let mut changed = spec.clone();
+                changed.set(setting.name, setting.range.0).unwrap();
+                let now = changed.kind().settings().into_iter().find(|s| s.name == setting.name).unwrap();
+                assert_eq!(now.value, setting.range.0, "{} {}", spec.kind().name(), setting.name);
+                changed.kind().check().unwrap();
+                for wrong in [f64::NAN, setting.range.1 + 1.0, setting.range.0 - 1.0] {
+                    assert!(changed.set(setting.name, wrong).is_err(), "{} takes {wrong}", setting.name);
+                }
+                assert_eq!(changed.set(setting.name, 1.5).is_err(), setting.whole || setting.range.1 < 1.5);
+            }
+            let message = spec.clone().set("colour", 1.0).unwrap_err().to_string();
+            assert!(message.contains("colour"), "{message}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_found() {
+        let wrong = AdapterSpec::Lora(Lora { rank: 0, ..Lora::default() });
+        assert!(wrong.kind().check().unwrap_err().to_string().contains("rank"));
+    }
+}

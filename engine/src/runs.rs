@@ -6,7 +6,7 @@ mod report;
 mod run;
 mod sweep;
 
-pub use event::{Event, EventBody, Loaded};
+pub use event::{Event, EventBody, Loaded, StepPhases};
 pub use folder::RunFolder;
 pub use run::{Outcome, RunError, RunOptions, RunSummary, evaluate_run, resume, train};
 pub use sweep::{SweepError, SweepOptions, SweepRow, SweepTable, sweep};

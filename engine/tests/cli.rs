@@ -277,5 +277,5 @@ fn inspect_forward_and_devices() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let bytes = std::fs::read(here.join("out.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    assert!(file.names().iter().any(|name| *name == "last_hidden_state"), "{:?}", file.names());
+    assert!(file.names().contains(&"last_hidden_state"), "{:?}", file.names());
 }

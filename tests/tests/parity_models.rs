@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
 
+use graft_engine::adapters::{AdapterSpec, Lora, Placement, place};
 use graft_engine::device;
 use graft_engine::exec::{Inputs, infer};
 use graft_engine::models;
@@ -93,4 +94,45 @@ fn a_folder_without_weights_says_what_was_expected() {
     std::fs::write(empty.path().join("config.json"), "{\"model_type\": \"bert\"}").unwrap();
     let error = models::open(empty.path()).unwrap_err().to_string();
     assert!(error.contains("model.safetensors"), "{error}");
+}
+
+/// LoRA on query and value of every block, with weights that `peft` wrote.
+#[test]
+fn lora_computes_what_peft_computes() {
+    let device = device::open("flex").unwrap();
+    let resolved = models::open(&fixture("vit_tiny")).unwrap();
+    let base = resolved.architecture.build("model").unwrap();
+    let placement = Placement {
+        at: "model.blocks.*.attention.{query,value}".to_owned(),
+        kind: AdapterSpec::Lora(Lora { rank: 4, alpha: 6.0, dropout: 0.0 }),
+    };
+    let (graph, coverage) = place(&base, 0, &placement).unwrap();
+    assert_eq!(coverage.matched.len(), 4);
+    let (mut params, report) = load(&graph, resolved.weights.as_ref(), 0, &device).unwrap();
+    assert_eq!(report.missing.len(), 8, "{:?}", report.missing);
+    let file = tensors("peft_lora/adapter_model.safetensors");
+    for (path, _) in params.clone().iter().filter(|(path, _)| path.contains("adapter_0")) {
+        // model.blocks.0.attention.query.adapter_0.A.weight
+        let parts: Vec<&str> = path.split('.').collect();
+        let name = format!(
+            "base_model.model.vit.encoder.layer.{}.attention.attention.{}.lora_{}.weight",
+            parts[2], parts[4], parts[6]
+        );
+        let tensor = &file[&name];
+        params.set(path, Value::from_f32(tensor.data.clone(), &tensor.shape, &device));
+    }
+    let io = tensors("peft_lora/io.safetensors");
+    let pixels = &io["pixel_values"];
+    let pixels = Value::from_f32(pixels.data.clone(), &pixels.shape, &device);
+    let logits = graph.output("logits").unwrap();
+    let inputs = Inputs::from([("pixel_values".to_owned(), pixels)]);
+    let got = infer(&graph, &params, &inputs, &[logits]).unwrap();
+    assert_close(&got[&logits].to_f32(), &io["logits"].data, TOLERANCE, "logits");
+    // The fixture can tell: without the adapter the logits are others.
+    let (plain, _) = load(&base, resolved.weights.as_ref(), 0, &device).unwrap();
+    let logits = base.output("logits").unwrap();
+    let without = infer(&base, &plain, &inputs, &[logits]).unwrap();
+    let without = without[&logits].to_f32();
+    let apart = without.iter().zip(&io["logits"].data).map(|(a, b)| (a - b).abs());
+    assert!(apart.fold(0.0, f32::max) > 0.01);
 }

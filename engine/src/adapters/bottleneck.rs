@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterError, AdapterKind, SCALES, Setting, WIDTHS, no_such, number, whole};
+use super::{AdapterKind, SCALES, Setting, whole};
 use crate::graph::{Init, Patch, PatchBuilder, Port, Site, SiteKind};
 use crate::ops::{Add, Gelu, GeluForm, Scale};
 
@@ -40,12 +40,6 @@ impl AdapterKind for Bottleneck {
         matches!(site.kind, SiteKind::Port(Port::P1 | Port::P4))
     }
 
-    fn check(&self) -> Result<(), AdapterError> {
-        #[expect(clippy::cast_precision_loss, reason = "a width is small")]
-        whole(self.name(), "width", self.width as f64, WIDTHS)?;
-        number(self.name(), "scale", self.scale, SCALES).map(|_| ())
-    }
-
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let sum = residual(&mut builder, site.node, site.node, site.width, self.width, self.scale);
@@ -61,22 +55,18 @@ impl AdapterKind for Bottleneck {
         true
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
     fn settings(&self) -> Vec<Setting> {
-        let width = self.width as f64;
         vec![
-            Setting { name: "width", label: "Width", value: width, range: WIDTHS, whole: true },
-            Setting { name: "scale", label: "Scale", value: self.scale, range: SCALES, whole: false },
+            Setting::width("width", "Width", self.width),
+            Setting::number("scale", "Scale", self.scale, SCALES),
         ]
     }
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+    fn assign(&mut self, name: &str, value: f64) {
         match name {
-            "width" => self.width = whole(self.name(), name, value, WIDTHS)?,
-            "scale" => self.scale = number(self.name(), name, value, SCALES)?,
-            _ => return Err(no_such(self.name(), name, value, &self.settings())),
+            "width" => self.width = whole(value),
+            _ => self.scale = value,
         }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bottleneck::{residual, residual_count};
-use super::{AdapterError, AdapterKind, SCALES, Setting, WIDTHS, no_such, number, whole};
+use super::{AdapterKind, SCALES, Setting, whole};
 use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::LayerNorm;
 
@@ -41,12 +41,6 @@ impl AdapterKind for Bridge {
         matches!(site.kind, SiteKind::Bridge { .. })
     }
 
-    fn check(&self) -> Result<(), AdapterError> {
-        #[expect(clippy::cast_precision_loss, reason = "a width is small")]
-        whole(self.name(), "width", self.width as f64, WIDTHS)?;
-        number(self.name(), "scale", self.scale, SCALES).map(|_| ())
-    }
-
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let gamma = builder.param("norm.weight", &[site.width], Init::Ones);
@@ -65,21 +59,17 @@ impl AdapterKind for Bridge {
         true
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
     fn settings(&self) -> Vec<Setting> {
-        let width = self.width as f64;
         vec![
-            Setting { name: "width", label: "Width", value: width, range: WIDTHS, whole: true },
-            Setting { name: "scale", label: "Scale", value: self.scale, range: SCALES, whole: false },
+            Setting::width("width", "Width", self.width),
+            Setting::number("scale", "Scale", self.scale, SCALES),
         ]
     }
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+    fn assign(&mut self, name: &str, value: f64) {
         match name {
-            "width" => self.width = whole(self.name(), name, value, WIDTHS)?,
-            "scale" => self.scale = number(self.name(), name, value, SCALES)?,
-            _ => return Err(no_such(self.name(), name, value, &self.settings())),
+            "width" => self.width = whole(value),
+            _ => self.scale = value,
         }
-        Ok(())
     }
 }

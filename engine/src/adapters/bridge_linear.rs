@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterError, AdapterKind, Setting, no_such};
+use super::{AdapterKind, Setting};
 use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::LayerNorm;
 
@@ -28,10 +28,6 @@ impl AdapterKind for BridgeLinear {
         matches!(site.kind, SiteKind::Bridge { .. })
     }
 
-    fn check(&self) -> Result<(), AdapterError> {
-        Ok(())
-    }
-
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let width = site.width;
@@ -55,7 +51,5 @@ impl AdapterKind for BridgeLinear {
         Vec::new()
     }
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
-        Err(no_such(self.name(), name, value, &self.settings()))
-    }
+    fn assign(&mut self, _name: &str, _value: f64) {}
 }

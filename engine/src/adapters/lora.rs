@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterError, AdapterKind, SCALES, Setting, WIDTHS, no_such, number, whole};
+use super::{AdapterKind, SCALES, Setting, whole};
 use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::{Add, Dropout, Scale};
 
@@ -41,13 +41,6 @@ impl AdapterKind for Lora {
         matches!(site.kind, SiteKind::Weight { .. })
     }
 
-    fn check(&self) -> Result<(), AdapterError> {
-        #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
-        whole(self.name(), "rank", self.rank as f64, WIDTHS)?;
-        number(self.name(), "alpha", self.alpha, SCALES)?;
-        number(self.name(), "dropout", self.dropout, (0.0, 0.99)).map(|_| ())
-    }
-
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let SiteKind::Weight { features_in, .. } = site.kind else {
@@ -81,29 +74,19 @@ impl AdapterKind for Lora {
         true
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
     fn settings(&self) -> Vec<Setting> {
-        let rank = self.rank as f64;
         vec![
-            Setting { name: "rank", label: "Rank", value: rank, range: WIDTHS, whole: true },
-            Setting { name: "alpha", label: "Alpha", value: self.alpha, range: SCALES, whole: false },
-            Setting {
-                name: "dropout",
-                label: "Dropout",
-                value: self.dropout,
-                range: (0.0, 0.99),
-                whole: false,
-            },
+            Setting::width("rank", "Rank", self.rank),
+            Setting::number("alpha", "Alpha", self.alpha, SCALES),
+            Setting::number("dropout", "Dropout", self.dropout, (0.0, 0.99)),
         ]
     }
 
-    fn set(&mut self, name: &str, value: f64) -> Result<(), AdapterError> {
+    fn assign(&mut self, name: &str, value: f64) {
         match name {
-            "rank" => self.rank = whole(self.name(), name, value, WIDTHS)?,
-            "alpha" => self.alpha = number(self.name(), name, value, SCALES)?,
-            "dropout" => self.dropout = number(self.name(), name, value, (0.0, 0.99))?,
-            _ => return Err(no_such(self.name(), name, value, &self.settings())),
+            "rank" => self.rank = whole(value),
+            "alpha" => self.alpha = value,
+            _ => self.dropout = value,
         }
-        Ok(())
     }
 }

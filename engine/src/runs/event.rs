@@ -159,7 +159,52 @@ pub struct Loaded {
     pub new: usize,
 }
 
+/// Seconds of one optimiser step by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StepPhases {
+    /// Waiting for data.
+    pub data_secs: f64,
+    /// All of forward.
+    pub forward_secs: f64,
+    /// The part of forward that nothing trained lies upstream of.
+    pub frozen_forward_secs: f64,
+    /// Backward.
+    pub backward_secs: f64,
+    /// Norm, clipping, update.
+    pub optimizer_secs: f64,
+}
+
+impl StepPhases {
+    /// The whole step.
+    #[must_use]
+    pub fn step_secs(&self) -> f64 {
+        self.data_secs + self.forward_secs + self.backward_secs + self.optimizer_secs
+    }
+}
+
 impl EventBody {
+    /// The phases, if this is a step.
+    #[must_use]
+    pub const fn phases(&self) -> Option<StepPhases> {
+        match *self {
+            Self::Step {
+                data_secs,
+                forward_secs,
+                frozen_forward_secs,
+                backward_secs,
+                optimizer_secs,
+                ..
+            } => Some(StepPhases {
+                data_secs,
+                forward_secs,
+                frozen_forward_secs,
+                backward_secs,
+                optimizer_secs,
+            }),
+            _ => None,
+        }
+    }
+
     /// Whether nothing follows.
     #[must_use]
     pub const fn is_last(&self) -> bool {

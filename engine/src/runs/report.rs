@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::event::EventBody;
+use super::event::{EventBody, StepPhases};
 use super::folder::RunFolder;
 use crate::project::Project;
 use crate::weights::write_atomically;
@@ -68,37 +68,21 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
     line("|---|---|---|---|---|---|---|---|---|".into());
     for event in &events {
         let EventBody::Stage { stage, name, trainable, .. } = &event.body else { continue };
-        let of = |pick: &dyn Fn(&EventBody) -> Option<f64>| {
-            median(events.iter().filter_map(|e| match &e.body {
-                EventBody::Step { stage: s, .. } if s == stage => pick(&e.body),
-                _ => None,
-            })) * 1e3
-        };
-        macro_rules! phase {
-            ($field:ident) => {
-                of(&|body| match body {
-                    EventBody::Step { $field, .. } => Some(*$field),
-                    _ => None,
-                })
-            };
-        }
-        let step = of(&|body| match body {
-            EventBody::Step { data_secs, forward_secs, backward_secs, optimizer_secs, .. } => {
-                Some(data_secs + forward_secs + backward_secs + optimizer_secs)
-            }
-            _ => None,
-        });
-        let steps = events
+        let steps: Vec<StepPhases> = events
             .iter()
-            .filter(|e| matches!(&e.body, EventBody::Step { stage: s, .. } if s == stage))
-            .count();
+            .filter(|event| matches!(&event.body, EventBody::Step { stage: s, .. } if s == stage))
+            .filter_map(|event| event.body.phases())
+            .collect();
+        let middle = |pick: fn(&StepPhases) -> f64| median(steps.iter().map(pick)) * 1e3;
         line(format!(
-            "| {name} | {trainable} | {steps} | {step:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
-            phase!(data_secs),
-            phase!(forward_secs),
-            phase!(frozen_forward_secs),
-            phase!(backward_secs),
-            phase!(optimizer_secs)
+            "| {name} | {trainable} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            steps.len(),
+            middle(StepPhases::step_secs),
+            middle(|phases| phases.data_secs),
+            middle(|phases| phases.forward_secs),
+            middle(|phases| phases.frozen_forward_secs),
+            middle(|phases| phases.backward_secs),
+            middle(|phases| phases.optimizer_secs),
         ));
     }
     line("\n| stage | epoch | split | loss | metrics | samples |\n|---|---|---|---|---|---|".into());

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::event::{Event, EventBody};
+use super::event::{Event, EventBody, StepPhases};
 use super::folder::RunFolder;
 use super::report::median;
 use super::run::{RunError, RunOptions, train};
@@ -71,8 +71,8 @@ pub struct SweepRow {
     pub secs: f64,
     /// Median step of the last stage.
     pub step_secs: f64,
-    /// Its phases.
-    pub phases: BTreeMap<String, f64>,
+    /// Medians of its phases.
+    pub phases: StepPhases,
     /// Peak bytes of the whole run, all stages included.
     pub peak_bytes: u64,
     /// Trainable weights of the last stage.
@@ -170,7 +170,7 @@ struct Measured {
     peak_bytes: u64,
     trainable: u64,
     /// Steps of the last stage.
-    steps: Vec<EventBody>,
+    steps: Vec<StepPhases>,
     finished: bool,
 }
 
@@ -182,7 +182,7 @@ impl Measured {
                 self.validation = 0.0;
                 self.steps.clear();
             }
-            body @ EventBody::Step { .. } => self.steps.push(body.clone()),
+            body @ EventBody::Step { .. } => self.steps.extend(body.phases()),
             EventBody::Eval { split, metrics, .. } if split == Split::Validation.name() => {
                 self.validation = self.validation.max(metrics.get("top1").copied().unwrap_or(0.0));
             }
@@ -249,34 +249,16 @@ impl SweepRow {
         self.secs = median(runs.iter().map(|run| run.secs));
         self.trainable = runs.first().map_or(0, |run| run.trainable);
         self.peak_bytes = runs.iter().map(|run| run.peak_bytes).max().unwrap_or(0);
-        let steps = || runs.iter().flat_map(|run| &run.steps);
-        macro_rules! phase {
-            ($name:literal, $value:expr) => {
-                self.phases.insert($name.to_owned(), median(steps().filter_map($value)));
-            };
-        }
-        phase!("data", |body| match body {
-            EventBody::Step { data_secs, .. } => Some(*data_secs),
-            _ => None,
-        });
-        phase!("forward", |body| match body {
-            EventBody::Step { forward_secs, .. } => Some(*forward_secs),
-            _ => None,
-        });
-        phase!("backward", |body| match body {
-            EventBody::Step { backward_secs, .. } => Some(*backward_secs),
-            _ => None,
-        });
-        phase!("optimizer", |body| match body {
-            EventBody::Step { optimizer_secs, .. } => Some(*optimizer_secs),
-            _ => None,
-        });
-        self.step_secs = median(steps().filter_map(|body| match body {
-            EventBody::Step { data_secs, forward_secs, backward_secs, optimizer_secs, .. } => {
-                Some(data_secs + forward_secs + backward_secs + optimizer_secs)
-            }
-            _ => None,
-        }));
+        let steps: Vec<StepPhases> = runs.iter().flat_map(|run| run.steps.iter().copied()).collect();
+        let middle = |pick: fn(&StepPhases) -> f64| median(steps.iter().map(pick));
+        self.step_secs = middle(StepPhases::step_secs);
+        self.phases = StepPhases {
+            data_secs: middle(|phases| phases.data_secs),
+            forward_secs: middle(|phases| phases.forward_secs),
+            frozen_forward_secs: middle(|phases| phases.frozen_forward_secs),
+            backward_secs: middle(|phases| phases.backward_secs),
+            optimizer_secs: middle(|phases| phases.optimizer_secs),
+        };
     }
 }
 
@@ -319,7 +301,6 @@ impl SweepTable {
             } else {
                 format!("{:.2}", median(row.top5.iter().copied()) * 100.0)
             };
-            let phase = |name: &str| row.phases.get(name).copied().unwrap_or(0.0) * 1e3;
             let name = if row.control { format!("*{}* (control)", row.variant) } else { row.variant.clone() };
             // Writing to a String cannot fail.
             let _infallible = writeln!(
@@ -328,10 +309,10 @@ impl SweepTable {
                 median(row.top1.iter().copied()) * 100.0,
                 row.secs,
                 row.step_secs * 1e3,
-                phase("data"),
-                phase("forward"),
-                phase("backward"),
-                phase("optimizer"),
+                row.phases.data_secs * 1e3,
+                row.phases.forward_secs * 1e3,
+                row.phases.backward_secs * 1e3,
+                row.phases.optimizer_secs * 1e3,
                 row.peak_bytes as f64 / f64::from(1 << 20),
                 row.trainable
             );

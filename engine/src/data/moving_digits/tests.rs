@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use super::*;
 use crate::data::idx::tests::bundled;
 use crate::data::{DataSpec, FrameShuffle};
@@ -182,25 +180,5 @@ fn settings_that_would_leak_the_class_are_refused() {
     ] {
         let message = open(spec, view).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
-    }
-}
-
-/// Not a check: `cargo test --release data:: -- --ignored --nocapture` prints the speed on one thread.
-#[test]
-#[ignore = "measures, checks nothing"]
-fn clips_per_second() {
-    for (name, spec) in [
-        ("16 × 1 × 32 × 32", spec()),
-        ("16 × 1 × 32 × 32, noise", MovingDigitsSpec { noise: 0.1, ..spec() }),
-        ("8 × 3 × 98 × 98", MovingDigitsSpec { frames: 8, size: 98, digit: 42, channels: 3, ..spec() }),
-    ] {
-        let source = source(&spec);
-        let start = Instant::now();
-        let clips = 3000;
-        let mut sum = 0.0;
-        for index in 0..clips {
-            sum += source.sample(Split::Train, index).unwrap().pixels[500];
-        }
-        println!("{name}: {:.0} clips/s (checksum {sum})", clips as f64 / start.elapsed().as_secs_f64());
     }
 }
