@@ -251,7 +251,9 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
             label: String::new(),
         });
         piece.marks.push(Mark { center: end, text: String::new() });
+        piece.exit = end + vec2(0.0, 3.0);
     }
-    piece.size = vec2(sum_x + SUM + 26.0, (y - 40.0).max(40.0));
+    // Room at the right for the shape on the wire that goes on from there.
+    piece.size = vec2(sum_x + SUM + 72.0, (y - 40.0).max(40.0));
     piece
 }

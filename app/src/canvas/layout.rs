@@ -599,7 +599,10 @@ impl<'a> Maker<'a> {
         piece.absorb(tiles.moved(vec2(left, 0.0)));
         let left = (width - inner.size.x) / 2.0;
         let lanes = Rect::from_min_size(pos2(left, top), inner.size);
-        piece.absorb(inner.moved(vec2(left, top)));
+        let inner = inner.moved(vec2(left, top));
+        // The flow goes on from the end of the last lane.
+        piece.exit = inner.exit;
+        piece.absorb(inner);
         piece.focus = Some(lanes);
         piece
     }
