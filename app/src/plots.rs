@@ -1,8 +1,11 @@
 //! Live curves on one shared axis of steps: loss, accuracy, step time by phase, memory.
 
-use egui::{Align2, Color32, Id, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Color32, Id, Rangef, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2,
+};
 use egui_plot::{
-    FilledArea, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, PlotUi, Points, VLine,
+    AxisHints, FilledArea, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, PlotUi, Points,
+    VLine,
 };
 
 use crate::format;
@@ -90,7 +93,8 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
         return;
     }
     let last = series.steps.last().map_or(1.0, |point| point.x).max(2.0);
-    // Before 1 step there is nothing; a little room at the right keeps the newest value visible.
+    // Nothing that is drawn here is negative; only the margin below zero is.
+    let tick = |value: f64| if value < 0.0 { String::new() } else { axis(value) };
     let mut plot = Plot::new(("plot", kind.title()))
         .width(size.x)
         .height(size.y)
@@ -105,13 +109,18 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::new(true, false))
         .allow_drag(Vec2b::new(true, false))
-        .y_axis_min_width(34.0)
-        .x_axis_formatter(|mark, _| if mark.value < 0.0 { String::new() } else { axis(mark.value) })
-        .y_axis_formatter(move |mark, _| {
-            // Nothing that is drawn here is negative; only the margin below zero is.
-            if mark.value < 0.0 { String::new() } else { axis(mark.value) }
-        })
-        .grid_spacing(egui::Rangef::new(10.0, 150.0))
+        .custom_x_axes(vec![
+            AxisHints::new_x()
+                .label_spacing(Rangef::new(28.0, 56.0))
+                .formatter(move |mark, _| tick(mark.value)),
+        ])
+        .custom_y_axes(vec![
+            AxisHints::new_y()
+                .min_thickness(34.0)
+                .label_spacing(Rangef::new(14.0, 26.0))
+                .formatter(move |mark, _| tick(mark.value)),
+        ])
+        .grid_spacing(Rangef::new(10.0, 150.0))
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint { plot_name, position, .. } if !plot_name.is_empty() => {
                 Some(format!("step {:.0}\n{plot_name} {}", position.x, axis(position.y)))

@@ -10,7 +10,7 @@ use crate::model::Freeze;
 use crate::view::{Camera, Follow, Selected, View};
 
 /// Zoom that the wheel reaches.
-const ZOOM: std::ops::RangeInclusive<f32> = 0.2..=2.5;
+const ZOOM: std::ops::RangeInclusive<f32> = 0.3..=2.5;
 
 /// Pan and zoom.
 pub(super) fn background(ui: &Ui, rect: Rect, camera: &mut Camera) -> Response {
