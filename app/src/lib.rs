@@ -1,1 +1,32 @@
+//! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
+//!
+//! The rooms, each using only those above it: `format`, `theme`, `icons`, `view`, `actions` and `widgets` know no
+//! project; `document`, `freeze`, `model`, `session` and `files` know no window; `canvas`, `plots` and `panels` read
+//! them and push actions; `app` performs the actions between frames.
 
+pub mod format;
+pub mod icons;
+pub mod theme;
+
+pub mod view;
+
+pub mod actions;
+
+pub mod widgets;
+
+pub mod document;
+pub mod files;
+pub mod freeze;
+pub mod model;
+pub mod session;
+
+pub mod canvas;
+pub mod plots;
+
+pub mod panels;
+
+mod app;
+mod edits;
+mod overlays;
+
+pub use app::{App, Options, sample_project};

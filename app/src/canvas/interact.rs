@@ -1,0 +1,270 @@
+//! What the pointer does on the canvas. Every card, fold, freeze mark and plus has an accessible name.
+
+use egui::{Id, PointerButton, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
+use graft_engine::adapters::AdapterSpec;
+
+use super::layout::{Card, HEADER, Layout, Look, Plus};
+use super::{Projection, Scene};
+use crate::actions::Action;
+use crate::model::Freeze;
+use crate::view::{Camera, Follow, Selected, View};
+
+/// Zoom that the wheel reaches.
+const ZOOM: std::ops::RangeInclusive<f32> = 0.2..=2.5;
+
+/// Pan and zoom.
+pub(super) fn background(ui: &Ui, rect: Rect, camera: &mut Camera) -> Response {
+    let response = ui.interact(rect, Id::unique("canvas"), Sense::click_and_drag());
+    response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, "Graph"));
+    let middle = ui.input(|input| input.pointer.button_down(PointerButton::Middle));
+    let over = ui.rect_contains_pointer(rect);
+    let pan = if response.dragged() {
+        response.drag_delta()
+    } else if over && middle {
+        ui.input(|input| input.pointer.delta())
+    } else {
+        Vec2::ZERO
+    };
+    if pan != Vec2::ZERO {
+        camera.offset += pan;
+        camera.follow = Follow::Free;
+    }
+    if over && let Some(pointer) = ui.input(|input| input.pointer.hover_pos()) {
+        let (wheel, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
+        let factor = pinch * (wheel / 300.0).exp();
+        if (factor - 1.0).abs() > 1e-4 {
+            zoom_at(camera, pointer - rect.min, factor);
+        }
+    }
+    response
+}
+
+/// Zooms so that what is at `at` (from the canvas's corner) stays there.
+pub(crate) fn zoom_at(camera: &mut Camera, at: Vec2, factor: f32) {
+    let zoom = (camera.zoom * factor).clamp(*ZOOM.start(), *ZOOM.end());
+    camera.offset = at - (at - camera.offset) * (zoom / camera.zoom);
+    camera.zoom = zoom;
+    camera.follow = Follow::Free;
+}
+
+/// Registers every card; returns the plus under the pointer.
+pub(super) fn cards(
+    ui: &mut Ui,
+    layout: &Layout,
+    projection: Projection,
+    scene: Scene<'_>,
+    view: &mut View,
+    palette: &[AdapterSpec],
+    actions: &mut Vec<Action>,
+) -> Option<String> {
+    for card in &layout.cards {
+        register(ui, card, projection, scene, view, palette, actions);
+    }
+    let mut hovered = None;
+    for plus in &layout.pluses {
+        if register_plus(ui, plus, projection, scene, view, palette, actions) {
+            hovered = Some(plus.site.clone());
+        }
+    }
+    hovered
+}
+
+fn register(
+    ui: &Ui,
+    card: &Card,
+    projection: Projection,
+    scene: Scene<'_>,
+    view: &mut View,
+    palette: &[AdapterSpec],
+    actions: &mut Vec<Action>,
+) {
+    if card.look == Look::Sum {
+        return;
+    }
+    let rect = projection.rect(card.rect);
+    let zoom = projection.zoom;
+    // Of a frame only the header is a control; the rest is canvas.
+    let target = if card.look == Look::Group {
+        Rect::from_min_size(rect.min, vec2(rect.width(), HEADER * zoom))
+    } else {
+        rect
+    };
+    if !ui.clip_rect().intersects(target) {
+        return;
+    }
+    let place = format!("{:?}", card.look);
+    let response = ui.interact(target, Id::unique(("card", &card.path, place)), Sense::click());
+    let adapter = adapter_of(card);
+    let name = match adapter {
+        Some(index) => {
+            let kind = scene.project.adapters.get(index).map_or("Adapter", |at| at.kind.kind().name());
+            format!("{kind} {}", card.path)
+        }
+        None if card.look == Look::Tile => format!("Block {}", card.path),
+        None => format!("Card {}", card.path),
+    };
+    let selected = is_selected(view, card);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
+    if response.hovered() {
+        view.hovering = Some(card.path.clone());
+    }
+    if response.clicked() {
+        actions.push(Action::Select(match adapter {
+            Some(index) => Selected::Adapter { index, site: site_of(&card.path) },
+            None => Selected::Part(card.path.clone()),
+        }));
+        if card.look == Look::Tile {
+            actions.push(Action::ToggleFold(card.path.clone()));
+        }
+    }
+    if response.double_clicked() && card.unfolded.is_some() && card.look != Look::Tile {
+        actions.push(Action::ToggleFold(card.path.clone()));
+    }
+    if matches!(card.look, Look::Tile | Look::Tab | Look::Input) {
+        tooltip(response, card, scene, palette);
+        return;
+    }
+    marks(ui, card, projection, scene, actions);
+}
+
+fn tooltip(response: Response, card: &Card, scene: Scene<'_>, _palette: &[AdapterSpec]) {
+    let text = match card.look {
+        Look::Tile => {
+            let (weights, _, freeze) = scene.model.below(&card.path);
+            format!("{}\n{} weights, {}", card.path, crate::format::short(weights), freeze.word())
+        }
+        _ => card.path.clone(),
+    };
+    response.on_hover_text(text);
+}
+
+/// Fold and freeze marks of a card.
+fn marks(ui: &Ui, card: &Card, projection: Projection, scene: Scene<'_>, actions: &mut Vec<Action>) {
+    let (fold, freeze) = mark_rects(card);
+    if let (Some(unfolded), Some(rect)) = (card.unfolded, fold) {
+        let response = ui.interact(projection.rect(rect), Id::unique(("fold", &card.path)), Sense::click());
+        let verb = if unfolded { "Fold" } else { "Unfold" };
+        let name = format!("{verb} {}", card.path);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        if response.clicked() {
+            actions.push(Action::ToggleFold(card.path.clone()));
+        }
+    }
+    if let Some(rect) = freeze.filter(|_| card.freeze != Freeze::Nothing) {
+        let response = ui.interact(projection.rect(rect), Id::unique(("freeze", &card.path)), Sense::click());
+        let verb = if card.freeze == Freeze::Frozen { "Thaw" } else { "Freeze" };
+        let name = format!("{verb} {}", card.path);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, !scene.locked, &name));
+        if response.clicked() && !scene.locked {
+            actions.push(Action::ToggleFreeze(card.path.clone()));
+        }
+        let hint = if scene.locked {
+            "Locked while training".to_owned()
+        } else {
+            format!("{}; click to {}", sentence(card.freeze.word()), verb.to_lowercase())
+        };
+        response.on_hover_text(hint);
+    }
+}
+
+fn sentence(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Where a card's fold and freeze marks are, in layout points.
+pub(super) fn mark_rects(card: &Card) -> (Option<Rect>, Option<Rect>) {
+    let header = match card.look {
+        Look::Card | Look::Group => HEADER.min(card.rect.height()),
+        _ => card.rect.height(),
+    };
+    let middle = card.rect.top() + header / 2.0;
+    let mut x = card.rect.left() + if card.look == Look::Node { 14.0 } else { 18.0 };
+    let at = |x: f32, size: f32| Rect::from_center_size(pos2(x, middle), Vec2::splat(size));
+    let fold = card.unfolded.map(|_| {
+        let rect = at(x, 20.0);
+        x += 20.0;
+        rect
+    });
+    if card.look == Look::Adapter {
+        // The badge comes first there; the mark stands at the right.
+        return (None, Some(at(card.rect.right() - 16.0, 20.0)));
+    }
+    let freeze = (card.freeze != Freeze::Nothing).then(|| at(x, 20.0));
+    (fold, freeze)
+}
+
+fn register_plus(
+    ui: &Ui,
+    plus: &Plus,
+    projection: Projection,
+    scene: Scene<'_>,
+    view: &View,
+    palette: &[AdapterSpec],
+    actions: &mut Vec<Action>,
+) -> bool {
+    let center = projection.point(plus.center);
+    let size = (24.0 * projection.zoom).max(14.0);
+    let rect = Rect::from_center_size(center, Vec2::splat(size));
+    if scene.locked || !ui.clip_rect().intersects(rect) {
+        return false;
+    }
+    // The palette's kind if it fits here, otherwise the first that does.
+    let Some(kind) = chosen(plus, view.kind) else { return false };
+    let Some(spec) = palette.get(kind) else { return false };
+    let response = ui.interact(rect, Id::unique(("plus", &plus.site)), Sense::click());
+    let name = format!("Place {} at {}", spec.kind().name(), plus.site);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    if response.clicked() {
+        actions.push(Action::Place { site: plus.site.clone(), kind });
+    }
+    response.context_menu(|ui| {
+        for &kind in &plus.kinds {
+            let Some(spec) = palette.get(kind) else { continue };
+            if ui.button(format!("Place {}", spec.kind().name())).clicked() {
+                actions.push(Action::Place { site: plus.site.clone(), kind });
+                ui.close();
+            }
+        }
+    });
+    let hovered = response.hovered() || response.context_menu_opened();
+    response.on_hover_ui(|ui| {
+        let place = scene.model.graph.site(&plus.site);
+        ui.label(egui::RichText::new(format!("Place {}", spec.kind().name())).font(crate::theme::bold(12.0)));
+        ui.label(egui::RichText::new(&plus.site).font(crate::theme::mono(10.0)));
+        if let Some(place) = place {
+            let count = spec.kind().parameter_count(place);
+            ui.label(format!("{} weights, {}", crate::format::whole(count), spec.kind().description()));
+        }
+        if plus.kinds.len() > 1 {
+            ui.label("Right click for other kinds");
+        }
+    });
+    hovered
+}
+
+/// The kind that a plus places.
+pub(super) fn chosen(plus: &Plus, kind: usize) -> Option<usize> {
+    if plus.kinds.contains(&kind) { Some(kind) } else { plus.kinds.first().copied() }
+}
+
+/// The adapter that a card is.
+pub(super) fn adapter_of(card: &Card) -> Option<usize> {
+    matches!(card.look, Look::Adapter | Look::Tab).then(|| card.adapters.keys().next().copied()).flatten()
+}
+
+/// The site of an adapter's region.
+fn site_of(path: &str) -> Option<String> {
+    path.rsplit_once('.').map(|(site, _)| site.to_owned())
+}
+
+/// Whether a card is what is selected.
+pub(super) fn is_selected(view: &View, card: &Card) -> bool {
+    match (&view.selected, adapter_of(card)) {
+        (Selected::Adapter { index, site }, Some(own)) => {
+            *index == own && site.as_ref().is_none_or(|site| site_of(&card.path).as_ref() == Some(site))
+        }
+        (Selected::Part(path), None) => *path == card.path && card.look != Look::Sum,
+        _ => false,
+    }
+}

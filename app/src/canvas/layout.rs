@@ -1,0 +1,764 @@
+//! From a stage's model and what is unfolded to rectangles and wires. Pure: no painter, no pointer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use egui::{Pos2, Rect, Vec2, pos2, vec2};
+use graft_engine::adapters::AdapterSpec;
+use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind, SiteKind, is_below};
+
+use super::block;
+use crate::format;
+use crate::model::{Freeze, Model, Part};
+
+/// What a card looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// An input of the model.
+    Input,
+    /// A computation without a region of its own.
+    Node,
+    /// A folded region.
+    Card,
+    /// An unfolded region: a frame around what is inside.
+    Group,
+    /// A block of a stack.
+    Tile,
+    /// The addition where a residual branch comes back.
+    Sum,
+    /// An adapter that stands on an edge.
+    Adapter,
+    /// An adapter beside the weight that it modifies.
+    Tab,
+}
+
+/// Something drawn in a rectangle.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// Region or node path.
+    pub path: String,
+    /// What it looks like.
+    pub look: Look,
+    /// Where it is.
+    pub rect: Rect,
+    /// Name for people.
+    pub title: String,
+    /// What stands small after the title.
+    pub note: String,
+    /// What stands at the right, or below in small nodes.
+    pub detail: String,
+    /// Whether its weights train.
+    pub freeze: Freeze,
+    /// Whether it can be folded or unfolded, and how it is.
+    pub unfolded: Option<bool>,
+    /// Adapters inside a folded region, by index, with their sites; of an adapter its own.
+    pub adapters: BTreeMap<usize, usize>,
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// Its corners.
+    pub points: Vec<Pos2>,
+    /// Whether a gradient passes.
+    pub gradient: bool,
+    /// Whether it ends in an arrowhead.
+    pub arrow: bool,
+    /// How it runs.
+    pub course: Course,
+    /// The shape of the value on it.
+    pub label: String,
+}
+
+/// How a wire runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Along its corners.
+    Straight,
+    /// Along its corners, thin: a residual connection.
+    Residual,
+    /// In one bend from its first to its last point.
+    Bent,
+}
+
+/// A free site.
+#[derive(Clone, Debug)]
+pub struct Plus {
+    /// The site's path.
+    pub site: String,
+    /// Where it is.
+    pub center: Pos2,
+    /// The kinds that fit there, by their place in the palette.
+    pub kinds: Vec<usize>,
+}
+
+/// A name on a lane.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Where its middle is.
+    pub center: Pos2,
+    /// The name.
+    pub text: String,
+}
+
+/// Where the frozen side ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cut {
+    /// At this height; above it nothing carries a gradient.
+    Below(f32),
+    /// At this distance from the left.
+    RightOf(f32),
+    /// Nothing in the model trains.
+    AllFrozen,
+}
+
+/// A laid-out graph.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Frames come before what is in them.
+    pub cards: Vec<Card>,
+    /// Connections.
+    pub wires: Vec<Wire>,
+    /// Free sites.
+    pub pluses: Vec<Plus>,
+    /// Names on lanes.
+    pub marks: Vec<Mark>,
+    /// Where the frozen side ends.
+    pub cut: Option<Cut>,
+    /// Everything.
+    pub bounds: Option<Rect>,
+    /// What was unfolded innermost: what the user looks at.
+    pub focus: Option<Rect>,
+}
+
+/// Which way the main flow goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// From top to bottom, regions unfolding.
+    Down,
+    /// From left to right in one strip, everything folded.
+    Across,
+}
+
+/// Space between the items of the main flow.
+const GAP: f32 = 30.0;
+/// More space where the frozen side ends.
+const CUT: f32 = 22.0;
+/// Height of a card and of a frame's header.
+pub(super) const HEADER: f32 = 36.0;
+/// Space between a frame and what is in it.
+const INSET: f32 = 16.0;
+/// Width of a folded region.
+const CARD: f32 = 300.0;
+/// A block's tile.
+const TILE: Vec2 = vec2(36.0, 40.0);
+/// Tiles in one row.
+const TILES: usize = 16;
+
+/// Lays out a model.
+#[must_use]
+pub fn layout(model: &Model, unfolded: &BTreeSet<String>, flow: Flow) -> Layout {
+    let maker = Maker::new(model, unfolded);
+    let Some(root) = model.parts.iter().position(|part| part.kind == RegionKind::Model) else {
+        return Layout::default();
+    };
+    let mut items = maker.items(root);
+    items.insert(0, Item::Input);
+    let (piece, cut) = match flow {
+        Flow::Down => maker.down(root, &items, true),
+        Flow::Across => maker.across(root, &items),
+    };
+    let bounds = Rect::from_min_size(Pos2::ZERO, piece.size);
+    Layout {
+        cards: piece.cards,
+        wires: piece.wires,
+        pluses: piece.pluses,
+        marks: piece.marks,
+        cut,
+        bounds: Some(bounds),
+        focus: piece.focus,
+    }
+}
+
+/// A laid-out part of the graph with its corner at the origin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Piece {
+    pub(super) size: Vec2,
+    pub(super) cards: Vec<Card>,
+    pub(super) wires: Vec<Wire>,
+    pub(super) pluses: Vec<Plus>,
+    pub(super) marks: Vec<Mark>,
+    /// Where the flow comes in and leaves.
+    pub(super) entry: Pos2,
+    pub(super) exit: Pos2,
+    /// What was unfolded innermost.
+    pub(super) focus: Option<Rect>,
+}
+
+impl Piece {
+    pub(super) fn moved(mut self, by: Vec2) -> Self {
+        for card in &mut self.cards {
+            card.rect = card.rect.translate(by);
+        }
+        for point in self.wires.iter_mut().flat_map(|wire| &mut wire.points) {
+            *point += by;
+        }
+        for plus in &mut self.pluses {
+            plus.center += by;
+        }
+        for mark in &mut self.marks {
+            mark.center += by;
+        }
+        self.focus = self.focus.map(|rect| rect.translate(by));
+        self.entry += by;
+        self.exit += by;
+        self
+    }
+
+    /// Takes another piece's contents in, where they are.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.cards.extend(other.cards);
+        self.wires.extend(other.wires);
+        self.pluses.extend(other.pluses);
+        self.marks.extend(other.marks);
+        self.focus = other.focus.or(self.focus);
+    }
+}
+
+/// One thing in a flow.
+enum Item {
+    /// The model's input.
+    Input,
+    /// A region.
+    Part(usize),
+    /// Computations in a row.
+    Row(Vec<NodeId>),
+}
+
+/// Holds what all steps of laying out read.
+pub(super) struct Maker<'a> {
+    pub(super) model: &'a Model,
+    unfolded: &'a BTreeSet<String>,
+    order: HashMap<NodeId, usize>,
+    palette: Vec<AdapterSpec>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(model: &'a Model, unfolded: &'a BTreeSet<String>) -> Self {
+        let order = model.graph.order().iter().enumerate().map(|(place, &id)| (id, place)).collect();
+        Self { model, unfolded, order, palette: AdapterSpec::all() }
+    }
+
+    /// The parts and ops directly inside a region in the order of computation; neighbouring ops share a row.
+    fn items(&self, index: usize) -> Vec<Item> {
+        let part = &self.model.parts[index];
+        let at_weight = |child: &usize| {
+            let path = &self.model.parts[*child].path;
+            let site = path.rsplit_once('.').and_then(|(site, _)| self.model.graph.site(site));
+            site.is_some_and(|site| matches!(site.kind, SiteKind::Weight { .. }))
+                && matches!(self.model.parts[*child].kind, RegionKind::Adapter(_))
+        };
+        // An adapter beside a weight is drawn there, not in the flow.
+        let children = part.children.iter().filter(|child| !at_weight(child));
+        let parts = children.map(|&child| (self.model.parts[child].order, Some(child), None));
+        let ops = part.ops.iter().map(|&id| (self.order.get(&id).copied().unwrap_or(0), None, Some(id)));
+        let mut all: Vec<(usize, Option<usize>, Option<NodeId>)> =
+            parts.chain(ops).filter(|(order, _, _)| *order != usize::MAX).collect();
+        all.sort_by_key(|(order, _, _)| *order);
+        let mut items: Vec<Item> = Vec::new();
+        for (_, child, op) in all {
+            match (child, op, items.last_mut()) {
+                (Some(child), _, _) => items.push(Item::Part(child)),
+                (None, Some(op), Some(Item::Row(row))) => row.push(op),
+                (None, Some(op), _) => items.push(Item::Row(vec![op])),
+                (None, None, _) => {}
+            }
+        }
+        items
+    }
+
+    fn output(&self, item: &Item) -> Option<NodeId> {
+        match item {
+            Item::Input => self.input(),
+            Item::Part(index) => self.model.parts[*index].output,
+            Item::Row(ops) => ops.last().copied(),
+        }
+    }
+
+    /// Only what has weights can be frozen.
+    fn has_weights(&self, item: &Item) -> bool {
+        match item {
+            Item::Input => false,
+            Item::Part(index) => self.model.parts[*index].weights > 0,
+            Item::Row(ops) => ops.iter().any(|&op| self.model.op_freeze(op) != Freeze::Nothing),
+        }
+    }
+
+    fn input(&self) -> Option<NodeId> {
+        let is_input = |id: &NodeId| matches!(self.model.graph.node(*id).kind, NodeKind::Input(_));
+        self.model.graph.order().iter().copied().find(is_input)
+    }
+
+    /// Items from top to bottom, centred.
+    fn down(&self, region: usize, items: &[Item], is_root: bool) -> (Piece, Option<Cut>) {
+        let pieces: Vec<Piece> = items.iter().map(|item| self.item(region, item)).collect();
+        let width = pieces.iter().map(|piece| piece.size.x).fold(0.0, f32::max);
+        let mut result = Piece::default();
+        let mut y = 0.0;
+        let mut before: Option<(Pos2, Option<NodeId>)> = None;
+        let mut cut = None;
+        let mut weights_before = false;
+        let tracked = |node: Option<NodeId>| node.is_some_and(|id| self.model.is_tracked(id));
+        for (item, piece) in items.iter().zip(pieces) {
+            let size = piece.size;
+            let output = self.output(item);
+            let at_cut = before.is_some_and(|(_, node)| !tracked(node)) && tracked(output);
+            if is_root && cut.is_none() && at_cut && weights_before {
+                // The dashed line crosses the wire below the label on it.
+                y += CUT;
+                cut = Some(Cut::Below(y - 17.0));
+            }
+            let piece = piece.moved(vec2((width - size.x) / 2.0, y));
+            if let Some((from, node)) = before {
+                result.wires.push(self.between(from, piece.entry, node));
+            } else {
+                result.entry = piece.entry;
+            }
+            before = Some((piece.exit, output));
+            result.exit = piece.exit;
+            weights_before |= self.has_weights(item);
+            y += size.y + GAP;
+            result.absorb(piece);
+        }
+        result.size = vec2(width, (y - GAP).max(0.0));
+        self.bridges(&mut result, is_root);
+        if is_root && self.model.trained == 0 {
+            cut = Some(Cut::AllFrozen);
+        }
+        (result, cut)
+    }
+
+    /// Items from left to right, everything folded.
+    fn across(&self, region: usize, items: &[Item]) -> (Piece, Option<Cut>) {
+        let mut result = Piece::default();
+        let (mut x, height) = (0.0, HEADER);
+        let mut before: Option<Option<NodeId>> = None;
+        let mut cut = None;
+        let mut weights_before = false;
+        let singles = items.iter().flat_map(|item| match item {
+            Item::Input => vec![Item::Input],
+            Item::Part(index) => vec![Item::Part(*index)],
+            Item::Row(ops) => ops.iter().map(|&op| Item::Row(vec![op])).collect(),
+        });
+        for item in singles {
+            let mut piece = match &item {
+                Item::Part(index) => {
+                    let mut card = self.card(*index, false);
+                    card.detail.clear();
+                    card.unfolded = None;
+                    let badges: usize = card.adapters.len();
+                    #[expect(clippy::cast_precision_loss, reason = "a few badges")]
+                    let badges = badges as f32 * 20.0;
+                    let wide = text_width(&card.title, 13.0) + text_width(&card.note, 11.0) + 52.0 + badges;
+                    self.alone(card, vec2(wide.max(96.0), height))
+                }
+                item => self.item(region, item),
+            };
+            let by = vec2(x, (height - piece.size.y) / 2.0);
+            piece = piece.moved(by);
+            let output = self.output(&item);
+            if let Some(node) = before {
+                let mut wire = self.between(pos2(x - GAP, height / 2.0), pos2(x, height / 2.0), node);
+                wire.label.clear();
+                result.wires.push(wire);
+                let tracked = |id: NodeId| self.model.is_tracked(id);
+                let at_cut = output.is_some_and(tracked) && !node.is_some_and(tracked);
+                if cut.is_none() && at_cut && weights_before {
+                    cut = Some(Cut::RightOf(x - GAP / 2.0));
+                }
+            }
+            before = Some(output);
+            weights_before |= self.has_weights(&item);
+            x += piece.size.x + GAP;
+            piece.pluses.clear();
+            result.absorb(piece);
+        }
+        result.size = vec2((x - GAP).max(0.0), height);
+        if self.model.trained == 0 {
+            cut = Some(Cut::AllFrozen);
+        }
+        (result, cut)
+    }
+
+    /// A wire of the main flow from one item to the next.
+    fn between(&self, from: Pos2, to: Pos2, node: Option<NodeId>) -> Wire {
+        let straight = (from.x - to.x).abs() < 0.5 || (from.y - to.y).abs() < 0.5;
+        let middle = f32::midpoint(from.y, to.y);
+        let points =
+            if straight { vec![from, to] } else { vec![from, pos2(from.x, middle), pos2(to.x, middle), to] };
+        // The input's card tells its shape itself.
+        let label = node
+            .filter(|&id| !matches!(self.model.graph.node(id).kind, NodeKind::Input(_)))
+            .map_or_else(String::new, |id| format::shape(self.model.shape(id)));
+        let gradient = node.is_some_and(|id| self.model.is_tracked(id));
+        Wire { points, gradient, arrow: true, course: Course::Straight, label }
+    }
+
+    fn item(&self, region: usize, item: &Item) -> Piece {
+        match item {
+            Item::Input => self.input_piece(),
+            Item::Part(index) => self.part(*index),
+            Item::Row(ops) => self.row(region, ops),
+        }
+    }
+
+    fn input_piece(&self) -> Piece {
+        let Some(id) = self.input() else { return Piece::default() };
+        let shape = self.model.shape(id);
+        let card = Card {
+            path: self.model.graph.node(id).path.clone(),
+            look: Look::Input,
+            rect: Rect::NOTHING,
+            title: if shape.len() == 5 { "Clip" } else { "Image" }.to_owned(),
+            note: String::new(),
+            detail: format::shape(shape),
+            freeze: Freeze::Nothing,
+            unfolded: None,
+            adapters: BTreeMap::new(),
+        };
+        self.alone(card, vec2(190.0, 30.0))
+    }
+
+    /// One card as a piece.
+    fn alone(&self, mut card: Card, size: Vec2) -> Piece {
+        card.rect = Rect::from_min_size(Pos2::ZERO, size);
+        let mut piece = Piece {
+            size,
+            entry: pos2(size.x / 2.0, 0.0),
+            exit: pos2(size.x / 2.0, size.y),
+            ..Piece::default()
+        };
+        // A region of one layer offers that layer's site itself.
+        let inside: Vec<_> =
+            self.model.graph.sites().iter().filter(|s| is_below(&s.path, &card.path)).collect();
+        let weights = inside.iter().filter(|site| matches!(site.kind, SiteKind::Weight { .. })).count();
+        if card.look == Look::Card && weights <= 2 && inside.len() == weights {
+            // The head's region is a site beside its layer; the region's own name is the better one.
+            let shortest = inside.iter().min_by_key(|site| site.path.len());
+            if let Some(site) = shortest.filter(|_| card.adapters.is_empty()) {
+                piece.pluses.extend(self.plus(&site.path, pos2(size.x, size.y / 2.0)));
+            }
+        }
+        piece.cards.push(card);
+        piece
+    }
+
+    /// A plus at a site, if it is free and anything fits.
+    pub(super) fn plus(&self, site: &str, center: Pos2) -> Option<Plus> {
+        let found = self.model.graph.site(site)?;
+        let fits = |spec: &AdapterSpec| spec.kind().accepts(found);
+        let kinds: Vec<usize> =
+            self.palette.iter().enumerate().filter(|(_, spec)| fits(spec)).map(|(i, _)| i).collect();
+        let free = self.model.uses_adapters && self.model.adapters_at(site).is_empty();
+        (free && !kinds.is_empty()).then(|| Plus { site: site.to_owned(), center, kinds })
+    }
+
+    /// Free bridge sites stand on the edge between their two regions.
+    fn bridges(&self, piece: &mut Piece, is_root: bool) {
+        if !is_root {
+            return;
+        }
+        for site in self.model.graph.sites() {
+            let SiteKind::Bridge { to, .. } = &site.kind else { continue };
+            let into = piece.cards.iter().find(|card| &card.path == to).map(|card| card.rect.center_top());
+            let Some(top) = into else { continue };
+            piece.pluses.extend(self.plus(&site.path, top - vec2(0.0, GAP / 2.0)));
+        }
+    }
+
+    /// A region's card.
+    fn card(&self, index: usize, unfolded: bool) -> Card {
+        let part = &self.model.parts[index];
+        let blocks = self.blocks(index).len();
+        let adapter = match part.kind {
+            RegionKind::Adapter(index) => Some(index),
+            _ => None,
+        };
+        let own = || adapter.iter().map(|&index| (index, 1)).collect();
+        Card {
+            path: part.path.clone(),
+            look: if adapter.is_some() {
+                Look::Adapter
+            } else if unfolded {
+                Look::Group
+            } else {
+                Look::Card
+            },
+            rect: Rect::NOTHING,
+            title: part.title.clone(),
+            note: if blocks > 1 { format!("×{blocks}") } else { String::new() },
+            detail: format::short(part.weights),
+            freeze: part.freeze,
+            unfolded: can_unfold(self.model, part).then_some(unfolded),
+            adapters: if adapter.is_some() { own() } else { part.adapters.clone() },
+        }
+    }
+
+    /// The blocks of a stack, or of the stack inside a transformer.
+    fn blocks(&self, index: usize) -> Vec<usize> {
+        let parts = &self.model.parts;
+        let stack = match parts[index].kind {
+            RegionKind::Stack => Some(index),
+            _ => parts[index].children.iter().copied().find(|&child| parts[child].kind == RegionKind::Stack),
+        };
+        let children = stack.map_or(&[][..], |stack| &parts[stack].children);
+        children.iter().copied().filter(|&child| parts[child].kind == RegionKind::Block).collect()
+    }
+
+    fn part(&self, index: usize) -> Piece {
+        let part = &self.model.parts[index];
+        let around = part.parent.map(|parent| self.model.parts[parent].kind);
+        if part.kind == RegionKind::Stack && around == Some(RegionKind::Transformer) {
+            return self.stack(&self.blocks(index));
+        }
+        if matches!(part.kind, RegionKind::Adapter(_)) {
+            return self.alone(self.card(index, false), vec2(200.0, HEADER));
+        }
+        let blocks = self.blocks(index);
+        let is_open = self.unfolded.contains(&part.path) && can_unfold(self.model, part);
+        if !is_open {
+            let card = self.card(index, false);
+            if blocks.is_empty() {
+                return self.alone(card, vec2(CARD, HEADER));
+            }
+            let tiles = self.tiles(&blocks);
+            let size = vec2(CARD.max(tiles.size.x + 2.0 * 12.0), HEADER + tiles.size.y + 10.0);
+            let mut piece = self.alone(card, size);
+            let left = (size.x - tiles.size.x) / 2.0;
+            piece.absorb(tiles.moved(vec2(left, HEADER - 2.0)));
+            return piece;
+        }
+        let inner = match part.kind {
+            RegionKind::Stack => self.stack(&blocks),
+
+            RegionKind::Block => block::lanes(self, index),
+            _ if part
+                .children
+                .iter()
+                .all(|&c| matches!(self.model.parts[c].kind, RegionKind::Adapter(_))) =>
+            {
+                block::lane_alone(self, index)
+            }
+            _ => self.down(index, &self.items(index), false).0,
+        };
+        self.framed(index, inner)
+    }
+
+    /// A frame with a header around a piece.
+    fn framed(&self, index: usize, inner: Piece) -> Piece {
+        let header = self.card(index, true);
+        let least = text_width(&header.title, 13.0) + 190.0;
+        let width = (inner.size.x + 2.0 * INSET).max(CARD).max(least);
+        let is_stack = matches!(header.look, Look::Group)
+            && matches!(self.model.parts[index].kind, RegionKind::Stack | RegionKind::Block);
+        // Where the flow is drawn inside, it comes in at the top and leaves at the bottom.
+        let room = if is_stack { 0.0 } else { 12.0 };
+        let size = vec2(width, HEADER + inner.size.y + INSET + 2.0 * room);
+        let mut card = header;
+        card.rect = Rect::from_min_size(Pos2::ZERO, size);
+        let card_rect = card.rect;
+        let mut piece = Piece {
+            size,
+            entry: pos2(width / 2.0, 0.0),
+            exit: pos2(width / 2.0, size.y),
+            cards: vec![card],
+            ..Piece::default()
+        };
+        let left = (width - inner.size.x) / 2.0;
+        piece.focus = Some(card_rect);
+        piece.absorb(inner.moved(vec2(left, HEADER + room)));
+        piece
+    }
+
+    /// Tiles of a stack with the one open block below them.
+    fn stack(&self, blocks: &[usize]) -> Piece {
+        let tiles = self.tiles(blocks);
+        let open = blocks.iter().find(|&&b| self.unfolded.contains(&self.model.parts[b].path));
+        let ends = |size: Vec2| (pos2(size.x / 2.0, 0.0), pos2(size.x / 2.0, size.y));
+        let mut piece = Piece { size: tiles.size, ..Piece::default() };
+        let Some(&open) = open else {
+            (piece.entry, piece.exit) = ends(piece.size);
+            piece.absorb(tiles);
+            return piece;
+        };
+        let inner = block::lanes(self, open);
+        let width = tiles.size.x.max(inner.size.x);
+        let top = tiles.size.y + 10.0;
+        piece.size = vec2(width, top + inner.size.y);
+        (piece.entry, piece.exit) = ends(piece.size);
+        let left = (width - tiles.size.x) / 2.0;
+        piece.absorb(tiles.moved(vec2(left, 0.0)));
+        let left = (width - inner.size.x) / 2.0;
+        let lanes = Rect::from_min_size(pos2(left, top), inner.size);
+        let inner = inner.moved(vec2(left, top));
+        // The flow goes on from the end of the last lane.
+        piece.exit = inner.exit;
+        piece.absorb(inner);
+        piece.focus = Some(lanes);
+        piece
+    }
+
+    fn tiles(&self, blocks: &[usize]) -> Piece {
+        let mut piece = Piece::default();
+        let step = TILE + Vec2::splat(4.0);
+        for (i, &block) in blocks.iter().enumerate() {
+            let part = &self.model.parts[block];
+            #[expect(clippy::cast_precision_loss, reason = "a few hundred blocks at most")]
+            let corner = pos2((i % TILES) as f32 * step.x, (i / TILES) as f32 * step.y);
+            let rect = Rect::from_min_size(corner, TILE);
+            piece.size = piece.size.max(rect.max.to_vec2());
+            piece.cards.push(Card {
+                path: part.path.clone(),
+                look: Look::Tile,
+                rect,
+                title: (i + 1).to_string(),
+                note: String::new(),
+                detail: String::new(),
+                freeze: part.freeze,
+                unfolded: Some(self.unfolded.contains(&part.path)),
+                adapters: part.adapters.clone(),
+            });
+        }
+        piece
+    }
+
+    /// Neighbouring ops from left to right.
+    fn row(&self, _region: usize, ops: &[NodeId]) -> Piece {
+        let mut piece = Piece::default();
+        let mut x = 0.0;
+        let height = ops.iter().map(|&op| self.node_size(op).y).fold(0.0, f32::max);
+        let mut before: Option<(f32, NodeId)> = None;
+        for &op in ops {
+            let size = self.node_size(op);
+            let rect = Rect::from_min_size(pos2(x, (height - size.y) / 2.0), size);
+            if let Some((right, node)) = before {
+                piece.wires.push(Wire {
+                    points: vec![pos2(right, height / 2.0), rect.left_center()],
+                    gradient: self.model.is_tracked(node),
+                    arrow: true,
+                    course: Course::Straight,
+                    label: String::new(),
+                });
+            } else {
+                piece.entry = rect.center_top();
+            }
+            piece.exit = rect.center_bottom();
+            piece.cards.push(self.node(op, rect));
+            before = Some((rect.right(), op));
+            x = rect.right() + 26.0;
+        }
+        piece.size = vec2((x - 26.0).max(0.0), height);
+        piece
+    }
+
+    /// An op as a small node.
+    pub(super) fn node(&self, op: NodeId, rect: Rect) -> Card {
+        let node = self.model.graph.node(op);
+        Card {
+            path: node.path.clone(),
+            look: Look::Node,
+            rect,
+            title: self.op_title(op),
+            note: String::new(),
+            detail: self.op_detail(op),
+            freeze: self.model.op_freeze(op),
+            unfolded: None,
+            adapters: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn node_size(&self, op: NodeId) -> Vec2 {
+        let icon = if self.model.op_freeze(op) == Freeze::Nothing { 0.0 } else { 18.0 };
+        let detail = self.op_detail(op);
+        // Shapes stand in the fixed-width face.
+        let text = text_width(&self.op_title(op), 12.0).max(text_width(&detail, 10.4));
+        vec2((text + icon + 22.0).max(54.0), if detail.is_empty() { 30.0 } else { 38.0 })
+    }
+
+    /// A linear layer is called as its path calls it, anything else as what it does.
+    fn op_title(&self, op: NodeId) -> String {
+        let node = self.model.graph.node(op);
+        let last = node.path.rsplit('.').next().unwrap_or_default();
+        match &node.kind {
+            NodeKind::Op(kind) => match kind.name() {
+                "linear" => last.to_owned(),
+                "layer norm" => "Norm".to_owned(),
+                "gelu" => "GELU".to_owned(),
+                name => sentence(name),
+            },
+            _ => last.to_owned(),
+        }
+    }
+
+    /// The weight's shape, out × in.
+    fn op_detail(&self, op: NodeId) -> String {
+        let node = self.model.graph.node(op);
+        let NodeKind::Op(kind) = &node.kind else { return String::new() };
+        if kind.name() != "linear" {
+            return String::new();
+        }
+        let weight = node.inputs.get(1).map(|&id| self.model.shape(id));
+        weight.map_or_else(String::new, |shape| {
+            let features_in: usize = shape.iter().skip(1).product();
+            format!("{}×{features_in}", shape.first().copied().unwrap_or(0))
+        })
+    }
+
+    /// The adapters at a block's port, in the order in which they stack, and the port's site.
+    pub(super) fn port(&self, block: &Part, port: Port) -> (String, Vec<usize>) {
+        let site = format!("{}.{}", block.path, port.name());
+        let adapters = self.model.adapters_at(&site);
+        (site, adapters)
+    }
+
+    /// The sites that stand for an op's weight, by path.
+    pub(super) fn weight_sites(&self, node: NodeId) -> Vec<String> {
+        let is_here = |kind: &SiteKind| matches!(kind, SiteKind::Weight { op, .. } if *op == node);
+        let sites = self.model.graph.sites().iter().filter(|site| is_here(&site.kind));
+        sites.map(|site| site.path.clone()).collect()
+    }
+
+    /// The adapters beside an op's weight: site and index.
+    pub(super) fn tabs(&self, op: NodeId) -> Vec<(String, usize)> {
+        let sites = self.weight_sites(op).into_iter();
+        sites
+            .flat_map(|site| {
+                let adapters = self.model.adapters_at(&site);
+                adapters.into_iter().map(move |index| (site.clone(), index)).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// The path of an adapter's own region, and whether it trains.
+    pub(super) fn tag(&self, site: &str, index: usize) -> (String, Freeze) {
+        let path = format!("{site}.adapter_{index}");
+        let freeze = self.model.part(&path).map_or(Freeze::Nothing, |part| part.freeze);
+        (path, freeze)
+    }
+}
+
+/// Whether a region holds enough to be worth unfolding.
+fn can_unfold(model: &Model, part: &Part) -> bool {
+    let inner = part.children.iter().any(|&c| !matches!(model.parts[c].kind, RegionKind::Adapter(_)));
+    !matches!(part.kind, RegionKind::Adapter(_)) && (inner || part.ops.len() > 1)
+}
+
+fn sentence(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A good guess at a text's width; the layout does not know fonts.
+#[expect(clippy::cast_precision_loss, reason = "titles are short")]
+fn text_width(text: &str, size: f32) -> f32 {
+    text.chars().count() as f32 * size * 0.56
+}

@@ -1,0 +1,527 @@
+//! Draws a laid-out graph: flat rectangles, circles, polylines and text, snapped to whole pixels.
+
+use egui::epaint::CubicBezierShape;
+use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2};
+use graft_engine::adapters::AdapterSpec;
+
+use super::interact::{adapter_of, chosen, is_selected, mark_rects};
+use super::layout::{Card, Course, Cut, HEADER, Layout, Look, Plus, Wire};
+use super::{Projection, Scene};
+use crate::format;
+use crate::icons::{self, Icon};
+use crate::model::Freeze;
+use crate::theme::{KindStyle, Theme, bold, medium, mono, regular};
+use crate::view::View;
+
+/// Under this zoom shapes are hidden.
+const SHAPES: f32 = 0.6;
+/// Under this zoom only names and badges are shown.
+const NAMES: f32 = 0.45;
+
+/// What painting reads.
+pub(super) struct Paint<'a> {
+    pub(super) painter: Painter,
+    pub(super) theme: &'static Theme,
+    pub(super) projection: Projection,
+    pub(super) scene: Scene<'a>,
+    pub(super) view: &'a View,
+    pub(super) palette: &'a [AdapterSpec],
+    pub(super) hovered_plus: Option<String>,
+}
+
+impl Paint<'_> {
+    pub(super) fn all(&self, layout: &Layout, canvas: Rect) {
+        self.ground(layout, canvas);
+        for card in layout.cards.iter().filter(|card| card.look == Look::Group) {
+            self.group(card);
+        }
+        for wire in &layout.wires {
+            self.wire(wire);
+        }
+        for mark in &layout.marks {
+            self.mark(mark.center, &mark.text);
+        }
+        for card in layout.cards.iter().filter(|card| card.look != Look::Group) {
+            match card.look {
+                Look::Sum => self.sum(card),
+                Look::Tile => self.tile(card),
+                Look::Tab => self.tab(card),
+                Look::Adapter => self.adapter(card),
+                Look::Node => self.node(card),
+                _ => self.card(card),
+            }
+        }
+        for plus in &layout.pluses {
+            self.plus(plus);
+        }
+    }
+
+    fn zoom(&self) -> f32 {
+        self.projection.zoom
+    }
+
+    fn scaled(&self, font: &FontId) -> FontId {
+        // Half points keep the glyph atlas small while zooming.
+        let size = (font.size * self.zoom() * 2.0).round() / 2.0;
+        FontId::new(size.max(4.0), font.family.clone())
+    }
+
+    fn text(&self, at: Pos2, align: Align2, text: &str, font: &FontId, color: Color32) -> Rect {
+        self.painter.text(at, align, text, self.scaled(font), color)
+    }
+
+    /// Dots, and the tint of the side without gradients with its edge.
+    fn ground(&self, layout: &Layout, canvas: Rect) {
+        let theme = self.theme;
+        self.painter.rect_filled(canvas, 0, theme.well);
+        let frozen = match layout.cut {
+            Some(Cut::Below(y)) => {
+                let y = self.projection.point(pos2(0.0, y)).y;
+                Some(Rect::from_min_max(
+                    canvas.min,
+                    pos2(canvas.right(), y.clamp(canvas.top(), canvas.bottom())),
+                ))
+            }
+            Some(Cut::RightOf(x)) => {
+                let x = self.projection.point(pos2(x, 0.0)).x;
+                Some(Rect::from_min_max(
+                    canvas.min,
+                    pos2(x.clamp(canvas.left(), canvas.right()), canvas.bottom()),
+                ))
+            }
+            Some(Cut::AllFrozen) => Some(canvas),
+            None => None,
+        };
+        if let Some(frozen) = frozen {
+            self.painter.rect_filled(frozen, 0, theme.frozen_tint);
+        }
+        self.dots(canvas);
+        let stroke = Stroke::new(1.5, theme.frozen);
+        match layout.cut {
+            Some(Cut::Below(y)) => {
+                let y = self.projection.point(pos2(0.0, y)).y.round();
+                // Nearer to the top it would stand under the stages.
+                let is_clear = y > canvas.top() + 64.0;
+                if canvas.y_range().contains(y) {
+                    let ends = [pos2(canvas.left(), y), pos2(canvas.right(), y)];
+                    self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
+                }
+                let room = layout.cards.iter().map(|card| card.rect.left()).fold(f32::INFINITY, f32::min);
+                let room = self.projection.point(pos2(room, 0.0)).x - canvas.left() - 24.0;
+                let (above, below) = if room > 215.0 {
+                    ("Frozen · no gradient reaches this side", "Gradients stop here")
+                } else {
+                    ("Frozen", "Trains")
+                };
+                if is_clear && room > 40.0 && canvas.y_range().contains(y) {
+                    let left = canvas.left() + 16.0;
+                    let font = regular(11.0);
+                    self.painter.text(
+                        pos2(left, y - 8.0),
+                        Align2::LEFT_BOTTOM,
+                        above,
+                        font.clone(),
+                        theme.frozen,
+                    );
+                    self.painter.text(pos2(left, y + 8.0), Align2::LEFT_TOP, below, font, theme.trainable);
+                }
+            }
+            Some(Cut::RightOf(x)) => {
+                let x = self.projection.point(pos2(x, 0.0)).x.round();
+                let ends = [pos2(x, canvas.top()), pos2(x, canvas.bottom())];
+                self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
+            }
+            Some(Cut::AllFrozen) => {
+                let at = canvas.left_bottom() + vec2(16.0, -12.0);
+                let text = "Nothing trains in this stage";
+                self.painter.text(at, Align2::LEFT_BOTTOM, text, regular(11.0), theme.frozen);
+            }
+            None => {}
+        }
+    }
+
+    fn dots(&self, canvas: Rect) {
+        let color = self.theme.line.gamma_multiply(0.9);
+        let mut mesh = egui::Mesh::default();
+        let mut y = canvas.top() + 12.0;
+        while y < canvas.bottom() {
+            let mut x = canvas.left() + 12.0;
+            while x < canvas.right() {
+                mesh.add_colored_rect(Rect::from_min_size(pos2(x, y), Vec2::splat(1.0)), color);
+                x += 24.0;
+            }
+            y += 24.0;
+        }
+        self.painter.add(Shape::mesh(mesh));
+    }
+
+    fn wire(&self, wire: &Wire) {
+        let theme = self.theme;
+        let color = if wire.gradient { theme.trainable } else { theme.edge };
+        let width = if wire.course == Course::Residual { 1.0 } else { 1.5 };
+        let stroke = Stroke::new(width, color);
+        let mut points: Vec<Pos2> = wire.points.iter().map(|&point| self.projection.point(point)).collect();
+        let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return };
+        let before = points[points.len().saturating_sub(2)];
+        let bent = wire.course == Course::Bent && (first.y - last.y).abs() > 1.0;
+        let head = 6.0 * self.zoom().clamp(0.6, 1.0);
+        let direction = if bent { vec2(1.0, 0.0) } else { (last - before).normalized() };
+        if wire.arrow
+            && let Some(end) = points.last_mut()
+        {
+            *end -= direction * head;
+        }
+        if bent {
+            let end = last - direction * if wire.arrow { head } else { 0.0 };
+            let middle = f32::midpoint(first.x, end.x);
+            let controls = [first, pos2(middle, first.y), pos2(middle, end.y), end];
+            self.painter.add(CubicBezierShape::from_points_stroke(
+                controls,
+                false,
+                Color32::TRANSPARENT,
+                stroke,
+            ));
+        } else {
+            self.painter.line(rounded(&points, 8.0 * self.zoom()), stroke);
+        }
+        if wire.arrow {
+            let side = direction.rot90() * head * 0.66;
+            let back = last - direction * head;
+            self.painter.add(Shape::convex_polygon(
+                vec![last, back + side, back - side],
+                color,
+                Stroke::NONE,
+            ));
+        }
+        if !wire.label.is_empty() && self.zoom() >= SHAPES {
+            // Beside the wire's first stretch, away from where it turns.
+            let middle = if points.len() == 2 { first.lerp(last, 0.5) } else { first.lerp(points[1], 0.5) };
+            let turns_right = points.get(2).is_some_and(|next| next.x > first.x);
+            let (side, align) =
+                if turns_right { (-8.0, Align2::RIGHT_CENTER) } else { (8.0, Align2::LEFT_CENTER) };
+            self.text(middle + vec2(side, 0.0), align, &wire.label, &mono(10.0), theme.label);
+        }
+    }
+
+    /// A lane's name on its residual line, or the small circle where a lane begins and ends.
+    fn mark(&self, center: Pos2, text: &str) {
+        let at = self.projection.point(center);
+        let theme = self.theme;
+        if text.is_empty() {
+            self.painter.circle(at, 3.0 * self.zoom(), theme.panel, Stroke::new(1.25, theme.edge));
+            return;
+        }
+        if self.zoom() < NAMES {
+            return;
+        }
+        let galley = self.painter.layout_no_wrap(text.to_owned(), self.scaled(&regular(11.0)), theme.label);
+        let rect = Align2::CENTER_CENTER.anchor_size(at, galley.size());
+        self.painter.rect_filled(rect.expand2(vec2(8.0, 0.0)), 0, theme.panel);
+        self.painter.galley(rect.min, galley, theme.label);
+    }
+
+    fn ring(&self, card: &Card, rect: Rect, radius: f32) {
+        if is_selected(self.view, card) {
+            let stroke = Stroke::new(2.0, self.theme.selection);
+            self.painter.rect_stroke(rect.expand(3.0), radius + 3.0, stroke, StrokeKind::Outside);
+        }
+    }
+
+    fn is_hovered(&self, card: &Card) -> bool {
+        self.view.hovered.as_deref() == Some(card.path.as_str())
+    }
+
+    fn snapped(&self, rect: Rect) -> Rect {
+        let pixels = self.painter.pixels_per_point();
+        let snap = |value: f32| (value * pixels).round() / pixels;
+        let rect = self.projection.rect(rect);
+        Rect::from_min_max(
+            pos2(snap(rect.left()), snap(rect.top())),
+            pos2(snap(rect.right()), snap(rect.bottom())),
+        )
+    }
+
+    fn group(&self, card: &Card) {
+        let theme = self.theme;
+        let rect = self.snapped(card.rect);
+        let radius = 8.0 * self.zoom();
+        self.painter.rect(rect, radius, theme.panel, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        let header = Rect::from_min_size(rect.min, vec2(rect.width(), HEADER * self.zoom()));
+        if self.is_hovered(card) {
+            self.painter.rect_filled(header.shrink(1.0), radius, theme.raised);
+        }
+        self.ring(card, rect, radius);
+        self.header(card);
+    }
+
+    fn card(&self, card: &Card) {
+        let theme = self.theme;
+        let rect = self.snapped(card.rect);
+        let radius = if card.look == Look::Input { rect.height() / 2.0 } else { 7.0 * self.zoom() };
+        let line = if self.is_hovered(card) { theme.label } else { theme.outline };
+        self.painter.rect(rect, radius, theme.card, Stroke::new(1.0, line), StrokeKind::Inside);
+        self.ring(card, rect, radius);
+        self.header(card);
+    }
+
+    /// Fold mark, freeze mark, name, badges and count in one line.
+    fn header(&self, card: &Card) {
+        let (theme, zoom) = (self.theme, self.zoom());
+        let rect = self.snapped(card.rect);
+        let height =
+            if card.look == Look::Input { card.rect.height() } else { HEADER.min(card.rect.height()) };
+        let middle = rect.top() + height * zoom / 2.0;
+        let (fold, freeze) = mark_rects(card);
+        let mut x = rect.left() + 12.0 * zoom;
+        if let (Some(mark), Some(unfolded)) = (fold, card.unfolded) {
+            let icon = if unfolded { Icon::ChevronDown } else { Icon::ChevronRight };
+            icons::paint(&self.painter, icon, self.projection.rect(mark).center(), 13.0 * zoom, theme.label);
+            x = self.projection.rect(mark).right();
+        }
+        if card.look == Look::Input {
+            icons::paint(&self.painter, Icon::Film, pos2(x + 8.0 * zoom, middle), 14.0 * zoom, theme.body);
+            x += 22.0 * zoom;
+        }
+        if let Some(mark) = freeze {
+            self.freeze_icon(card.freeze, self.projection.rect(mark).center(), 15.0 * zoom);
+            x = self.projection.rect(mark).right() + 2.0 * zoom;
+        }
+        let title = self.text(pos2(x, middle), Align2::LEFT_CENTER, &card.title, &bold(13.0), theme.text);
+        x = title.right() + 6.0 * zoom;
+        if !card.note.is_empty() {
+            let note =
+                self.text(pos2(x, middle), Align2::LEFT_CENTER, &card.note, &regular(11.0), theme.label);
+            x = note.right() + 6.0 * zoom;
+        }
+        let mut right = rect.right() - 16.0 * zoom;
+        if zoom >= NAMES && !card.detail.is_empty() {
+            let detail =
+                self.text(pos2(right, middle), Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);
+            right = detail.left() - 8.0 * zoom;
+        }
+        if card.look != Look::Input {
+            self.badges(card, x, right, middle);
+        }
+    }
+
+    /// A folded region's adapters with their numbers of sites.
+    fn badges(&self, card: &Card, left: f32, right: f32, middle: f32) {
+        let zoom = self.zoom();
+        let mut x = right;
+        for (&index, &sites) in card.adapters.iter().rev() {
+            let Some(kind) = self.kind(index) else { continue };
+            if sites > 1 && zoom >= NAMES {
+                let count = self.text(
+                    pos2(x, middle),
+                    Align2::RIGHT_CENTER,
+                    &sites.to_string(),
+                    &mono(10.0),
+                    kind.color,
+                );
+                x = count.left() - 2.0 * zoom;
+            }
+            let size = 15.0 * zoom;
+            if x - size < left {
+                return;
+            }
+            icons::badge(&self.painter, kind, pos2(x - size / 2.0, middle), size, self.theme.ink);
+            x -= size + 6.0 * zoom;
+        }
+    }
+
+    fn kind(&self, adapter: usize) -> Option<KindStyle> {
+        let placement = self.scene.project.adapters.get(adapter)?;
+        Some(self.theme.kind(placement.kind.kind().letter()))
+    }
+
+    fn freeze_icon(&self, freeze: Freeze, center: Pos2, size: f32) {
+        freeze_icon(&self.painter, self.theme, freeze, center, size);
+    }
+
+    fn tile(&self, card: &Card) {
+        let (theme, zoom) = (self.theme, self.zoom());
+        let rect = self.snapped(card.rect);
+        let radius = 5.0 * zoom;
+        let open = card.unfolded == Some(true);
+        let fill = if open || self.is_hovered(card) { theme.active } else { theme.raised };
+        let stroke = if open { Stroke::new(1.0, theme.edge) } else { Stroke::NONE };
+        self.painter.rect(rect, radius, fill, stroke, StrokeKind::Inside);
+        self.ring(card, rect, radius);
+        let center = rect.center_top();
+        self.text(
+            center + vec2(0.0, 10.0 * zoom),
+            Align2::CENTER_CENTER,
+            &card.title,
+            &medium(11.0),
+            theme.text,
+        );
+        let icon = center + vec2(0.0, 25.0 * zoom);
+        let count = card.adapters.len().min(2);
+        if count == 0 {
+            self.freeze_icon(card.freeze, icon, 12.0 * zoom);
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most three marks")]
+        let step = |i: usize| vec2((i as f32 - count as f32 / 2.0) * 11.0 * zoom, 0.0);
+        self.freeze_icon(card.freeze, icon + step(0), 11.0 * zoom);
+        for (i, &index) in card.adapters.keys().take(2).enumerate() {
+            if let Some(kind) = self.kind(index) {
+                icons::badge(&self.painter, kind, icon + step(i + 1), 9.0 * zoom, theme.ink);
+            }
+        }
+    }
+
+    fn node(&self, card: &Card) {
+        let (theme, zoom) = (self.theme, self.zoom());
+        let rect = self.snapped(card.rect);
+        let radius = 5.0 * zoom;
+        let fill = if self.is_hovered(card) { theme.active } else { theme.raised };
+        self.painter.rect(rect, radius, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        self.ring(card, rect, radius);
+        let with_detail = !card.detail.is_empty() && zoom >= SHAPES;
+        let (_, freeze) = mark_rects(card);
+        let x = if let Some(mark) = freeze {
+            let center = self.projection.rect(mark).center();
+            self.freeze_icon(card.freeze, center, 14.0 * zoom);
+            center.x + 11.0 * zoom
+        } else if with_detail {
+            rect.left() + 11.0 * zoom
+        } else {
+            self.text(rect.center(), Align2::CENTER_CENTER, &card.title, &medium(12.0), theme.text);
+            return;
+        };
+        if with_detail {
+            let title = rect.center().y - 7.0 * zoom;
+            self.text(pos2(x, title), Align2::LEFT_CENTER, &card.title, &medium(12.0), theme.text);
+            let detail = rect.center().y + 8.0 * zoom;
+            self.text(pos2(x, detail), Align2::LEFT_CENTER, &card.detail, &mono(9.5), theme.label);
+        } else {
+            let at = pos2(x, rect.center().y);
+            self.text(at, Align2::LEFT_CENTER, &card.title, &medium(12.0), theme.text);
+        }
+    }
+
+    fn adapter_text(&self, card: &Card) -> Option<(KindStyle, &'static str, String)> {
+        let placement = self.scene.project.adapters.get(adapter_of(card)?)?;
+        let kind = placement.kind.kind();
+        let tag = kind.settings().first().map_or_else(String::new, |setting| {
+            let letter: String = setting.name.chars().take(1).collect();
+            format!("{letter}{}", format::number(setting.value))
+        });
+        Some((self.theme.kind(kind.letter()), kind.name(), tag))
+    }
+
+    fn tab(&self, card: &Card) {
+        let Some((kind, _, tag)) = self.adapter_text(card) else { return };
+        let zoom = self.zoom();
+        let rect = self.snapped(card.rect);
+        let radius = 5.0 * zoom;
+        self.painter.rect(rect, radius, kind.tint, Stroke::new(1.25, kind.color), StrokeKind::Inside);
+        self.ring(card, rect, radius);
+        let badge = pos2(rect.left() + 13.0 * zoom, rect.center().y);
+        icons::badge(&self.painter, kind, badge, 14.0 * zoom, self.theme.ink);
+        if zoom >= NAMES {
+            let at = pos2(rect.left() + 23.0 * zoom, rect.center().y);
+            self.text(at, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
+        }
+    }
+
+    fn adapter(&self, card: &Card) {
+        let Some((kind, name, tag)) = self.adapter_text(card) else { return };
+        let (theme, zoom) = (self.theme, self.zoom());
+        let rect = self.snapped(card.rect);
+        let radius = 7.0 * zoom;
+        self.painter.rect(rect, radius, kind.tint, Stroke::new(1.25, kind.color), StrokeKind::Inside);
+        self.ring(card, rect, radius);
+        icons::badge(
+            &self.painter,
+            kind,
+            pos2(rect.left() + 18.0 * zoom, rect.center().y),
+            18.0 * zoom,
+            theme.ink,
+        );
+        let x = rect.left() + 32.0 * zoom;
+        let (_, freeze) = mark_rects(card);
+        if let Some(mark) = freeze {
+            self.freeze_icon(card.freeze, self.projection.rect(mark).center(), 14.0 * zoom);
+        }
+        if card.detail.is_empty() {
+            let up = pos2(x, rect.center().y - 7.0 * zoom);
+            self.text(up, Align2::LEFT_CENTER, name, &bold(12.0), theme.text);
+            let down = pos2(x, rect.center().y + 8.0 * zoom);
+            self.text(down, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
+            return;
+        }
+        let title = self.text(pos2(x, rect.center().y), Align2::LEFT_CENTER, name, &bold(13.0), theme.text);
+        let after = pos2(title.right() + 8.0 * zoom, rect.center().y);
+        self.text(after, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
+        let right = pos2(rect.right() - 30.0 * zoom, rect.center().y);
+        self.text(right, Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);
+    }
+
+    fn sum(&self, card: &Card) {
+        let rect = self.projection.rect(card.rect);
+        let theme = self.theme;
+        self.painter.circle(rect.center(), rect.width() / 2.0, theme.raised, Stroke::new(1.0, theme.outline));
+        icons::paint(&self.painter, Icon::Plus, rect.center(), 11.0 * self.zoom(), theme.body);
+    }
+
+    /// A free site: faint until the pointer comes near, in the kind's colour under it.
+    fn plus(&self, plus: &Plus) {
+        if self.scene.locked {
+            return;
+        }
+        let (theme, zoom) = (self.theme, self.zoom());
+        let center = self.projection.point(plus.center);
+        let kind = chosen(plus, self.view.kind)
+            .and_then(|kind| self.palette.get(kind))
+            .map(|spec| theme.kind(spec.kind().letter()));
+        let Some(kind) = kind else { return };
+        if self.hovered_plus.as_deref() == Some(plus.site.as_str()) {
+            self.painter.circle_filled(center, 10.0 * zoom.max(0.7), kind.color);
+            icons::paint(&self.painter, Icon::Plus, center, 14.0 * zoom.max(0.7), theme.ink);
+            return;
+        }
+        let near = self.painter.ctx().pointer_hover_pos().is_some_and(|at| at.distance(center) < 60.0);
+        let fits = plus.kinds.contains(&self.view.kind);
+        let color = if near && fits { kind.color } else { theme.faint };
+        let radius = 7.0 * zoom;
+        self.painter.circle_filled(center, radius, theme.well);
+        let circle: Vec<Pos2> = (0..=24u8)
+            .map(|i| center + Vec2::angled(f32::from(i) / 24.0 * std::f32::consts::TAU) * radius)
+            .collect();
+        self.painter.extend(Shape::dashed_line(&circle, Stroke::new(1.1, color), 2.5, 2.0));
+        icons::paint(&self.painter, Icon::Plus, center, 10.0 * zoom, color);
+    }
+}
+
+/// Snowflake, flame, or the divided circle between them.
+pub(crate) fn freeze_icon(painter: &Painter, theme: &Theme, freeze: Freeze, center: Pos2, size: f32) {
+    let (icon, color) = match freeze {
+        Freeze::Nothing => return,
+        Freeze::Frozen => (Icon::Snowflake, theme.frozen),
+        Freeze::Trainable => (Icon::Flame, theme.trainable),
+        Freeze::Mixed => (Icon::Mixed, theme.trainable),
+    };
+    icons::paint(painter, icon, center, size, color);
+}
+
+/// A polyline with round corners.
+fn rounded(points: &[Pos2], radius: f32) -> Vec<Pos2> {
+    let mut result = Vec::with_capacity(points.len() * 4);
+    for (i, &corner) in points.iter().enumerate() {
+        let (Some(&before), Some(&after)) = (i.checked_sub(1).and_then(|i| points.get(i)), points.get(i + 1))
+        else {
+            result.push(corner);
+            continue;
+        };
+        let reach = radius.min(corner.distance(before) / 2.0).min(corner.distance(after) / 2.0);
+        let begin = corner + (before - corner).normalized() * reach;
+        let end = corner + (after - corner).normalized() * reach;
+        for step in 0..=6u8 {
+            let t = f32::from(step) / 6.0;
+            result.push(begin.lerp(corner, t).lerp(corner.lerp(end, t), t));
+        }
+    }
+    result
+}

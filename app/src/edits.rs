@@ -1,0 +1,138 @@
+//! What actions do to the project: each a labelled step of the document's history.
+
+use graft_engine::adapters::{AdapterSpec, Placement};
+use graft_engine::project;
+use graft_engine::train::{AdapterUse, StageSpec};
+
+use crate::document::Document;
+use crate::freeze;
+use crate::model::{Freeze, Model};
+
+/// Places a kind at a site and selects nothing; returns the new adapter's index. In stages that use adapters a part
+/// that was frozen around the site stays frozen, but not the adapter in it.
+pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: usize) -> Option<usize> {
+    let spec = AdapterSpec::all().into_iter().nth(kind)?;
+    let label = format!("Place {}", spec.kind().name());
+    let index = document.project().adapters.len();
+    document.edit(&label, None, |project| {
+        for stage in &mut project.stages {
+            let StageSpec::Train(spec) = stage;
+            if spec.adapters == AdapterUse::All {
+                freeze::make_room(spec, &model.graph, site);
+            }
+        }
+        project.adapters.push(Placement { at: site.to_owned(), kind: spec });
+    });
+    Some(index)
+}
+
+/// Takes an adapter off the list. Stage rules that name its own region go with it; those of later adapters follow
+/// their new numbers.
+pub(crate) fn remove(document: &mut Document, index: usize) {
+    let Some(placement) = document.project().adapters.get(index) else { return };
+    let label = format!("Remove {}", placement.kind.kind().name());
+    document.edit(&label, None, |project| {
+        project.adapters.remove(index);
+        for stage in &mut project.stages {
+            let StageSpec::Train(spec) = stage;
+            for rules in [&mut spec.train, &mut spec.freeze] {
+                *rules = rules.iter().filter_map(|rule| renumbered(rule, index)).collect();
+            }
+        }
+    });
+}
+
+/// A rule after adapter `gone` left the list; nothing when it was about that one.
+fn renumbered(rule: &str, gone: usize) -> Option<String> {
+    let segments: Option<Vec<String>> = rule
+        .split('.')
+        .map(|segment| {
+            match segment.strip_prefix("adapter_").and_then(|number| number.parse::<usize>().ok()) {
+                Some(number) if number == gone => None,
+                Some(number) if number > gone => Some(format!("adapter_{}", number - 1)),
+                _ => Some(segment.to_owned()),
+            }
+        })
+        .collect();
+    segments.map(|segments| segments.join("."))
+}
+
+/// Changes an adapter's setting; a drag is one step.
+pub(crate) fn set(document: &mut Document, adapter: usize, name: &str, value: f64) -> Result<(), String> {
+    let Some(placement) = document.project().adapters.get(adapter) else { return Ok(()) };
+    let mut next = placement.clone();
+    next.kind.set(name, value).map_err(|error| error.to_string())?;
+    let label = format!("Set {name} of {}", next.kind.kind().name());
+    let gesture = format!("set {adapter} {name}");
+    document.edit(&label, Some(&gesture), |project| {
+        if let Some(placement) = project.adapters.get_mut(adapter) {
+            *placement = next;
+        }
+    });
+    Ok(())
+}
+
+/// Changes an adapter's rule.
+pub(crate) fn set_rule(document: &mut Document, adapter: usize, rule: &str) {
+    document.edit("Change rule", None, |project| {
+        if let Some(placement) = project.adapters.get_mut(adapter) {
+            rule.trim().clone_into(&mut placement.at);
+        }
+    });
+}
+
+/// Changes a setting of a stage.
+pub(crate) fn set_stage(
+    document: &mut Document,
+    stage: usize,
+    path: &str,
+    value: &str,
+) -> Result<(), String> {
+    let full = format!("stages.{stage}.{path}");
+    let next = project::set(document.project(), &full, value).map_err(|error| error.to_string())?;
+    document.edit(&format!("Set {path}"), Some(&full), |project| *project = next);
+    Ok(())
+}
+
+/// Puts the adapters into a stage's model, or takes them out.
+pub(crate) fn use_adapters(document: &mut Document, stage: usize, uses: bool) {
+    let label = if uses { "Use adapters" } else { "Leave adapters out" };
+    document.edit(label, None, |project| {
+        if let Some(StageSpec::Train(spec)) = project.stages.get_mut(stage) {
+            spec.adapters = if uses { AdapterUse::All } else { AdapterUse::None };
+        }
+    });
+}
+
+/// Freezes what trains at a path, or thaws what is frozen there.
+pub(crate) fn toggle_freeze(document: &mut Document, model: &Model, path: &str) {
+    let state = model.part(path).map_or_else(
+        || model.graph.find(path).map_or(Freeze::Nothing, |id| model.op_freeze(id)),
+        |part| part.freeze,
+    );
+    let frozen = state == Freeze::Frozen;
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let label = if frozen { format!("Thaw {last}") } else { format!("Freeze {last}") };
+    document.edit(&label, None, |project| {
+        if let Some(StageSpec::Train(spec)) = project.stages.get_mut(model.stage) {
+            if frozen {
+                freeze::unfreeze(spec, &model.graph, path);
+            } else {
+                freeze::freeze(spec, &model.graph, path);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_follow_their_adapter() {
+        assert_eq!(renumbered("model.bridge.adapter_1", 1), None);
+        assert_eq!(renumbered("model.bridge.adapter_2.up", 1).as_deref(), Some("model.bridge.adapter_1.up"));
+        assert_eq!(renumbered("model.bridge.adapter_0", 1).as_deref(), Some("model.bridge.adapter_0"));
+        assert_eq!(renumbered("model.head", 1).as_deref(), Some("model.head"));
+    }
+}

@@ -1,0 +1,445 @@
+//! The model of the selected stage as the views read it, built away from the window's thread.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use graft_engine::adapters::place;
+use graft_engine::data::{DataSpec, Source, Split, View as DataView};
+use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, RegionKind, is_below};
+use graft_engine::project::{BuildError, Project, build_stage, open_source, stage_view};
+use graft_engine::tensor::{Shape, elements};
+use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
+
+/// Whether a part's weights train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    /// It has no weights.
+    Nothing,
+    /// None of them trains.
+    Frozen,
+    /// All of them train.
+    Trainable,
+    /// Some of them train.
+    Mixed,
+}
+
+impl Freeze {
+    const fn of(trained: usize, all: usize) -> Self {
+        match (trained, all) {
+            (_, 0) => Self::Nothing,
+            (0, _) => Self::Frozen,
+            _ if trained == all => Self::Trainable,
+            _ => Self::Mixed,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "without weights",
+            Self::Frozen => "frozen",
+            Self::Trainable => "trainable",
+            Self::Mixed => "partly frozen",
+        }
+    }
+}
+
+/// A region with what the views show of it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Logical path.
+    pub path: String,
+    /// Name for people.
+    pub title: String,
+    /// What it is.
+    pub kind: RegionKind,
+    /// Index of the part around it.
+    pub parent: Option<usize>,
+    /// Indices of the parts inside, in the order of computation; adapters included.
+    pub children: Vec<usize>,
+    /// Weights, those of adapters inside included.
+    pub weights: u64,
+    /// Those of them that train.
+    pub trained: u64,
+    /// Whether its own weights (of an adapter: the adapter's) train.
+    pub freeze: Freeze,
+    /// The ops that belong to it and to no part inside, in the order of computation.
+    pub ops: Vec<NodeId>,
+    /// The node that the rest of the model reads.
+    pub output: Option<NodeId>,
+    /// Adapters inside: index in the project's list and number of sites.
+    pub adapters: BTreeMap<usize, usize>,
+    /// Place in the order of computation.
+    pub(crate) order: usize,
+}
+
+/// A stage's model.
+#[derive(Debug)]
+pub struct Model {
+    /// One line for people.
+    pub title: String,
+    /// Which stage.
+    pub stage: usize,
+    /// The graph with the adapters that could be placed.
+    pub graph: Graph,
+    /// Shape of each node for one sample.
+    pub shapes: Vec<Shape>,
+    /// The regions, as [`Graph::regions`].
+    pub parts: Vec<Part>,
+    /// For each adapter of the project what its rule matched, or what is wrong with it.
+    pub coverage: Vec<Result<Coverage, String>>,
+    /// Whether the stage has the project's adapters.
+    pub uses_adapters: bool,
+    /// Which nodes carry a gradient.
+    pub tracked: Vec<bool>,
+    /// Weights in all.
+    pub weights: u64,
+    /// Those that train.
+    pub trained: u64,
+    /// What is wrong with the stage's rules, if anything.
+    pub complaint: Option<String>,
+    /// Optimiser steps of every stage, where they are known.
+    pub steps: Vec<Option<u64>>,
+    /// Samples that one epoch of the stage trains on.
+    pub samples: usize,
+}
+
+impl Model {
+    /// The part of this path.
+    #[must_use]
+    pub fn part(&self, path: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.path == path)
+    }
+
+    /// The weights at or below a path: all, trained, and the state of the base model's among them.
+    #[must_use]
+    pub fn below(&self, path: &str) -> (u64, u64, Freeze) {
+        let part = self.part(path);
+        part.map_or((0, 0, Freeze::Nothing), |part| (part.weights, part.trained, part.freeze))
+    }
+
+    /// The adapters at a site, in the order in which they stack.
+    #[must_use]
+    pub fn adapters_at(&self, site: &str) -> Vec<usize> {
+        if !self.uses_adapters {
+            return Vec::new();
+        }
+        let at = |coverage: &Result<Coverage, String>| {
+            coverage.as_ref().is_ok_and(|coverage| coverage.matched.iter().any(|path| path == site))
+        };
+        (0..self.coverage.len()).filter(|&i| at(&self.coverage[i])).collect()
+    }
+
+    /// Whether a gradient passes through a node's value.
+    #[must_use]
+    pub fn is_tracked(&self, node: NodeId) -> bool {
+        self.tracked.get(node.index()).copied().unwrap_or(false)
+    }
+
+    /// The shape of a node's value.
+    #[must_use]
+    pub fn shape(&self, node: NodeId) -> &[usize] {
+        self.shapes.get(node.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The state of an op's own weights, if it has any.
+    #[must_use]
+    pub fn op_freeze(&self, op: NodeId) -> Freeze {
+        let inputs = &self.graph.node(op).inputs;
+        let params = inputs.iter().filter(|&&id| matches!(self.graph.node(id).kind, NodeKind::Param(_)));
+        let (mut all, mut trained) = (0, 0);
+        for &id in params {
+            all += 1;
+            trained += usize::from(self.is_tracked(id));
+        }
+        Freeze::of(trained, all)
+    }
+}
+
+/// Builds a stage's model. An adapter that cannot be placed is told of and left out.
+///
+/// # Errors
+/// When data or architecture cannot be used at all.
+fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Model, BuildError> {
+    let StageSpec::Train(spec) = job
+        .project
+        .stages
+        .get(job.stage)
+        .ok_or(BuildError::NoStage { stage: job.stage, count: job.project.stages.len() })?;
+    // First the bare architecture: rules that name what is not there must not hide it.
+    let mut bare = (*job.project).clone();
+    bare.adapters.clear();
+    bare.stages[job.stage] =
+        StageSpec::Train(TrainSpec { train: vec!["model".to_owned()], freeze: Vec::new(), ..spec.clone() });
+    let built = build_stage(&bare, &job.base, job.stage, source)?;
+    let mut graph = built.graph;
+    let uses_adapters = spec.adapters == AdapterUse::All;
+    let mut coverage = Vec::new();
+    for (index, placement) in job.project.adapters.iter().enumerate() {
+        coverage.push(match place(&graph, index, placement) {
+            Ok((next, covered)) => {
+                if uses_adapters {
+                    graph = next;
+                }
+                Ok(covered)
+            }
+            Err(error) => Err(error.to_string()),
+        });
+    }
+    let (selection, complaint) = match select(&graph, spec) {
+        Ok(selection) => (selection, None),
+        Err(error) => (Selection::default(), Some(format!("stage {}: {error}", job.stage + 1))),
+    };
+    let shapes =
+        graph.shapes(&built.architecture.binding(1)).map_err(graft_engine::models::ModelError::from)?;
+    let tracked = graph.downstream(selection.nodes.iter().copied());
+    let steps = job.project.stages.iter().zip(samples).map(|(stage, samples)| {
+        let StageSpec::Train(spec) = stage;
+        samples.map(|all| {
+            let used = spec.samples.map_or(all, |limit| limit.min(all));
+            (used.div_ceil(spec.batch.max(1)) * spec.epochs) as u64
+        })
+    });
+    Ok(Model {
+        title: built.architecture.title(),
+        stage: job.stage,
+        parts: parts(&graph, &selection),
+        weights: graph.parameter_count(),
+        trained: selection.count,
+        steps: steps.collect(),
+        samples: spec.samples.map_or(source.len(Split::Train), |limit| limit.min(source.len(Split::Train))),
+        shapes,
+        coverage,
+        uses_adapters,
+        tracked,
+        complaint,
+        graph,
+    })
+}
+
+fn parts(graph: &Graph, selection: &Selection) -> Vec<Part> {
+    let mut parts: Vec<Part> = graph
+        .regions()
+        .iter()
+        .map(|region| Part {
+            path: region.path.clone(),
+            title: region.title.clone(),
+            kind: region.kind,
+            parent: region.parent.map(graft_engine::graph::RegionId::index),
+            children: Vec::new(),
+            weights: 0,
+            trained: 0,
+            freeze: Freeze::Nothing,
+            ops: Vec::new(),
+            output: None,
+            adapters: BTreeMap::new(),
+            order: usize::MAX,
+        })
+        .collect();
+    let above = |parts: &[Part], from: usize| {
+        std::iter::successors(Some(from), |&i| parts[i].parent).collect::<Vec<usize>>()
+    };
+    for (place, &id) in graph.order().iter().enumerate() {
+        let node = graph.node(id);
+        if !matches!(node.kind, NodeKind::Op(_)) {
+            continue;
+        }
+        let own = node.region.index();
+        parts[own].ops.push(id);
+        for i in above(&parts, own) {
+            // The last op in order is the one whose value leaves the part.
+            parts[i].output = Some(id);
+            parts[i].order = parts[i].order.min(place);
+        }
+    }
+    let mut counts = vec![(0, 0); parts.len()];
+    for (_, path, leaf) in graph.params() {
+        let trained = selection.paths.contains(path);
+        let weights = elements(&leaf.shape) as u64;
+        for (i, part) in parts.iter_mut().enumerate().filter(|(_, part)| is_below(path, &part.path)) {
+            part.weights += weights;
+            part.trained += if trained { weights } else { 0 };
+            if leaf.placement.is_none() || matches!(part.kind, RegionKind::Adapter(_)) {
+                counts[i].0 += usize::from(trained);
+                counts[i].1 += 1;
+            }
+        }
+    }
+    for (part, (trained, all)) in parts.iter_mut().zip(counts) {
+        part.freeze = Freeze::of(trained, all);
+    }
+    for i in 0..parts.len() {
+        if let RegionKind::Adapter(index) = parts[i].kind {
+            for above in above(&parts, i).into_iter().skip(1) {
+                *parts[above].adapters.entry(index).or_default() += 1;
+            }
+        }
+        if let Some(parent) = parts[i].parent {
+            parts[parent].children.push(i);
+        }
+    }
+    let orders: Vec<usize> = parts.iter().map(|part| part.order).collect();
+    for part in &mut parts {
+        part.children.sort_by_key(|&child| orders[child]);
+    }
+    parts
+}
+
+/// What to build.
+#[derive(Clone, Debug)]
+struct Job {
+    generation: u64,
+    revision: u64,
+    stage: usize,
+    project: Arc<Project>,
+    base: PathBuf,
+}
+
+/// What was asked for last, so that nothing is asked twice.
+type Key = (u64, u64, usize, PathBuf);
+
+struct Answer {
+    key: Key,
+    result: Result<Arc<Model>, String>,
+}
+
+/// Builds models on a thread of its own and keeps the latest.
+#[derive(Debug)]
+pub struct Builder {
+    jobs: Sender<Job>,
+    answers: Receiver<Answer>,
+    /// Grows with each document opened; answers about another one are dropped.
+    generation: u64,
+    asked: Option<Key>,
+    answered: Option<Key>,
+    model: Option<Arc<Model>>,
+    error: Option<String>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Starts the thread. `wake` is called when a model is ready.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (jobs, inbox) = bounded::<Job>(64);
+        let (outbox, answers) = bounded(64);
+        std::thread::Builder::new().name("graft-model".into()).spawn(move || {
+            let mut sources = Sources::default();
+            while let Ok(job) = inbox.recv() {
+                // Only the latest matters: an edit a keystroke ago is history.
+                let job = inbox.try_iter().last().unwrap_or(job);
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sources.build(&job)))
+                    .unwrap_or_else(|panic| Err(graft_engine::device::panic_message(&*panic)));
+                let key = (job.generation, job.revision, job.stage, job.base);
+                if outbox.send(Answer { key, result: result.map(Arc::new) }).is_err() {
+                    return;
+                }
+                wake();
+            }
+        })?;
+        Ok(Self { jobs, answers, generation: 0, asked: None, answered: None, model: None, error: None })
+    }
+
+    /// Asks for a model unless it was asked for already.
+    pub fn ask(&mut self, revision: u64, stage: usize, project: &Arc<Project>, base: PathBuf) {
+        let key = (self.generation, revision, stage, base.clone());
+        if self.asked.as_ref() == Some(&key) {
+            return;
+        }
+        let job = Job { generation: self.generation, revision, stage, project: Arc::clone(project), base };
+        if self.jobs.try_send(job).is_ok() {
+            self.asked = Some(key);
+        }
+    }
+
+    /// Takes what is ready; whether anything changed.
+    pub fn poll(&mut self) -> bool {
+        let mut changed = false;
+        while let Ok(answer) = self.answers.try_recv() {
+            if answer.key.0 != self.generation {
+                continue;
+            }
+            changed = true;
+            self.answered = Some(answer.key);
+            match answer.result {
+                Ok(model) => {
+                    self.error.clone_from(&model.complaint);
+                    self.model = Some(model);
+                }
+                Err(error) => self.error = Some(error),
+            }
+        }
+        changed
+    }
+
+    /// Forgets everything: another document was opened.
+    pub fn clear(&mut self) {
+        self.generation += 1;
+        self.asked = None;
+        self.answered = None;
+        self.model = None;
+        self.error = None;
+    }
+
+    /// The latest model.
+    #[must_use]
+    pub const fn model(&self) -> Option<&Arc<Model>> {
+        self.model.as_ref()
+    }
+
+    /// Why the latest model could not be built, or what is wrong with it.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Whether the latest question is answered.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.asked == self.answered
+    }
+}
+
+/// Opened data, kept from one model to the next: opening may read a whole file.
+#[derive(Default)]
+struct Sources(Vec<(DataSpec, DataView, PathBuf, Arc<dyn Source>)>);
+
+impl Sources {
+    fn open(&mut self, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
+        let Some(StageSpec::Train(spec)) = job.project.stages.get(stage) else {
+            return Err(BuildError::NoStage { stage, count: job.project.stages.len() });
+        };
+        let view = stage_view(spec);
+        let known = self
+            .0
+            .iter()
+            .find(|(data, other, base, _)| *data == job.project.data && *other == view && *base == job.base);
+        if let Some((_, _, _, source)) = known {
+            return Ok(Arc::clone(source));
+        }
+        let source = open_source(&job.project, &job.base, stage)?;
+        if self.0.len() >= 4 {
+            self.0.remove(0);
+        }
+        self.0.push((job.project.data.clone(), view, job.base.clone(), Arc::clone(&source)));
+        Ok(source)
+    }
+
+    fn build(&mut self, job: &Job) -> Result<Model, String> {
+        let source = self.open(job, job.stage).map_err(|error| error.to_string())?;
+        let samples: Vec<Option<usize>> = (0..job.project.stages.len())
+            .map(|stage| self.open(job, stage).ok().map(|source| source.len(Split::Train)))
+            .collect();
+        build(job, source.as_ref(), &samples).map_err(|error| error.to_string())
+    }
+}

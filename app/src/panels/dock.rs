@@ -1,0 +1,225 @@
+//! The bottom dock: plots of the run, the project's stages, the log.
+
+use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
+
+use super::Desk;
+use crate::actions::Action;
+use crate::format;
+use crate::icons::{self, Icon};
+use crate::plots;
+use crate::theme::{Theme, bold, medium, mono, regular};
+use crate::view::{DockTab, View};
+use crate::widgets::{focus_ring, icon_button, shorten};
+
+/// Shows the dock.
+pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
+    ui.spacing_mut().item_spacing.y = 0.0;
+    // The panel keeps its height whatever is in it.
+    ui.expand_to_include_rect(ui.max_rect());
+    tabs(ui, view);
+    crate::widgets::rule(ui);
+    match view.tab {
+        DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
+        DockTab::Stages => stages(ui, desk, view, actions),
+        DockTab::Log => log(ui, desk),
+    }
+}
+
+fn tabs(ui: &mut Ui, view: &mut View) {
+    let theme = Theme::of(ui);
+    ui.allocate_ui_with_layout(
+        vec2(ui.available_width(), 31.0),
+        Layout::left_to_right(Align::Center),
+        |ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            ui.add_space(6.0);
+            for (tab, name) in [(DockTab::Plots, "Plots"), (DockTab::Stages, "Stages"), (DockTab::Log, "Log")]
+            {
+                let active = view.tab == tab;
+                let font = if active { medium(12.0) } else { regular(12.0) };
+                let width = ui.painter().layout_no_wrap(name.to_owned(), font.clone(), theme.text).size().x;
+                let (rect, response) = ui.allocate_exact_size(vec2(width + 24.0, 31.0), Sense::click());
+                response.widget_info(|| WidgetInfo::selected(Role::Tab, true, active, name));
+                let color = if active || response.hovered() { theme.text } else { theme.label };
+                ui.painter().text(rect.center(), Align2::CENTER_CENTER, name, font, color);
+                if active {
+                    let line =
+                        Rect::from_min_max(pos2(rect.left() + 8.0, rect.bottom() - 2.0), rect.right_bottom());
+                    ui.painter().rect_filled(line.translate(vec2(-4.0, 0.0)), 0, theme.brand);
+                }
+                focus_ring(ui, &response, rect.shrink(3.0));
+                if response.clicked() {
+                    view.tab = tab;
+                }
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.add_space(10.0);
+                let hint = if view.dock_tall { "Smaller dock" } else { "Taller dock" };
+                if icon_button(ui, Icon::Dock, hint, hint, true).clicked() {
+                    view.dock_tall = !view.dock_tall;
+                }
+            });
+        },
+    );
+}
+
+fn stages(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
+    let theme = Theme::of(ui);
+    let Some(document) = desk.document else {
+        centre(ui, "Open a project to see its stages");
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("stages").auto_shrink([false, false]).show(ui, |ui| {
+        ui.add_space(8.0);
+        for (index, stage) in document.project().stages.iter().enumerate() {
+            let StageSpec::Train(spec) = stage;
+            let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 54.0), Sense::hover());
+            let inner = rect.shrink2(vec2(12.0, 3.0));
+            let card = ui.interact(inner, Id::unique(("stage card", index)), Sense::click());
+            let shown = view.stage == index;
+            card.widget_info(|| {
+                WidgetInfo::selected(Role::Button, true, shown, format!("Stage {}", index + 1))
+            });
+            let fill = if shown { theme.raised } else { theme.card };
+            let stroke = Stroke::new(1.0, if shown { theme.edge } else { theme.outline });
+            ui.painter().rect(inner, 6, fill, stroke, StrokeKind::Inside);
+            if card.clicked() {
+                actions.push(Action::ShowStage(index));
+            }
+            let mut content = ui.new_child(
+                egui::UiBuilder::new()
+                    .max_rect(inner.shrink2(vec2(12.0, 4.0)))
+                    .layout(Layout::left_to_right(Align::Center)),
+            );
+            stage_row(&mut content, index, spec, desk, actions);
+        }
+        ui.add_space(8.0);
+    });
+}
+
+fn stage_row(
+    ui: &mut Ui,
+    index: usize,
+    spec: &graft_engine::train::TrainSpec,
+    desk: Desk<'_>,
+    actions: &mut Vec<Action>,
+) {
+    let theme = Theme::of(ui);
+    ui.spacing_mut().item_spacing.x = if ui.available_width() > 560.0 { 14.0 } else { 6.0 };
+    let width = (ui.available_width() - 310.0).clamp(80.0, 230.0);
+    let (rect, _) = ui.allocate_exact_size(vec2(width, 40.0), Sense::hover());
+    let name = shorten(ui, &format!("{} · {}", index + 1, spec.name), &bold(12.0), rect.width());
+    let above = pos2(rect.left(), rect.top() + 12.0);
+    ui.painter().text(above, Align2::LEFT_CENTER, name, bold(12.0), theme.text);
+    let frozen =
+        if spec.freeze.is_empty() { String::new() } else { format!(", frozen {}", spec.freeze.join(", ")) };
+    let about = shorten(ui, &format!("trains {}{frozen}", spec.train.join(", ")), &mono(9.5), rect.width());
+    let below = pos2(rect.left(), rect.top() + 29.0);
+    ui.painter().text(below, Align2::LEFT_CENTER, about, mono(9.5), theme.label);
+    ui.add_enabled_ui(!desk.locked, |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        whole(ui, index, "Epochs", "epochs", spec.epochs, actions);
+        whole(ui, index, "Batch", "batch", spec.batch, actions);
+        let mut uses = spec.adapters == AdapterUse::All;
+        let check = ui.checkbox(&mut uses, "adapters");
+        check.widget_info(|| {
+            WidgetInfo::selected(
+                Role::CheckBox,
+                !desk.locked,
+                uses,
+                format!("Adapters in stage {}", index + 1),
+            )
+        });
+        if check.changed() {
+            actions.push(Action::UseAdapters(index, uses));
+        }
+    });
+    let optimiser = match &spec.optimiser {
+        OptimiserSpec::AdamW(adam) => format!("AdamW, rate {}", adam.learning_rate),
+        OptimiserSpec::Sgd(sgd) => format!("SGD, rate {}", sgd.learning_rate),
+    };
+    let weights = match spec.weights {
+        StageWeights::Previous if index > 0 => "from the stage before",
+        _ => "from the model",
+    };
+    let frames = spec.frames.map_or_else(String::new, |frames| format!(" · {frames} frames"));
+    let steps = desk.model.and_then(|model| model.steps.get(index).copied().flatten());
+    let steps = steps.map_or_else(|| format::UNKNOWN.to_owned(), format::whole);
+    if ui.available_width() < 60.0 {
+        return;
+    }
+    let text = format!("{steps} steps · {optimiser} · {weights}{frames}");
+    let text = shorten(ui, &text, &regular(11.0), ui.available_width());
+    ui.label(egui::RichText::new(text).font(regular(11.0)).color(theme.label));
+}
+
+fn whole(
+    ui: &mut Ui,
+    stage: usize,
+    label: &str,
+    path: &'static str,
+    value: usize,
+    actions: &mut Vec<Action>,
+) {
+    let theme = Theme::of(ui);
+    ui.label(egui::RichText::new(label).font(regular(11.0)).color(theme.label));
+    let mut edited = value;
+    let field = egui::DragValue::new(&mut edited).range(1..=100_000).speed(0.1).update_while_editing(false);
+    let response = ui.scope(|ui| {
+        ui.visuals_mut().widgets.inactive.weak_bg_fill = theme.field;
+        ui.style_mut().drag_value_text_style = egui::TextStyle::Monospace;
+        ui.add(field.min_size(vec2(44.0, 24.0)))
+    });
+    #[expect(clippy::cast_precision_loss, reason = "a label")]
+    response.inner.widget_info(|| WidgetInfo {
+        label: Some(format!("{label} of stage {}", stage + 1)),
+        ..WidgetInfo::drag_value(true, value as f64)
+    });
+    if edited != value {
+        actions.push(Action::SetStage { stage, path, value: edited.to_string() });
+    }
+}
+
+fn log(ui: &mut Ui, desk: Desk<'_>) {
+    let theme = Theme::of(ui);
+    let lines = &desk.session.series().log;
+    if lines.is_empty() {
+        centre(ui, "Nothing has happened yet");
+        return;
+    }
+    let scroll =
+        egui::ScrollArea::vertical().id_salt("log").auto_shrink([false, false]).stick_to_bottom(true);
+    scroll.show_rows(ui, 20.0, lines.len(), |ui, range| {
+        for line in &lines[range] {
+            let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &line.text));
+            let y = rect.center().y;
+            let time = format::duration(line.secs);
+            ui.painter().text(
+                pos2(rect.left() + 76.0, y),
+                Align2::RIGHT_CENTER,
+                time,
+                mono(10.0),
+                theme.faint,
+            );
+            let color = if line.bad { theme.error } else { theme.body };
+            if line.bad {
+                icons::paint(ui.painter(), Icon::Cross, pos2(rect.left() + 88.0, y), 11.0, color);
+            }
+            let x = rect.left() + 98.0;
+            let text = shorten(ui, &line.text, &regular(12.0), rect.right() - 12.0 - x);
+            let cut = text != line.text;
+            ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, text, regular(12.0), color);
+            if cut {
+                response.on_hover_text(&line.text);
+            }
+        }
+    });
+}
+
+fn centre(ui: &mut Ui, text: &str) {
+    let theme = Theme::of(ui);
+    let rect = ui.available_rect_before_wrap();
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, regular(12.0), theme.label);
+}

@@ -1,0 +1,214 @@
+//! What is open, its history and device at the left; what counts, and Train, at the right.
+
+use egui::{Align, Align2, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
+
+use super::Desk;
+use crate::actions::Action;
+use crate::format;
+use crate::icons::{self, Icon};
+use crate::session::State;
+use crate::theme::{Theme, bold, medium, mono, regular};
+use crate::widgets::{Weight, icon_button, shorten, wide_button};
+
+/// Shows the bar.
+pub fn ui(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
+    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        ui.add_space(12.0);
+        project(ui, desk);
+        separator(ui);
+        let hint = |word: &str, label: Option<&str>| {
+            label.map_or_else(|| format!("Nothing to {word}"), |label| format!("{word}: {label}"))
+        };
+        let (undo, redo) = desk.document.map_or((None, None), |d| (d.undo_label(), d.redo_label()));
+        let can = |label: Option<&str>| label.is_some() && !desk.locked;
+        if icon_button(ui, Icon::Folder, "Open", "Open a project (Ctrl O)", !desk.locked).clicked() {
+            actions.push(Action::Open);
+        }
+        let dirty = desk.document.is_some_and(crate::document::Document::is_dirty);
+        if icon_button(ui, Icon::Save, "Save", "Save the project (Ctrl S)", dirty).clicked() {
+            actions.push(Action::Save);
+        }
+        if icon_button(ui, Icon::Undo, "Undo", &hint("Undo", undo), can(undo)).clicked() {
+            actions.push(Action::Undo);
+        }
+        if icon_button(ui, Icon::Redo, "Redo", &hint("Redo", redo), can(redo)).clicked() {
+            actions.push(Action::Redo);
+        }
+        if icon_button(ui, Icon::Theme, "Theme", "Dark or light", true).clicked() {
+            actions.push(Action::ToggleTheme);
+        }
+        if ui.available_width() > 720.0 {
+            separator(ui);
+            device(ui, desk);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 6.0;
+            ui.add_space(12.0);
+            controls(ui, desk, actions);
+            numbers(ui, desk);
+            progress(ui, desk);
+        });
+    });
+}
+
+fn separator(ui: &mut Ui) {
+    let (rect, _) = ui.allocate_exact_size(vec2(9.0, 24.0), Sense::hover());
+    ui.painter().vline(rect.center().x, rect.y_range(), Stroke::new(1.0, Theme::of(ui).line));
+}
+
+fn project(ui: &mut Ui, desk: Desk<'_>) {
+    let theme = Theme::of(ui);
+    let (rect, _) = ui.allocate_exact_size(Vec2::splat(20.0), Sense::hover());
+    icons::mark(ui.painter(), rect, theme.brand, theme.brand_ink);
+    let name = desk.document.map_or("Graft", |document| document.project().name.as_str());
+    let dirty = desk.document.is_some_and(crate::document::Document::is_dirty);
+    let short = shorten(ui, name, &bold(13.0), 220.0);
+    let width = ui.painter().layout_no_wrap(short.clone(), bold(13.0), theme.text).size().x;
+    let (rect, response) = ui.allocate_exact_size(vec2(width + 16.0, 26.0), Sense::hover());
+    let state = if dirty { "unsaved" } else { "saved" };
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Project {name}, {state}")));
+    ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, short, bold(13.0), theme.text);
+    if dirty {
+        ui.painter().circle_filled(pos2(rect.right() - 6.0, rect.center().y), 3.0, theme.warning);
+    }
+    if let Some(document) = desk.document {
+        let remark = if dirty { "\nNot saved yet" } else { "" };
+        response.on_hover_text(format!("{}{remark}", document.path().display()));
+    }
+}
+
+fn device(ui: &mut Ui, desk: Desk<'_>) {
+    let theme = Theme::of(ui);
+    let name = desk.document.map_or(format::UNKNOWN, |document| document.project().device.as_str());
+    let about = about(name);
+    let text = ui.painter().layout_no_wrap(name.to_owned(), medium(12.0), theme.text);
+    let more = ui.painter().layout_no_wrap(about.to_owned(), regular(11.0), theme.label);
+    let size = vec2(text.size().x + more.size().x + 46.0, 28.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Device {name}")));
+    ui.painter().rect(rect, 6, theme.panel, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+    icons::paint(ui.painter(), Icon::Device, pos2(rect.left() + 16.0, rect.center().y), 14.0, theme.body);
+    let at = pos2(rect.left() + 28.0, rect.center().y);
+    let word = ui.painter().text(at, Align2::LEFT_CENTER, name, medium(12.0), theme.text);
+    let after = pos2(word.right() + 8.0, rect.center().y);
+    ui.painter().text(after, Align2::LEFT_CENTER, about, regular(11.0), theme.label);
+    response.on_hover_text("Where the project runs; `device` in its file says so");
+}
+
+/// Two lines, a name over a value.
+fn chip(ui: &mut Ui, name: &str, value: &str, more: &str) {
+    let theme = Theme::of(ui);
+    let painter = ui.painter();
+    let above = painter.layout_no_wrap(name.to_owned(), regular(11.0), theme.label).size().x;
+    let main = painter.layout_no_wrap(value.to_owned(), mono(12.0), theme.text).size().x;
+    let side = painter.layout_no_wrap(more.to_owned(), regular(11.0), theme.label).size().x;
+    let below = main + if more.is_empty() { 0.0 } else { 6.0 + side };
+    let (rect, response) = ui.allocate_exact_size(vec2(above.max(below) + 24.0, 36.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value} {more}")));
+    let painter = ui.painter();
+    painter.vline(rect.left(), rect.shrink2(vec2(0.0, 3.0)).y_range(), Stroke::new(1.0, theme.line));
+    let x = rect.left() + 12.0;
+    painter.text(pos2(x, rect.top() + 9.0), Align2::LEFT_CENTER, name, regular(11.0), theme.label);
+    let y = rect.top() + 26.0;
+    let value = painter.text(pos2(x, y), Align2::LEFT_CENTER, value, mono(12.0), theme.text);
+    painter.text(pos2(value.right() + 6.0, y), Align2::LEFT_CENTER, more, regular(11.0), theme.label);
+}
+
+fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
+    let state = desk.session.state();
+    if state.is_busy() {
+        let stoppable = *state != State::Stopping;
+        let word = if stoppable { "Stop" } else { "Stopping…" };
+        let stop = wide_button(ui, Some(Icon::Stop), word, Weight::Plain, stoppable);
+        if stop.on_hover_text("Stop after this step and save (Ctrl .)").clicked() {
+            actions.push(Action::Stop);
+        }
+        let paused = *state == State::Paused;
+        let (icon, word) = if paused { (Icon::Play, "Go on") } else { (Icon::Pause, "Pause") };
+        let can_pause = matches!(state, State::Running | State::Paused);
+        let pause = wide_button(ui, Some(icon), word, Weight::Plain, can_pause);
+        if pause.on_hover_text("Pause or go on (P)").clicked() {
+            actions.push(Action::TogglePause);
+        }
+        return;
+    }
+    let ready = desk.document.is_some() && desk.model.is_some();
+    let train = wide_button(ui, Some(Icon::Play), "Train", Weight::Primary, ready);
+    if train.on_hover_text("Run all stages (Ctrl Enter)").clicked() {
+        actions.push(Action::Train);
+    }
+}
+
+fn numbers(ui: &mut Ui, desk: Desk<'_>) {
+    let series = desk.session.series();
+    let measured = !series.steps.is_empty();
+    if measured {
+        if let Some(left) = series.stage_left().filter(|_| *desk.session.state() == State::Running) {
+            chip(ui, "Stage ends in", &format!("≈ {}", format::duration(left)), "");
+        }
+        let step = series.step_secs().map_or_else(|| format::UNKNOWN.to_owned(), format::step_time);
+        let room = ui.available_width() > 460.0;
+        let pace = format!("{:.0} samples/s", series.position.samples_per_sec);
+        chip(ui, "Measured step", &step, if room { &pace } else { "" });
+        chip(ui, "Measured peak", &format::bytes(series.peak_bytes), "");
+    }
+    if ui.available_width() > 170.0 {
+        let (trained, more) = desk.model.map_or_else(
+            || (format::UNKNOWN.to_owned(), String::new()),
+            |model| {
+                let share = format::share(model.trained, model.weights);
+                (format::whole(model.trained), format!("{share} of {}", format::short(model.weights)))
+            },
+        );
+        chip(ui, "Trainable", &trained, &more);
+    }
+}
+
+/// While training: where the run is.
+fn progress(ui: &mut Ui, desk: Desk<'_>) {
+    let series = desk.session.series();
+    let Some(stage) = series.stage().filter(|_| desk.session.state().is_busy()) else { return };
+    if ui.available_width() < 220.0 {
+        return;
+    }
+    let theme = Theme::of(ui);
+    let width = (ui.available_width() - 24.0).min(300.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 36.0), Sense::hover());
+    let position = series.position;
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let done = position.step as f32 / stage.steps.max(1) as f32;
+    let text = format!(
+        "epoch {} of {} · step {} / {}",
+        position.epoch + 1,
+        stage.epochs,
+        position.step,
+        stage.steps
+    );
+    let title = format!("Stage {}", stage.index + 1);
+    response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, format!("{title}, {text}")));
+    let y = rect.top() + 10.0;
+    let painter = ui.painter();
+    let title = painter.text(pos2(rect.left(), y), Align2::LEFT_CENTER, title, bold(12.0), theme.text);
+    let share = format!("{:.0} %", 100.0 * done);
+    let share = painter.text(pos2(rect.right(), y), Align2::RIGHT_CENTER, share, mono(11.0), theme.text);
+    let text = shorten(ui, &text, &regular(11.0), share.left() - title.right() - 16.0);
+    let at = pos2(title.right() + 8.0, y);
+    ui.painter().text(at, Align2::LEFT_CENTER, text, regular(11.0), theme.body);
+    let track = Rect::from_min_size(pos2(rect.left(), rect.top() + 24.0), vec2(rect.width(), 5.0));
+    ui.painter().rect_filled(track, 3, theme.active);
+    let fill = Rect::from_min_size(track.min, vec2(track.width() * done.clamp(0.0, 1.0), track.height()));
+    ui.painter().rect_filled(fill, 3, theme.brand);
+}
+
+/// What a device name means.
+fn about(name: &str) -> &'static str {
+    match name.split(':').next().unwrap_or_default() {
+        "flex" => "CPU, all cores",
+        "wgpu" => "GPU by wgpu",
+        "cuda" | "tch-cuda" => "NVIDIA GPU",
+        "tch" => "CPU by LibTorch",
+        "remote" => "another machine",
+        _ => "",
+    }
+}

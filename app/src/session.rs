@@ -1,0 +1,453 @@
+//! The run that goes on: the engine's handle, what state it is in, and the series that the plots show.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use graft_engine::project::Project;
+use graft_engine::runs::{Event, EventBody};
+use graft_engine::train::Wish;
+use graft_engine::worker::{Command, Engine, EngineError};
+
+/// What the run is doing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum State {
+    /// Nothing has run yet.
+    #[default]
+    Idle,
+    /// Asked for, no event yet.
+    Starting,
+    /// Steps are done.
+    Running,
+    /// Asked to wait after the step that is under way, everything warm.
+    Paused,
+    /// Asked to save and end.
+    Stopping,
+    /// Done.
+    Finished,
+    /// Stopped on request; it can be gone on with.
+    Stopped,
+    /// Failed, with the reason.
+    Failed(String),
+}
+
+impl State {
+    /// Whether a run is going on, so that the project must not be edited.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Stopping)
+    }
+
+    /// One word for the status line.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Idle => "Ready",
+            Self::Starting => "Starting…",
+            Self::Running => "Training",
+            Self::Paused => "Paused",
+            Self::Stopping => "Stopping…",
+            Self::Finished => "Finished",
+            Self::Stopped => "Stopped",
+            Self::Failed(_) => "Failed",
+        }
+    }
+}
+
+/// One optimiser step. The unit of `x` is steps over all stages.
+#[derive(Clone, Copy, Debug)]
+pub struct StepPoint {
+    /// Steps over all stages.
+    pub x: f64,
+    /// Mean loss before the update.
+    pub loss: f64,
+    /// The same, smoothed.
+    pub smooth: f64,
+    /// Milliseconds: data, frozen forward, trainable forward, backward, optimizer.
+    pub phases: [f64; 5],
+    /// Live MiB at the step's end.
+    pub live: f64,
+    /// Largest live MiB so far.
+    pub peak: f64,
+}
+
+/// One evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct EvalPoint {
+    /// Steps over all stages.
+    pub x: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of samples whose best guess was right, in per cent.
+    pub top1: f64,
+    /// On the test split rather than the validation split.
+    pub test: bool,
+}
+
+/// A stage of the run.
+#[derive(Clone, Debug)]
+pub struct StageMark {
+    /// Its index.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Steps over all stages where it began.
+    pub x: f64,
+    /// Its steps.
+    pub steps: u64,
+    /// Its epochs.
+    pub epochs: usize,
+    /// Weights that it trains.
+    pub trainable: u64,
+}
+
+/// Where the run is now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// Stage index.
+    pub stage: usize,
+    /// Epoch, from 0.
+    pub epoch: usize,
+    /// Steps done in the stage.
+    pub step: u64,
+    /// Steps of all stages.
+    pub total: u64,
+    /// Seconds since the run began.
+    pub secs: f64,
+    /// Samples a second.
+    pub samples_per_sec: f64,
+    /// Learning rate.
+    pub rate: f64,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// Seconds since the run began.
+    pub secs: f64,
+    /// What happened.
+    pub text: String,
+    /// Whether it is bad news.
+    pub bad: bool,
+}
+
+/// What a run has told so far.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// Optimiser steps.
+    pub steps: Vec<StepPoint>,
+    /// Evaluations.
+    pub evals: Vec<EvalPoint>,
+    /// Stages begun.
+    pub stages: Vec<StageMark>,
+    /// The log.
+    pub log: Vec<LogLine>,
+    /// Stages in all.
+    pub stage_count: usize,
+    /// The run's name.
+    pub run: String,
+    /// Its folder.
+    pub folder: String,
+    /// Largest live bytes since the first step began.
+    pub peak_bytes: u64,
+    /// Where it is.
+    pub position: Position,
+    /// Top-1 on the test split, when finished.
+    pub test_top1: Option<f64>,
+}
+
+/// Weight of the past in the smoothed loss.
+const SMOOTHING: f64 = 0.9;
+/// Log lines that are kept.
+const LOG: usize = 2000;
+
+impl Series {
+    /// Takes an event in.
+    #[expect(clippy::cast_precision_loss, reason = "steps and bytes fit a plot's axis")]
+    pub fn take(&mut self, event: &Event) {
+        self.position.secs = event.time;
+        match &event.body {
+            EventBody::Started { project, device, seed, stages, folder, resumed_at, .. } => {
+                self.run.clone_from(&event.run);
+                self.folder.clone_from(folder);
+                self.stage_count = *stages;
+                self.position.total = resumed_at.unwrap_or(0);
+                self.note(format!("{project} on {device}, seed {seed}, {stages} stages, in {folder}"));
+            }
+            EventBody::Stage { stage, name, trainable, loaded, epochs, steps } => {
+                self.stages.push(StageMark {
+                    index: *stage,
+                    name: name.clone(),
+                    x: self.position.total as f64,
+                    steps: *steps,
+                    epochs: *epochs,
+                    trainable: *trainable,
+                });
+                self.position.stage = *stage;
+                self.position.epoch = 0;
+                self.position.step = 0;
+                self.note(format!(
+                    "stage {}, {name}: {} weights train, {steps} steps; {} tensors taken, {} resized, {} new",
+                    stage + 1,
+                    crate::format::whole(*trainable),
+                    loaded.copied,
+                    loaded.resized,
+                    loaded.new
+                ));
+            }
+            EventBody::Step { .. } => self.step(&event.body),
+            EventBody::Eval { stage, epoch, split, loss, metrics, samples, .. } => {
+                let top1 = 100.0 * metrics.get("top1").copied().unwrap_or(f64::NAN);
+                let x = self.position.total as f64;
+                self.evals.push(EvalPoint { x, loss: *loss, top1, test: split == "test" });
+                self.note(format!(
+                    "stage {}, after epoch {epoch}: {split} loss {loss:.4}, top-1 {top1:.1} % of {samples}",
+                    stage + 1
+                ));
+            }
+            EventBody::Checkpoint { path, step, best } => {
+                let best = if *best { ", the best so far" } else { "" };
+                self.note(format!("saved {path} at step {step}{best}"));
+            }
+            EventBody::Skipped { count, example } => {
+                self.warn(format!("{count} samples skipped, one of them: {example}"));
+            }
+            EventBody::Paused {} => self.note("paused".to_owned()),
+            EventBody::Continued {} => self.note("going on".to_owned()),
+            EventBody::Stopped { steps } => self.note(format!("stopped after {steps} steps, saved")),
+            EventBody::Finished { secs, steps, metrics, peak_bytes, .. } => {
+                self.peak_bytes = self.peak_bytes.max(*peak_bytes);
+                self.test_top1 = metrics.get("top1").map(|top1| 100.0 * top1);
+                let test =
+                    self.test_top1.map_or_else(String::new, |top1| format!(", test top-1 {top1:.1} %"));
+                self.note(format!("finished {steps} steps in {}{test}", crate::format::duration(*secs)));
+            }
+            EventBody::Failed { error } => self.warn(error.clone()),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "steps and bytes fit a plot's axis")]
+    fn step(&mut self, body: &EventBody) {
+        let EventBody::Step {
+            epoch,
+            step,
+            loss,
+            lr,
+            samples_per_sec,
+            data_secs,
+            forward_secs,
+            frozen_forward_secs,
+            backward_secs,
+            optimizer_secs,
+            live_bytes,
+            peak_bytes,
+            ..
+        } = body
+        else {
+            return;
+        };
+        self.position.total += 1;
+        self.position.epoch = *epoch;
+        self.position.step = *step;
+        self.position.samples_per_sec = *samples_per_sec;
+        self.position.rate = *lr;
+        self.peak_bytes = self.peak_bytes.max(*peak_bytes);
+        let smooth =
+            self.steps.last().map_or(*loss, |last| SMOOTHING * last.smooth + (1.0 - SMOOTHING) * loss);
+        let trainable_forward = (forward_secs - frozen_forward_secs).max(0.0);
+        let phases = [*data_secs, *frozen_forward_secs, trainable_forward, *backward_secs, *optimizer_secs];
+        self.steps.push(StepPoint {
+            x: self.position.total as f64,
+            loss: *loss,
+            smooth,
+            phases: phases.map(|secs| 1e3 * secs),
+            live: *live_bytes as f64 / 1_048_576.0,
+            peak: *peak_bytes as f64 / 1_048_576.0,
+        });
+    }
+
+    fn note(&mut self, text: String) {
+        self.push(LogLine { secs: self.position.secs, text, bad: false });
+    }
+
+    fn warn(&mut self, text: String) {
+        self.push(LogLine { secs: self.position.secs, text, bad: true });
+    }
+
+    fn push(&mut self, line: LogLine) {
+        if self.log.len() >= LOG {
+            self.log.remove(0);
+        }
+        self.log.push(line);
+    }
+
+    /// The stage that goes on.
+    #[must_use]
+    pub fn stage(&self) -> Option<&StageMark> {
+        self.stages.last()
+    }
+
+    /// Seconds of one step, the mean of the latest.
+    #[must_use]
+    pub fn step_secs(&self) -> Option<f64> {
+        let latest = self.steps.len().saturating_sub(20);
+        // A stage's first steps are not like the stage before.
+        let begin = self.stage().map_or(0.0, |stage| stage.x);
+        let times: Vec<f64> = self.steps[latest..]
+            .iter()
+            .filter(|point| point.x > begin)
+            .map(|point| point.phases.iter().sum::<f64>() / 1e3)
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "at most twenty")]
+        let count = times.len() as f64;
+        (!times.is_empty()).then(|| times.iter().sum::<f64>() / count)
+    }
+
+    /// Seconds until the stage's last step, at the present pace.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn stage_left(&self) -> Option<f64> {
+        let stage = self.stage()?;
+        Some(stage.steps.saturating_sub(self.position.step) as f64 * self.step_secs()?)
+    }
+}
+
+/// The engine, the run's state and its series.
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    state: State,
+    series: Series,
+}
+
+/// Time that one frame may spend on reading events.
+const BUDGET: Duration = Duration::from_millis(6);
+
+impl Session {
+    /// Starts the engine's thread. `wake` is called after each of its events.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        Ok(Self { engine: Engine::start(wake)?, state: State::Idle, series: Series::default() })
+    }
+
+    /// What the run is doing.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What it has told so far.
+    #[must_use]
+    pub const fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// Runs a project.
+    ///
+    /// # Errors
+    /// When a run is going on.
+    pub fn train(&mut self, project: &Project, base: PathBuf, runs: PathBuf) -> Result<(), EngineError> {
+        if self.state.is_busy() {
+            return Err(EngineError::Busy);
+        }
+        self.engine.send(Command::Train { project: Box::new(project.clone()), base, runs })?;
+        self.series = Series::default();
+        self.state = State::Starting;
+        Ok(())
+    }
+
+    /// Pauses or goes on.
+    pub fn toggle_pause(&mut self) {
+        let (wish, state) = match self.state {
+            State::Running => (Wish::Pause, State::Paused),
+            State::Paused => (Wish::Run, State::Running),
+            _ => return,
+        };
+        self.engine.steer(wish);
+        self.state = state;
+    }
+
+    /// Saves and ends the run.
+    pub fn stop(&mut self) {
+        if self.state.is_busy() {
+            self.engine.steer(Wish::Stop);
+            self.state = State::Stopping;
+        }
+    }
+
+    /// Reads waiting events for a few milliseconds; whether there are more.
+    pub fn poll(&mut self) -> bool {
+        let begin = Instant::now();
+        while let Some(event) = self.engine.poll() {
+            self.take(&event);
+            if begin.elapsed() > BUDGET {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.series.take(event);
+        self.state = match (&event.body, &self.state) {
+            (EventBody::Finished { .. }, _) => State::Finished,
+            (EventBody::Stopped { .. }, _) => State::Stopped,
+            (EventBody::Failed { error }, _) => State::Failed(error.clone()),
+            (_, State::Stopping) => State::Stopping,
+            // Paused is what the user wished; what was under way may still be told.
+            (_, State::Paused) => State::Paused,
+            _ => State::Running,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(body: EventBody) -> Event {
+        Event { run: "r".to_owned(), time: 1.0, body }
+    }
+
+    fn step(step: u64) -> Event {
+        event(EventBody::Step {
+            stage: 0,
+            epoch: 0,
+            step,
+            loss: 2.0,
+            lr: 1e-3,
+            grad_norm: 1.0,
+            samples_per_sec: 10.0,
+            data_secs: 0.1,
+            forward_secs: 0.3,
+            frozen_forward_secs: 0.2,
+            backward_secs: 0.2,
+            optimizer_secs: 0.1,
+            live_bytes: 1 << 20,
+            peak_bytes: 2 << 20,
+        })
+    }
+
+    #[test]
+    fn steps_make_points_with_phases_that_add_up_and_a_time_left() {
+        let mut series = Series::default();
+        let stage = EventBody::Stage {
+            stage: 0,
+            name: "one".to_owned(),
+            trainable: 5,
+            loaded: graft_engine::runs::Loaded::default(),
+            epochs: 1,
+            steps: 10,
+        };
+        series.take(&event(stage));
+        assert_eq!(series.stage_left(), None);
+        series.take(&step(1));
+        series.take(&step(2));
+        let point = series.steps[1];
+        assert!((point.phases.iter().sum::<f64>() - 700.0).abs() < 1e-9);
+        assert!((point.phases[2] - 100.0).abs() < 1e-9, "trainable forward is what is left of forward");
+        assert!((series.stage_left().unwrap() - 8.0 * 0.7).abs() < 1e-9);
+        assert_eq!(series.peak_bytes, 2 << 20);
+    }
+}
