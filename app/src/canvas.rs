@@ -3,7 +3,9 @@
 mod block;
 mod interact;
 pub mod layout;
+mod nodes;
 mod paint;
+pub mod shapes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,8 +19,9 @@ use crate::model::Model;
 use crate::theme::Theme;
 use crate::view::{Camera, Follow, View};
 pub(crate) use interact::zoom_at;
-use layout::{Flow, Layout, layout};
+use layout::layout;
 pub(crate) use paint::freeze_icon;
+use shapes::{Flow, Layout};
 
 /// Below this height the graph is shown as one strip.
 const STRIP: f32 = 200.0;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use egui::{Pos2, Rect, pos2, vec2};
 use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind};
 
-use super::layout::{Card, Course, Look, Maker, Mark, Piece, Wire};
+use super::layout::Maker;
+use super::shapes::{Card, Course, Look, Mark, Piece, Wire};
 use crate::model::Freeze;
 
 /// Space between the columns of a lane.

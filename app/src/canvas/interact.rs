@@ -3,7 +3,8 @@
 use egui::{Id, PointerButton, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
-use super::layout::{Card, HEADER, Layout, Look, Plus};
+use super::layout::HEADER;
+use super::shapes::{Card, Layout, Look, Plus};
 use super::{Projection, Scene};
 use crate::actions::Action;
 use crate::model::Freeze;

@@ -4,140 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
-use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind, SiteKind, is_below};
+use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
 
 use super::block;
+use super::shapes::{Card, Course, Cut, Flow, Layout, Look, Piece, Wire};
 use crate::format;
 use crate::model::{Freeze, Model, Part};
-
-/// What a card looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// An input of the model.
-    Input,
-    /// A computation without a region of its own.
-    Node,
-    /// A folded region.
-    Card,
-    /// An unfolded region: a frame around what is inside.
-    Group,
-    /// A block of a stack.
-    Tile,
-    /// The addition where a residual branch comes back.
-    Sum,
-    /// An adapter that stands on an edge.
-    Adapter,
-    /// An adapter beside the weight that it modifies.
-    Tab,
-}
-
-/// Something drawn in a rectangle.
-#[derive(Clone, Debug)]
-pub struct Card {
-    /// Region or node path.
-    pub path: String,
-    /// What it looks like.
-    pub look: Look,
-    /// Where it is.
-    pub rect: Rect,
-    /// Name for people.
-    pub title: String,
-    /// What stands small after the title.
-    pub note: String,
-    /// What stands at the right, or below in small nodes.
-    pub detail: String,
-    /// Whether its weights train.
-    pub freeze: Freeze,
-    /// Whether it can be folded or unfolded, and how it is.
-    pub unfolded: Option<bool>,
-    /// Adapters inside a folded region, by index, with their sites; of an adapter its own.
-    pub adapters: BTreeMap<usize, usize>,
-}
-
-/// A connection.
-#[derive(Clone, Debug)]
-pub struct Wire {
-    /// Its corners.
-    pub points: Vec<Pos2>,
-    /// Whether a gradient passes.
-    pub gradient: bool,
-    /// Whether it ends in an arrowhead.
-    pub arrow: bool,
-    /// How it runs.
-    pub course: Course,
-    /// The shape of the value on it.
-    pub label: String,
-}
-
-/// How a wire runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
-    /// Along its corners.
-    Straight,
-    /// Along its corners, thin: a residual connection.
-    Residual,
-    /// In one bend from its first to its last point.
-    Bent,
-}
-
-/// A free site.
-#[derive(Clone, Debug)]
-pub struct Plus {
-    /// The site's path.
-    pub site: String,
-    /// Where it is.
-    pub center: Pos2,
-    /// The kinds that fit there, by their place in the palette.
-    pub kinds: Vec<usize>,
-}
-
-/// A name on a lane.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    /// Where its middle is.
-    pub center: Pos2,
-    /// The name.
-    pub text: String,
-}
-
-/// Where the frozen side ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Cut {
-    /// At this height; above it nothing carries a gradient.
-    Below(f32),
-    /// At this distance from the left.
-    RightOf(f32),
-    /// Nothing in the model trains.
-    AllFrozen,
-}
-
-/// A laid-out graph.
-#[derive(Clone, Debug, Default)]
-pub struct Layout {
-    /// Frames come before what is in them.
-    pub cards: Vec<Card>,
-    /// Connections.
-    pub wires: Vec<Wire>,
-    /// Free sites.
-    pub pluses: Vec<Plus>,
-    /// Names on lanes.
-    pub marks: Vec<Mark>,
-    /// Where the frozen side ends.
-    pub cut: Option<Cut>,
-    /// Everything.
-    pub bounds: Option<Rect>,
-    /// What was unfolded innermost: what the user looks at.
-    pub focus: Option<Rect>,
-}
-
-/// Which way the main flow goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// From top to bottom, regions unfolding.
-    Down,
-    /// From left to right in one strip, everything folded.
-    Across,
-}
 
 /// Space between the items of the main flow.
 const GAP: f32 = 30.0;
@@ -179,51 +51,6 @@ pub fn layout(model: &Model, unfolded: &BTreeSet<String>, flow: Flow) -> Layout 
     }
 }
 
-/// A laid-out part of the graph with its corner at the origin.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Piece {
-    pub(super) size: Vec2,
-    pub(super) cards: Vec<Card>,
-    pub(super) wires: Vec<Wire>,
-    pub(super) pluses: Vec<Plus>,
-    pub(super) marks: Vec<Mark>,
-    /// Where the flow comes in and leaves.
-    pub(super) entry: Pos2,
-    pub(super) exit: Pos2,
-    /// What was unfolded innermost.
-    pub(super) focus: Option<Rect>,
-}
-
-impl Piece {
-    pub(super) fn moved(mut self, by: Vec2) -> Self {
-        for card in &mut self.cards {
-            card.rect = card.rect.translate(by);
-        }
-        for point in self.wires.iter_mut().flat_map(|wire| &mut wire.points) {
-            *point += by;
-        }
-        for plus in &mut self.pluses {
-            plus.center += by;
-        }
-        for mark in &mut self.marks {
-            mark.center += by;
-        }
-        self.focus = self.focus.map(|rect| rect.translate(by));
-        self.entry += by;
-        self.exit += by;
-        self
-    }
-
-    /// Takes another piece's contents in, where they are.
-    pub(super) fn absorb(&mut self, other: Self) {
-        self.cards.extend(other.cards);
-        self.wires.extend(other.wires);
-        self.pluses.extend(other.pluses);
-        self.marks.extend(other.marks);
-        self.focus = other.focus.or(self.focus);
-    }
-}
-
 /// One thing in a flow.
 enum Item {
     /// The model's input.
@@ -239,7 +66,7 @@ pub(super) struct Maker<'a> {
     pub(super) model: &'a Model,
     unfolded: &'a BTreeSet<String>,
     order: HashMap<NodeId, usize>,
-    palette: Vec<AdapterSpec>,
+    pub(super) palette: Vec<AdapterSpec>,
 }
 
 impl<'a> Maker<'a> {
@@ -452,16 +279,6 @@ impl<'a> Maker<'a> {
         piece
     }
 
-    /// A plus at a site, if it is free and anything fits.
-    pub(super) fn plus(&self, site: &str, center: Pos2) -> Option<Plus> {
-        let found = self.model.graph.site(site)?;
-        let fits = |spec: &AdapterSpec| spec.kind().accepts(found);
-        let kinds: Vec<usize> =
-            self.palette.iter().enumerate().filter(|(_, spec)| fits(spec)).map(|(i, _)| i).collect();
-        let free = self.model.uses_adapters && self.model.adapters_at(site).is_empty();
-        (free && !kinds.is_empty()).then(|| Plus { site: site.to_owned(), center, kinds })
-    }
-
     /// Free bridge sites stand on the edge between their two regions.
     fn bridges(&self, piece: &mut Piece, is_root: bool) {
         if !is_root {
@@ -659,91 +476,6 @@ impl<'a> Maker<'a> {
         piece.size = vec2((x - 26.0).max(0.0), height);
         piece
     }
-
-    /// An op as a small node.
-    pub(super) fn node(&self, op: NodeId, rect: Rect) -> Card {
-        let node = self.model.graph.node(op);
-        Card {
-            path: node.path.clone(),
-            look: Look::Node,
-            rect,
-            title: self.op_title(op),
-            note: String::new(),
-            detail: self.op_detail(op),
-            freeze: self.model.op_freeze(op),
-            unfolded: None,
-            adapters: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn node_size(&self, op: NodeId) -> Vec2 {
-        let icon = if self.model.op_freeze(op) == Freeze::Nothing { 0.0 } else { 18.0 };
-        let detail = self.op_detail(op);
-        // Shapes stand in the fixed-width face.
-        let text = text_width(&self.op_title(op), 12.0).max(text_width(&detail, 10.4));
-        vec2((text + icon + 22.0).max(54.0), if detail.is_empty() { 30.0 } else { 38.0 })
-    }
-
-    /// A linear layer is called as its path calls it, anything else as what it does.
-    fn op_title(&self, op: NodeId) -> String {
-        let node = self.model.graph.node(op);
-        let last = node.path.rsplit('.').next().unwrap_or_default();
-        match &node.kind {
-            NodeKind::Op(kind) => match kind.name() {
-                "linear" => last.to_owned(),
-                "layer norm" => "Norm".to_owned(),
-                "gelu" => "GELU".to_owned(),
-                name => sentence(name),
-            },
-            _ => last.to_owned(),
-        }
-    }
-
-    /// The weight's shape, out × in.
-    fn op_detail(&self, op: NodeId) -> String {
-        let node = self.model.graph.node(op);
-        let NodeKind::Op(kind) = &node.kind else { return String::new() };
-        if kind.name() != "linear" {
-            return String::new();
-        }
-        let weight = node.inputs.get(1).map(|&id| self.model.shape(id));
-        weight.map_or_else(String::new, |shape| {
-            let features_in: usize = shape.iter().skip(1).product();
-            format!("{}×{features_in}", shape.first().copied().unwrap_or(0))
-        })
-    }
-
-    /// The adapters at a block's port, in the order in which they stack, and the port's site.
-    pub(super) fn port(&self, block: &Part, port: Port) -> (String, Vec<usize>) {
-        let site = format!("{}.{}", block.path, port.name());
-        let adapters = self.model.adapters_at(&site);
-        (site, adapters)
-    }
-
-    /// The sites that stand for an op's weight, by path.
-    pub(super) fn weight_sites(&self, node: NodeId) -> Vec<String> {
-        let is_here = |kind: &SiteKind| matches!(kind, SiteKind::Weight { op, .. } if *op == node);
-        let sites = self.model.graph.sites().iter().filter(|site| is_here(&site.kind));
-        sites.map(|site| site.path.clone()).collect()
-    }
-
-    /// The adapters beside an op's weight: site and index.
-    pub(super) fn tabs(&self, op: NodeId) -> Vec<(String, usize)> {
-        let sites = self.weight_sites(op).into_iter();
-        sites
-            .flat_map(|site| {
-                let adapters = self.model.adapters_at(&site);
-                adapters.into_iter().map(move |index| (site.clone(), index)).collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
-    /// The path of an adapter's own region, and whether it trains.
-    pub(super) fn tag(&self, site: &str, index: usize) -> (String, Freeze) {
-        let path = format!("{site}.adapter_{index}");
-        let freeze = self.model.part(&path).map_or(Freeze::Nothing, |part| part.freeze);
-        (path, freeze)
-    }
 }
 
 /// Whether a region holds enough to be worth unfolding.
@@ -752,13 +484,8 @@ fn can_unfold(model: &Model, part: &Part) -> bool {
     !matches!(part.kind, RegionKind::Adapter(_)) && (inner || part.ops.len() > 1)
 }
 
-fn sentence(name: &str) -> String {
-    let mut chars = name.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 /// A good guess at a text's width; the layout does not know fonts.
 #[expect(clippy::cast_precision_loss, reason = "titles are short")]
-fn text_width(text: &str, size: f32) -> f32 {
+pub(super) fn text_width(text: &str, size: f32) -> f32 {
     text.chars().count() as f32 * size * 0.56
 }

@@ -5,7 +5,8 @@ use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKi
 use graft_engine::adapters::AdapterSpec;
 
 use super::interact::{adapter_of, chosen, is_selected, mark_rects};
-use super::layout::{Card, Course, Cut, HEADER, Layout, Look, Plus, Wire};
+use super::layout::HEADER;
+use super::shapes::{Card, Course, Cut, Layout, Look, Plus, Wire};
 use super::{Projection, Scene};
 use crate::format;
 use crate::icons::{self, Icon};

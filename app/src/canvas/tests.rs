@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use graft_engine::project::{Project, parse};
 
-use super::layout::{Card, Cut, Layout, Look};
+use super::shapes::{Card, Cut, Layout, Look};
 use super::*;
 use crate::model::Builder;
 
