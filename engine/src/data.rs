@@ -49,7 +49,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// Every split, in the order of [`Split::position`].
+    /// Every split, training first.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
     /// The name in events and on the command line: `train`, `validation` or `test`.

@@ -194,7 +194,6 @@ struct Run<'a, 'b> {
     /// Paths that any stage so far has trained.
     trained: BTreeSet<String>,
     log_error: Option<std::io::Error>,
-    paused: bool,
 }
 
 impl<'a, 'b> Run<'a, 'b> {
@@ -220,7 +219,6 @@ impl<'a, 'b> Run<'a, 'b> {
             step_secs: 0.0,
             trained: BTreeSet::new(),
             log_error: None,
-            paused: false,
         }
     }
 
@@ -377,15 +375,9 @@ impl<'a, 'b> Run<'a, 'b> {
                         let example = report.skipped_example.clone();
                         self.emit(EventBody::Skipped { count: skipped, example });
                     }
-                    if control.wish() == crate::train::Wish::Pause && !self.paused {
-                        self.paused = true;
-                        self.emit(EventBody::Paused {});
-                    }
                 }
-                Progress::Continued => {
-                    self.paused = false;
-                    self.emit(EventBody::Continued {});
-                }
+                Progress::Paused => self.emit(EventBody::Paused {}),
+                Progress::Continued => self.emit(EventBody::Continued {}),
                 Progress::Epoch { epoch, evaluation } => {
                     let mut is_best = false;
                     if let Some(evaluation) = evaluation {

@@ -119,7 +119,9 @@ pub enum Progress<'a> {
         /// The evaluation, if this epoch has one.
         evaluation: Option<&'a Evaluation>,
     },
-    /// The stage goes on after a pause.
+    /// The stage waits.
+    Paused,
+    /// It goes on after a pause.
     Continued,
     /// The stage was asked to stop, after a whole step.
     Stopping,
@@ -205,12 +207,7 @@ impl Stage<'_> {
                 (report.live_bytes, report.peak_bytes) = (usage.live_bytes, usage.peak_bytes);
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
-                let paused = control.wish() == Wish::Pause;
-                let stopping = control.wait();
-                if paused {
-                    observe(Progress::Continued, &snapshot).map_err(TrainError::Observer)?;
-                }
-                if stopping {
+                if attend(control, &snapshot, observe)? {
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }
@@ -238,7 +235,7 @@ impl Stage<'_> {
             let snapshot = Snapshot { params, optimiser, step };
             let progress = Progress::Epoch { epoch: epoch + 1, evaluation: evaluation.as_ref() };
             observe(progress, &snapshot).map_err(TrainError::Observer)?;
-            if control.wait() && !last {
+            if attend(control, &snapshot, observe)? && !last {
                 observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                 return Ok(Ended::Stopped);
             }
@@ -372,4 +369,23 @@ fn global_norm(gradients: &[(String, Value)]) -> f64 {
     }
     let squares = gradients.iter().map(|(_, g)| g.clone().square().sum_all()).collect();
     Value::concat(squares, 0).to_f64().iter().sum::<f64>().sqrt()
+}
+
+/// Waits while a pause is wished, telling when it begins and ends; says whether to stop.
+fn attend(
+    control: &Control,
+    snapshot: &Snapshot<'_>,
+    observe: &mut dyn FnMut(Progress<'_>, &Snapshot<'_>) -> Result<(), String>,
+) -> Result<bool, TrainError> {
+    // Read once: a pause that comes a moment later is told at the next step.
+    match control.wish() {
+        Wish::Run => Ok(false),
+        Wish::Stop => Ok(true),
+        Wish::Pause => {
+            observe(Progress::Paused, snapshot).map_err(TrainError::Observer)?;
+            let stopping = control.wait();
+            observe(Progress::Continued, snapshot).map_err(TrainError::Observer)?;
+            Ok(stopping)
+        }
+    }
 }
