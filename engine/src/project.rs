@@ -4,6 +4,7 @@ mod build;
 mod document;
 mod edit;
 mod file;
+mod value;
 
 use std::path::PathBuf;
 

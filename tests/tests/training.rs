@@ -178,8 +178,8 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
     let runs = tempfile::tempdir().unwrap();
     let project = tiny_project();
     let whole = run(&project, runs.path());
-    // Stop in the middle of an epoch of either stage.
-    for stop_at in [2usize, 5] {
+    // In the middle of an epoch of either stage, at a stage's last step, at an epoch's, and at the very last.
+    for stop_at in [2usize, 5, 3, 6, 9] {
         let control = Arc::new(Control::new());
         let mut events = Vec::new();
         let options = RunOptions { runs: runs.path().to_path_buf() };
@@ -195,7 +195,8 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
         })
         .unwrap();
         assert_eq!(summary.outcome, Outcome::Stopped);
-        assert_eq!(losses(&events).len(), stop_at);
+        // A stage that is complete is left behind: the stop comes in the next one.
+        assert_eq!(losses(&events).len(), if stop_at == 3 { 4 } else { stop_at });
         let resumed =
             resume(&summary.folder, &Control::new(), &mut |event| events.push(event.clone())).unwrap();
         assert_eq!(resumed.outcome, Outcome::Finished);
@@ -210,6 +211,16 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
             (checkpoint.params, checkpoint.optimizer)
         };
         assert_eq!(last(&summary.folder), last(&runs.path().join(&whole[0].run)));
+        let evals = |events: &[Event]| -> Vec<String> {
+            let evals = events.iter().filter_map(|event| match &event.body {
+                EventBody::Eval { stage, epoch, step, split, loss, .. } => {
+                    Some(format!("{stage} {epoch} {step} {split} {loss}"))
+                }
+                _ => None,
+            });
+            evals.collect()
+        };
+        assert_eq!(evals(&RunFolder::events(&summary.folder).unwrap()), evals(&whole));
         let again = resume(&summary.folder, &Control::new(), &mut |_| {}).unwrap_err();
         assert!(again.to_string().contains("finished"));
     }

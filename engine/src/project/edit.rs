@@ -12,18 +12,10 @@ pub fn set(project: &Project, path: &str, value: &str) -> Result<Project, Projec
     let wrong = |why: String| ProjectError::Setting { field: path.to_owned(), why };
     let mut document = serde_json::to_value(project).map_err(|error| wrong(error.to_string()))?;
     let target = descend(&mut document, path)?;
-    *target = parse_value(value);
+    *target = super::value::parse(value);
     serde_json::from_value(document)
         .map_err(|error| wrong(format!("cannot be `{value}`: {error}")))
         .and_then(|project: Project| project.check().map(|()| project))
-}
-
-/// JSON, or `None`, or a bare word taken as text.
-fn parse_value(value: &str) -> Value {
-    match value.trim() {
-        "None" => Value::Null,
-        text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
-    }
 }
 
 fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {

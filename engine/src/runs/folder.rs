@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Event, EventBody};
+use crate::data::Split;
 use crate::project::{Project, ProjectError, to_text};
 use crate::weights::write_atomically;
 
@@ -105,6 +106,8 @@ impl RunFolder {
         let kept: Vec<Event> = Self::events(&self.path)?
             .into_iter()
             .filter(|event| match &event.body {
+                // The last thing a run does, and done again.
+                EventBody::Eval { split, .. } if split == Split::Test.name() => false,
                 EventBody::Step { stage: s, step: n, .. } | EventBody::Eval { stage: s, step: n, .. } => {
                     (*s, *n) <= (stage, step)
                 }

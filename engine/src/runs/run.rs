@@ -16,7 +16,7 @@ use crate::memory::Meter;
 use crate::project::{BuildError, Built, Project, ProjectError, build_stage, open_source};
 use crate::train::{
     Checkpoint, CheckpointError, Control, Ended, Evaluation, Optimiser, Position, Progress, Stage, StageSpec,
-    StageWeights, StepReport, TrainError, TrainSpec, evaluate,
+    StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate,
 };
 use crate::weights::{LoadReport, Params, Tensor, WeightsError, from_params, load, save_model};
 
@@ -99,6 +99,7 @@ struct Trained {
     source: Arc<dyn Source>,
     /// Best top-1 on the validation split.
     best: Option<f64>,
+    last_step: u64,
 }
 
 /// Where events go.
@@ -304,6 +305,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 steps: stage.steps(),
             });
             self.trained.extend(built.selection.paths.iter().cloned());
+            let last_step = stage.steps();
             let ended = self.run_stage(&stage, &mut params, &mut optimiser, done, &mut best, &mut meter)?;
             if ended == Ended::Stopped {
                 self.emit(EventBody::Stopped { steps: self.total_steps });
@@ -312,15 +314,15 @@ impl<'a, 'b> Run<'a, 'b> {
             if index + 1 < self.project.stages.len() {
                 before = Some(params.to_host());
             }
-            last = Some(Trained { built, params, source, best });
+            last = Some(Trained { built, params, source, best, last_step });
         }
-        let Some(Trained { built, mut params, source, best }) = last else {
+        let Some(Trained { built, mut params, source, best, last_step }) = last else {
             return Err(RunError::Unfit {
                 why: "this run has no stage left",
                 path: self.folder.path().to_path_buf(),
             });
         };
-        self.finish(&built, &mut params, &source, best, &mut meter)
+        self.finish(&built, &mut params, &source, best, last_step, &mut meter)
     }
 
     fn started(&mut self, built: &Built, from: Option<&Checkpoint>) {
@@ -474,6 +476,7 @@ impl<'a, 'b> Run<'a, 'b> {
         params: &mut Params,
         source: &Arc<dyn Source>,
         best: Option<f64>,
+        last_step: u64,
         meter: &mut Meter,
     ) -> Result<RunSummary, RunError> {
         let index = self.project.stages.len() - 1;
@@ -490,7 +493,11 @@ impl<'a, 'b> Run<'a, 'b> {
             None
         };
         if let Some(test) = &test {
-            self.evaluated(index, spec.epochs, 0, Split::Test, test);
+            self.evaluated(index, spec.epochs, last_step, Split::Test, test);
+        } else if source.len(Split::Test) > 0 && self.control.wish() == Wish::Stop {
+            // Everything is trained and saved; going on means to test.
+            self.emit(EventBody::Stopped { steps: self.total_steps });
+            return Ok(self.summary(Outcome::Stopped, None, best, meter));
         }
         let base_trained = built
             .graph

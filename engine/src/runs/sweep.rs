@@ -11,7 +11,7 @@ use super::folder::RunFolder;
 use super::report::median;
 use super::run::{RunError, RunOptions, train};
 use crate::data::Split;
-use crate::project::{Project, ProjectError, load, set};
+use crate::project::{BuildError, Project, ProjectError, build_stage, load, open_source, set};
 use crate::train::Control;
 
 /// How to sweep.
@@ -36,6 +36,14 @@ pub enum SweepError {
     /// A variant's project is wrong.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A variant's stages cannot be built.
+    #[error("variant `{variant}`: {error}")]
+    Build {
+        /// The variant.
+        variant: String,
+        /// Why.
+        error: Box<BuildError>,
+    },
     /// A run failed.
     #[error("variant `{variant}`, seed {seed}: {error}")]
     Run {
@@ -108,6 +116,22 @@ pub fn sweep(
     let mut table = SweepTable { project: project.name.clone(), seeds: seeds.clone(), rows: Vec::new() };
     for name in &options.only {
         project.variant(name)?;
+    }
+    // What cannot work is told before an hour of runs.
+    for variant in &project.variants {
+        let candidate = project.variant(&variant.name)?;
+        for value in variant.choose.iter().flat_map(|choose| &choose.among) {
+            let setting = variant.choose.as_ref().map_or("", |choose| &choose.setting);
+            set(&candidate, setting, &value.to_string())?;
+        }
+        for stage in 0..candidate.stages.len() {
+            open_source(&candidate, base, stage)
+                .and_then(|source| build_stage(&candidate, base, stage, source.as_ref()))
+                .map_err(|error| SweepError::Build {
+                    variant: variant.name.clone(),
+                    error: Box::new(error),
+                })?;
+        }
     }
     for variant in &project.variants {
         if !options.only.is_empty() && !options.only.contains(&variant.name) {

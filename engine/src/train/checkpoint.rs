@@ -84,14 +84,11 @@ impl Checkpoint {
     /// # Errors
     /// When anything cannot be written.
     pub fn write(&self, folder: &Path, is_best: bool) -> Result<PathBuf, CheckpointError> {
-        let name = format!("step-{}-{:06}", self.position.stage, self.position.step);
-        let path = folder.join(&name);
+        let (name, path) = self.free(folder);
         let temporary = folder.join(format!("{name}.partial"));
         let io = |error, path: &Path| CheckpointError::Io { error, path: path.to_path_buf() };
-        for old in [&temporary, &path] {
-            if old.exists() {
-                std::fs::remove_dir_all(old).map_err(|error| io(error, old))?;
-            }
+        if temporary.exists() {
+            std::fs::remove_dir_all(&temporary).map_err(|error| io(error, &temporary))?;
         }
         std::fs::create_dir_all(&temporary).map_err(|error| io(error, &temporary))?;
         write_tensors(&self.params, &temporary.join("params.safetensors"))?;
@@ -131,6 +128,18 @@ impl Checkpoint {
             total_steps: state.total_steps,
             secs: state.secs,
         }))
+    }
+}
+
+impl Checkpoint {
+    /// A folder that does not exist yet: what a pointer names must stay until the pointer has moved.
+    fn free(&self, folder: &Path) -> (String, PathBuf) {
+        let mut name = format!("step-{}-{:06}", self.position.stage, self.position.step);
+        while folder.join(&name).exists() {
+            name.push('+');
+        }
+        let path = folder.join(&name);
+        (name, path)
     }
 }
 
@@ -194,6 +203,17 @@ mod tests {
         let folders =
             std::fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count();
         assert_eq!(folders, 2);
+    }
+
+    #[test]
+    fn writing_again_at_the_same_step_never_takes_the_old_one_away_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = checkpoint(1).write(folder.path(), true).unwrap();
+        let again = Checkpoint { best: Some(0.5), ..checkpoint(1) };
+        let second = again.write(folder.path(), false).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(Checkpoint::read(folder.path(), "last").unwrap(), Some(again));
+        assert_eq!(Checkpoint::read(folder.path(), "best").unwrap(), Some(checkpoint(1)));
     }
 
     #[test]

@@ -207,7 +207,9 @@ impl Stage<'_> {
                 (report.live_bytes, report.peak_bytes) = (usage.live_bytes, usage.peak_bytes);
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
-                if attend(control, &snapshot, observe)? {
+                // After an epoch's last step its evaluation comes first: a resumed run begins behind it.
+                let whole_epoch = step >= per_epoch * (epoch as u64 + 1);
+                if !whole_epoch && attend(control, &snapshot, observe)? {
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }
@@ -225,7 +227,8 @@ impl Stage<'_> {
                     None,
                     self.spec.batch.div_ceil(self.spec.accumulate),
                     self.device,
-                    control,
+                    // Cut short, it would be missing in what chooses the best checkpoint.
+                    &Control::new(),
                 )?;
                 meter.look(self.device);
                 found
