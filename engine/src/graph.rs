@@ -159,6 +159,16 @@ pub enum GraphError {
         /// The node.
         path: String,
     },
+    /// A column of another shape than the model reads.
+    #[error("`{column}` has shape {found:?}, which should be [{wanted}]")]
+    Column {
+        /// The input column.
+        column: String,
+        /// Its shape.
+        found: Shape,
+        /// The extents that would do.
+        wanted: String,
+    },
     /// A named extent has no value.
     #[error("the extent `{name}` has no value, needed by column {column}")]
     Unbound {

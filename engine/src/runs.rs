@@ -2,11 +2,13 @@
 
 mod event;
 mod folder;
+mod outcome;
 mod report;
 mod run;
 mod sweep;
 
 pub use event::{Event, EventBody, Loaded, StepPhases};
 pub use folder::RunFolder;
-pub use run::{Outcome, RunError, RunOptions, RunSummary, evaluate_run, resume, train};
+pub use outcome::{Outcome, RunError, RunOptions, RunSummary};
+pub use run::{evaluate_run, resume, train};
 pub use sweep::{SweepError, SweepOptions, SweepRow, SweepTable, sweep};

@@ -275,6 +275,15 @@ fn inspect_forward_and_devices() {
     ];
     let output = run(here, &arguments);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let grey = here.join("grey.safetensors");
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 1, 30, 30], &[0; 3600]);
+    safetensors::serialize_to_file([("pixel_values", view.unwrap())], None, &grey).unwrap();
+    let mut wrong = arguments;
+    let grey = grey.to_string_lossy();
+    wrong[4] = &*grey;
+    let message = complaint(here, &wrong);
+    assert!(message.contains("[1, 1, 30, 30]") && message.contains("[batch, 3, "), "{message}");
+
     let bytes = std::fs::read(here.join("out.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert!(file.names().contains(&"last_hidden_state"), "{:?}", file.names());

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use graft_engine::device;
 use graft_engine::exec::{Inputs, infer};
-use graft_engine::graph::{NodeId, NodeKind};
+use graft_engine::graph::{Binding, NodeId, NodeKind};
 use graft_engine::models;
 use graft_engine::tensor::Value;
 use graft_engine::weights::{Tensor, load, read_tensors, write_tensors};
@@ -51,27 +51,20 @@ impl Forward {
         }
         let mut tensors = read_tensors(&self.input)?;
         let mut inputs = Inputs::new();
+        let mut binding = Binding::new();
         for node in graph.nodes() {
             if let NodeKind::Input(leaf) = &node.kind {
                 let tensor = tensors.remove(&leaf.column).with_context(|| {
                     format!("the input file has no tensor `{}`: {}", leaf.column, self.input.display())
                 })?;
-                if tensor.shape.len() != leaf.extents.len() {
-                    anyhow::bail!(
-                        "`{}` should have {} axes, the file has {:?}: {}",
-                        leaf.column,
-                        leaf.extents.len(),
-                        tensor.shape,
-                        self.input.display()
-                    );
-                }
+                binding = binding
+                    .with_column(leaf, &tensor.shape)
+                    .map_err(|error| anyhow::anyhow!("{error}: {}", self.input.display()))?;
                 inputs.insert(leaf.column.clone(), Value::from_f32(tensor.data, &tensor.shape, &device));
             }
         }
         // Wrong sizes are told by the shape rules, before anything runs.
-        if let Some(pixels) = inputs.get("pixel_values") {
-            graph.shapes(&binding(&pixels.shape()))?;
-        }
+        graph.shapes(&binding)?;
         let mut wanted: BTreeMap<String, NodeId> = graph.outputs().clone();
         for path in &self.capture {
             let site = graph.site(path).with_context(|| {
@@ -94,17 +87,5 @@ impl Forward {
             .collect();
         write_tensors(&tensors, &self.output)?;
         Ok(Done::Well)
-    }
-}
-
-/// Named extents of an image or clip batch.
-fn binding(shape: &[usize]) -> graft_engine::graph::Binding {
-    let binding = graft_engine::graph::Binding::new();
-    match *shape {
-        [batch, frames, _, height, width] => {
-            binding.with("batch", batch).with("frames", frames).with("height", height).with("width", width)
-        }
-        [batch, _, height, width] => binding.with("batch", batch).with("height", height).with("width", width),
-        _ => binding,
     }
 }

@@ -40,6 +40,37 @@ impl Binding {
         self
     }
 
+    /// With the extents of a column that has this shape.
+    ///
+    /// # Errors
+    /// When the shape has another number of axes, a fixed extent differs, or a name would stand for two values.
+    pub fn with_column(self, leaf: &InputLeaf, shape: &[usize]) -> Result<Self, GraphError> {
+        let mut bound = self.clone();
+        let fits = leaf.extents.len() == shape.len()
+            && leaf.extents.iter().zip(shape).all(|(extent, &size)| match extent {
+                Extent::Fixed(value) => *value == size,
+                Extent::Named(name) => *bound.0.entry(name.clone()).or_insert(size) == size,
+            });
+        if fits {
+            return Ok(bound);
+        }
+        let wanted: Vec<String> = leaf
+            .extents
+            .iter()
+            .map(|extent| match extent {
+                Extent::Fixed(value) => value.to_string(),
+                Extent::Named(name) => {
+                    self.get(name).map_or_else(|| name.clone(), |size| format!("{name} {size}"))
+                }
+            })
+            .collect();
+        Err(GraphError::Column {
+            column: leaf.column.clone(),
+            found: shape.to_vec(),
+            wanted: wanted.join(", "),
+        })
+    }
+
     /// An extent's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<usize> {
@@ -56,5 +87,25 @@ impl Binding {
                     .ok_or_else(|| GraphError::Unbound { name: name.clone(), column: leaf.column.clone() }),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_binds_its_names_or_says_what_was_wanted() {
+        let leaf = InputLeaf {
+            column: "pixel_values".to_owned(),
+            extents: vec![Extent::named("batch"), Extent::Fixed(3), Extent::named("height")],
+        };
+        let bound = Binding::new().with_column(&leaf, &[2, 3, 8]).unwrap();
+        assert_eq!((bound.get("batch"), bound.get("height")), (Some(2), Some(8)));
+        for wrong in [&[2, 1, 8][..], &[2, 3]] {
+            let message = Binding::new().with_column(&leaf, wrong).unwrap_err().to_string();
+            assert!(message.contains("pixel_values") && message.contains('3'), "{message}");
+        }
+        assert!(bound.with_column(&leaf, &[2, 3, 9]).is_err(), "one name, one value");
     }
 }

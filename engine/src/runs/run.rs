@@ -1,7 +1,7 @@
 //! Performing a project: stages in order, events, checkpoints, the final test, the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,88 +9,17 @@ use burn::tensor::Device;
 
 use super::event::{Event, EventBody, Loaded};
 use super::folder::RunFolder;
+use super::outcome::{Outcome, RunError, RunOptions, RunSummary};
 use super::report;
 use crate::data::{Source, Split};
-use crate::device::{self, DeviceError};
+use crate::device;
 use crate::memory::Meter;
-use crate::project::{BuildError, Built, Project, ProjectError, build_stage, open_source};
+use crate::project::{Built, Project, build_stage, open_source};
 use crate::train::{
-    Checkpoint, CheckpointError, Control, Ended, Evaluation, Optimiser, Position, Progress, Stage, StageSpec,
-    StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate,
+    Checkpoint, Control, Ended, Evaluation, Optimiser, Position, Progress, Stage, StageSpec, StageWeights,
+    StepReport, TrainError, TrainSpec, Wish, evaluate,
 };
-use crate::weights::{LoadReport, Params, Tensor, WeightsError, from_params, load, save_model};
-
-/// Why a run could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The project is wrong.
-    #[error(transparent)]
-    Project(#[from] ProjectError),
-    /// The device cannot be used.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// A stage cannot be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Weights cannot be read or written.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// Training failed.
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    /// A checkpoint cannot be read or written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The log cannot be written.
-    #[error("the run's log cannot be written ({error}): {}", path.display())]
-    Log {
-        /// What the system said.
-        error: std::io::Error,
-        /// The run folder.
-        path: PathBuf,
-    },
-    /// There is nothing to evaluate or resume.
-    #[error("{why}: {}", path.display())]
-    Unfit {
-        /// Why.
-        why: &'static str,
-        /// The run folder.
-        path: PathBuf,
-    },
-}
-
-/// How to run a project.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Where run folders go.
-    pub runs: PathBuf,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All stages done.
-    Finished,
-    /// Stopped on request, saved.
-    Stopped,
-}
-
-/// What a run came to.
-#[derive(Clone, Debug)]
-pub struct RunSummary {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Metrics on the test split, when finished.
-    pub test: Option<Evaluation>,
-    /// Best top-1 on the validation split in the last stage.
-    pub best_validation: Option<f64>,
-    /// Seconds in all.
-    pub secs: f64,
-    /// Largest live value since the first step began.
-    pub peak_bytes: u64,
-}
+use crate::weights::{LoadReport, Params, Tensor, from_params, load, save_model};
 
 /// A stage that has ended, as what comes after it needs it.
 struct Trained {

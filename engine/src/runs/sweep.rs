@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::event::{Event, EventBody, StepPhases};
 use super::folder::RunFolder;
+use super::outcome::{Outcome, RunError, RunOptions};
 use super::report::median;
-use super::run::{RunError, RunOptions, train};
+use super::run::train;
 use crate::data::Split;
 use crate::project::{BuildError, Project, ProjectError, build_stage, load, open_source, set};
 use crate::train::Control;
@@ -252,7 +253,7 @@ impl Runner<'_> {
             seed: project.seed,
             error: Box::new(error),
         })?;
-        if summary.outcome == super::run::Outcome::Stopped || summary.test.is_none() && self.stopping() {
+        if summary.outcome == Outcome::Stopped || summary.test.is_none() && self.stopping() {
             return Err(SweepError::Stopped);
         }
         Ok(measured)
