@@ -117,22 +117,22 @@ pub(crate) fn line(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Reads a project, applies `--set`, `--seed` and `--device`, and says where its relative paths start.
+/// Reads a project, takes one of its variants, applies `--set` and `--device`, and says where relative paths start.
 pub(crate) fn open_project(
     path: &Path,
+    variant: Option<&str>,
     settings: &[String],
-    seed: Option<u64>,
     device: Option<&str>,
 ) -> anyhow::Result<(Project, PathBuf)> {
     let mut project = project::load(path)?;
+    if let Some(name) = variant {
+        project = project.variant(name)?;
+    }
     for setting in settings {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
             anyhow::anyhow!("`--set {setting}` should be PATH=VALUE, as in stages.0.epochs=2")
         })?;
         project = project::set(&project, name.trim(), value)?;
-    }
-    if let Some(seed) = seed {
-        project.seed = seed;
     }
     if let Some(device) = device {
         device.clone_into(&mut project.device);

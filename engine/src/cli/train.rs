@@ -49,20 +49,9 @@ impl Train {
             runs::resume(folder, &control, &mut sink)
         } else {
             let path = self.project.unwrap_or_default();
-            let (mut project, base) = open_project(&path, &[], None, None)?;
-            if let Some(name) = &self.variant {
-                project = project.variant(name)?;
-            }
-            for setting in &self.settings {
-                let (name, value) = setting.split_once('=').ok_or_else(|| {
-                    anyhow::anyhow!("`--set {setting}` should be PATH=VALUE, as in stages.0.epochs=2")
-                })?;
-                project = graft_engine::project::set(&project, name.trim(), value)?;
-            }
+            let (mut project, base) =
+                open_project(&path, self.variant.as_deref(), &self.settings, self.device.as_deref())?;
             project.seed = self.seed.unwrap_or(project.seed);
-            if let Some(device) = self.device {
-                project.device = device;
-            }
             runs::train(&project, &base, &RunOptions { runs: self.runs }, &control, &mut sink)
         };
         output.finish()?;
@@ -130,7 +119,7 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> anyhow::Result<Done> {
-        let (project, base) = open_project(&self.project, &self.settings, None, self.device.as_deref())?;
+        let (project, base) = open_project(&self.project, None, &self.settings, self.device.as_deref())?;
         let control = Arc::new(Control::new());
         let interrupt = Interrupt::listen(&control)?;
         let mut output = Output::new(self.json);
