@@ -82,6 +82,9 @@ pub trait AdapterKind {
     /// One line that says what it is.
     fn description(&self) -> &'static str;
 
+    /// Where it sits, in two or three words.
+    fn place(&self) -> &'static str;
+
     /// Letter on its badge.
     fn letter(&self) -> char;
 

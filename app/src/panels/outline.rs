@@ -308,21 +308,11 @@ fn tile(ui: &mut Ui, spec: &AdapterSpec, width: f32, chosen: bool, locked: bool)
     let title = shorten(ui, kind.name(), &bold(11.5), room);
     let y = if narrow { rect.center().y } else { rect.top() + 15.0 };
     painter.text(pos2(x, y), Align2::LEFT_CENTER, title, bold(11.5), theme.text);
-    let text = shorten(ui, short(kind.name(), kind.description()), &regular(10.0), room);
+    let text = shorten(ui, kind.place(), &regular(10.0), room);
     if !narrow {
         painter.text(pos2(x, rect.top() + 30.0), Align2::LEFT_CENTER, text, regular(10.0), theme.label);
     }
     focus_ring(ui, &response, rect);
     let first = if locked { "Locked while training. " } else { "" };
     response.on_hover_text(format!("{first}{}: {}", kind.name(), kind.description()))
-}
-
-/// Two or three words for a tile; a kind without its own shows its description.
-fn short<'a>(name: &str, description: &'a str) -> &'a str {
-    match name {
-        "LoRA" => "beside a weight",
-        "Bottleneck" => "after a sub-layer",
-        "Bridge" | "Linear bridge" => "between models",
-        _ => description,
-    }
 }

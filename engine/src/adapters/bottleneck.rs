@@ -32,6 +32,10 @@ impl AdapterKind for Bottleneck {
         "down-projection, activation, up-projection at a port"
     }
 
+    fn place(&self) -> &'static str {
+        "after a sub-layer"
+    }
+
     fn letter(&self) -> char {
         'B'
     }

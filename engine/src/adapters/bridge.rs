@@ -33,6 +33,10 @@ impl AdapterKind for Bridge {
         "residual bottleneck between two transformers"
     }
 
+    fn place(&self) -> &'static str {
+        "between models"
+    }
+
     fn letter(&self) -> char {
         'R'
     }

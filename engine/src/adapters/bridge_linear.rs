@@ -20,6 +20,10 @@ impl AdapterKind for BridgeLinear {
         "linear layer and layer norm between two transformers"
     }
 
+    fn place(&self) -> &'static str {
+        "between models"
+    }
+
     fn letter(&self) -> char {
         'N'
     }

@@ -33,6 +33,10 @@ impl AdapterKind for Lora {
         "low-rank side path beside a linear layer"
     }
 
+    fn place(&self) -> &'static str {
+        "beside a weight"
+    }
+
     fn letter(&self) -> char {
         'L'
     }
