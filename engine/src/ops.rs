@@ -102,7 +102,7 @@ pub struct Kept {
     pub output: Option<Value>,
     /// The extras, if named.
     pub extras: Vec<Value>,
-    /// Shapes of all inputs.
+    /// Shapes of all inputs; empty for an absent one.
     pub input_shapes: Vec<Shape>,
 }
 
@@ -119,6 +119,12 @@ impl Kept {
         }
     }
 
+    /// Whether an input was there in forward. Every value has one axis or more.
+    #[must_use]
+    pub fn is_present(&self, index: usize) -> bool {
+        self.input_shapes.get(index).is_some_and(|shape| !shape.is_empty())
+    }
+
     /// The kept output.
     ///
     /// # Panics
@@ -130,6 +136,39 @@ impl Kept {
             None => panic!("a vjp read its output, which its op did not declare as kept"),
         }
     }
+}
+
+/// How an op uses one of its inputs in one mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Its values.
+    Value,
+    /// Its extents only: no gradient flows into it.
+    Shape,
+    /// Not at all in this mode: what lies behind it need not run.
+    Nothing,
+}
+
+/// What the elements of a value are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Element {
+    /// Floating point, in the walk's dtype.
+    #[default]
+    Float,
+    /// 64-bit integers.
+    Integer,
+}
+
+/// How the rows (leading axis) of an op's output stand to those of its first input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// Row by row, whatever the op does within a row.
+    #[default]
+    Same,
+    /// Some of them: a sample of the batch may have no row.
+    Selected,
+    /// One each again, whatever the other inputs hold.
+    Restored,
 }
 
 /// What a node may depend on beside its inputs.
@@ -175,8 +214,36 @@ pub trait Op: Debug + Send + Sync {
         (self.forward(inputs, context), Vec::new())
     }
 
+    /// Runs the op when some inputs are absent: not read in this mode, or on a branch that is not run. Default:
+    /// the output is absent too. An op that overrides this says so by [`Self::takes_absent`].
+    fn forward_present(&self, inputs: &[Option<Value>], context: &Context) -> Option<Value> {
+        let inputs: Option<Vec<Value>> = inputs.iter().cloned().collect();
+        Some(self.forward(&inputs?, context))
+    }
+
+    /// Whether the op can do without some of its inputs, by [`Self::forward_present`]. Its vjp then gets no
+    /// shape for an absent input (see [`Kept::is_present`]) and gives it no gradient.
+    fn takes_absent(&self) -> bool {
+        false
+    }
+
+    /// Shapes of the extras that [`Self::forward_keeping`] returns.
+    fn extras(&self, _inputs: &[Shape], _output: &Shape) -> Vec<Shape> {
+        Vec::new()
+    }
+
+    /// What the output's elements are.
+    fn element(&self) -> Element {
+        Element::Float
+    }
+
+    /// How input `input` is used in training or inference mode.
+    fn reads(&self, _input: usize, _training: bool) -> Reads {
+        Reads::Value
+    }
+
     /// What [`Self::vjp`] reads when the inputs in `wanted` want a gradient. Default: every input.
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&vec![true; wanted.len()])
     }
 
@@ -195,9 +262,19 @@ pub trait Op: Debug + Send + Sync {
         false
     }
 
-    /// Whether the output shares its first input's storage.
-    fn is_view(&self) -> bool {
-        false
+    /// How the output's rows stand to the first input's.
+    fn rows(&self) -> Rows {
+        Rows::Same
+    }
+
+    /// Which input's storage the output shares, if any.
+    fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
+        None
+    }
+
+    /// Whether gradients pass from the output to the inputs.
+    fn passes_gradient(&self) -> bool {
+        true
     }
 }
 

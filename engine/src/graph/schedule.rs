@@ -82,7 +82,7 @@ impl Schedule {
             if let NodeKind::Op(op) = &node.kind
                 && differentiated(id)
             {
-                keeps[id.index()] = op.keeps(&wanted[id.index()]);
+                keeps[id.index()] = op.keeps(&wanted[id.index()], true);
             }
         }
 

@@ -24,7 +24,7 @@ impl Op for Add {
         align(inputs[0].clone(), rank).add(align(inputs[1].clone(), rank))
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

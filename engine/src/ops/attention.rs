@@ -72,7 +72,11 @@ impl Op for Attention {
         (output, probabilities.into_iter().collect())
     }
 
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn extras(&self, inputs: &[Shape], _output: &Shape) -> Vec<Shape> {
+        vec![vec![inputs[0][0], self.heads, inputs[0][1], inputs[1][1]]]
+    }
+
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         // dv reads the probabilities; dq and dk also v (through dP) and each other.
         let scores = wanted[0] || wanted[1];
         Keeps { inputs: vec![wanted[1], wanted[0], scores], output: false, extras: true }

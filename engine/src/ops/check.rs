@@ -29,12 +29,17 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
     assert_eq!(output.shape(), declared, "shape rule of {}", op.name());
     let (kept_output, extras) = op.forward_keeping(&inputs, &context);
     assert_eq!(kept_output.to_f64(), output.to_f64(), "keeping extras changes no bit");
+    if op.keeps(&vec![true; inputs.len()], true).extras {
+        let shapes: Vec<_> = inputs.iter().map(Value::shape).collect();
+        let extras: Vec<_> = extras.iter().map(Value::shape).collect();
+        assert_eq!(extras, op.extras(&shapes, &declared), "extras of {}", op.name());
+    }
     let dy = random("dy", &declared);
 
     // Every subset of wanted inputs: what `keeps` names must suffice.
     for mask in 1..(1usize << floats.len()) {
         let wanted: Vec<bool> = (0..inputs.len()).map(|i| i < floats.len() && mask & (1 << i) != 0).collect();
-        let keeps = op.keeps(&wanted);
+        let keeps = op.keeps(&wanted, true);
         let kept = Kept {
             inputs: (0..inputs.len()).map(|i| keeps.input(i).then(|| inputs[i].clone())).collect(),
             output: keeps.output.then(|| output.clone()),
@@ -59,7 +64,7 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
 
     // Finite differences along three random directions per input.
     let wanted: Vec<bool> = (0..inputs.len()).map(|i| i < floats.len()).collect();
-    let keeps = op.keeps(&wanted);
+    let keeps = op.keeps(&wanted, true);
     let kept = Kept {
         inputs: (0..inputs.len()).map(|i| keeps.input(i).then(|| inputs[i].clone())).collect(),
         output: keeps.output.then(|| output.clone()),

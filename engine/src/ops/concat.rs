@@ -31,7 +31,7 @@ impl Op for Concat {
         Value::concat(inputs.to_vec(), self.axis)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

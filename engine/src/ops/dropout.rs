@@ -44,7 +44,7 @@ impl Op for Dropout {
         x.mul(mask)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

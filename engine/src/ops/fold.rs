@@ -27,7 +27,7 @@ impl Op for Fold {
         inputs[0].clone().reshape(&shape)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 
@@ -35,8 +35,8 @@ impl Op for Fold {
         vec![Some(dy.reshape(&kept.input_shapes[0]))]
     }
 
-    fn is_view(&self) -> bool {
-        true
+    fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
+        Some(0)
     }
 }
 
@@ -70,7 +70,7 @@ impl Op for Unfold {
         inputs[0].clone().reshape(&shape)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 
@@ -78,8 +78,8 @@ impl Op for Unfold {
         vec![Some(dy.reshape(&kept.input_shapes[0])), None]
     }
 
-    fn is_view(&self) -> bool {
-        true
+    fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
+        Some(0)
     }
 }
 

@@ -58,7 +58,7 @@ impl Op for Gelu {
             .unwrap_or_else(|| inputs[0].clone().mul(halves(&inputs[0], self.form).0))
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true])
     }
 

@@ -51,7 +51,7 @@ impl Op for LayerNorm {
         })
     }
 
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[wanted[0] || wanted[1], wanted[0] || wanted[1], false])
     }
 

@@ -69,7 +69,7 @@ impl Op for Linear {
         y.reshape(&shape)
     }
 
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[wanted[1], wanted[0], false])
     }
 
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_frozen_linear_keeps_only_its_weight() {
-        assert_eq!(Linear.keeps(&[true, false, false]), Keeps::inputs(&[false, true, false]));
-        assert_eq!(Linear.keeps(&[false, false, true]), Keeps::inputs(&[false, false, false]));
+        assert_eq!(Linear.keeps(&[true, false, false], true), Keeps::inputs(&[false, true, false]));
+        assert_eq!(Linear.keeps(&[false, false, true], true), Keeps::inputs(&[false, false, false]));
     }
 
     #[test]

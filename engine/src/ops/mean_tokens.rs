@@ -32,7 +32,7 @@ impl Op for MeanTokens {
             .reshape(&[shape[0], shape[2]])
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

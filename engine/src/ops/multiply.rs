@@ -28,7 +28,7 @@ impl Op for Multiply {
         align(inputs[0].clone(), rank).mul(align(inputs[1].clone(), rank))
     }
 
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[wanted[1], wanted[0]])
     }
 

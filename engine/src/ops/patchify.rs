@@ -76,7 +76,7 @@ impl Op for Patchify {
         }
     }
 
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
+    fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         // Only the shape matters, but a gradient with respect to pixels is rare: the default vjp serves it.
         Keeps::inputs(&[wanted[0]])
     }

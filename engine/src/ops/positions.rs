@@ -113,7 +113,7 @@ impl Op for ResizePositions {
         Value::concat(vec![table.narrow(1, 0, self.prefix), resized], 1)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

@@ -27,7 +27,7 @@ impl Op for PrependToken {
         Value::concat(vec![token, inputs[0].clone()], 1)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

@@ -19,7 +19,7 @@ impl Op for Relu {
         inputs[0].clone().relu()
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps { inputs: Vec::new(), output: true, extras: false }
     }
 

@@ -26,7 +26,7 @@ impl Op for Scale {
         inputs[0].clone().mul_scalar(self.factor)
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

@@ -28,7 +28,7 @@ impl Op for SelectToken {
         inputs[0].clone().narrow(1, self.index, 1).reshape(&[shape[0], shape[2]])
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 

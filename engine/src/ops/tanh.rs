@@ -19,7 +19,7 @@ impl Op for Tanh {
         inputs[0].clone().tanh()
     }
 
-    fn keeps(&self, _wanted: &[bool]) -> Keeps {
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps { inputs: Vec::new(), output: true, extras: false }
     }
 
