@@ -3,6 +3,7 @@
 mod bottleneck;
 mod bridge;
 mod bridge_linear;
+mod forms;
 mod lora;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use bottleneck::Bottleneck;
 pub use bridge::Bridge;
 pub use bridge_linear::BridgeLinear;
+pub use forms::{LowRank, Phm, Saliency, Sparse};
 pub use lora::Lora;
 
 use crate::graph::{Coverage, Graph, GraphError, Patch, PatchBuilder, Rule, RuleError, Site};
@@ -25,6 +27,12 @@ pub enum AdapterSpec {
     Bridge(Bridge),
     /// Linear layer and layer norm on that edge.
     BridgeLinear(BridgeLinear),
+    /// Low-rank delta on a weight itself.
+    LowRank(LowRank),
+    /// Sparse delta on a weight itself.
+    Sparse(Sparse),
+    /// A weight as a sum of Kronecker products.
+    Phm(Phm),
 }
 
 impl AdapterSpec {
@@ -36,6 +44,9 @@ impl AdapterSpec {
             Self::Bottleneck(kind) => kind,
             Self::Bridge(kind) => kind,
             Self::BridgeLinear(kind) => kind,
+            Self::LowRank(kind) => kind,
+            Self::Sparse(kind) => kind,
+            Self::Phm(kind) => kind,
         }
     }
 
@@ -45,6 +56,9 @@ impl AdapterSpec {
             Self::Bottleneck(kind) => kind,
             Self::Bridge(kind) => kind,
             Self::BridgeLinear(kind) => kind,
+            Self::LowRank(kind) => kind,
+            Self::Sparse(kind) => kind,
+            Self::Phm(kind) => kind,
         }
     }
 
@@ -56,6 +70,9 @@ impl AdapterSpec {
             Self::Bottleneck(Bottleneck::default()),
             Self::Bridge(Bridge::default()),
             Self::BridgeLinear(BridgeLinear::default()),
+            Self::LowRank(LowRank::default()),
+            Self::Sparse(Sparse::default()),
+            Self::Phm(Phm::default()),
         ]
     }
 
@@ -238,7 +255,8 @@ pub enum PlaceError {
 }
 
 impl Placement {
-    /// Which sites the rule matches among those that take the kind.
+    /// Which sites the rule matches among those that take the kind. Layers that other adapters brought are
+    /// matched only by a rule that names an `adapter_`.
     ///
     /// # Errors
     /// When it matches none; the error names the nearest, or says that the place is of another kind.
@@ -246,7 +264,8 @@ impl Placement {
         let rule = Rule::parse(&self.at)?;
         let kind = self.kind.kind();
         let what = format!("site that takes {}", kind.name());
-        match rule.cover(graph, &what, |site| kind.accepts(site)) {
+        let inner = self.at.contains("adapter_");
+        match rule.cover(graph, &what, |site| kind.accepts(site) && (inner || !site.is_of_adapter())) {
             Ok(coverage) => Ok(coverage),
             Err(error) => {
                 let Some(site) = graph.sites().iter().find(|site| rule.matches(&site.path)) else {

@@ -1,6 +1,7 @@
 //! Arguments, and what every command shares: exit status, errors on stderr, JSON on stdout.
 
 mod devices;
+mod export;
 mod forward;
 mod inspect;
 mod interrupt;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use graft_engine::project::{self, Project};
+use crate::project::{self, Project};
 
 /// Puts parameter-efficient adapters on frozen transformers: train, evaluate, compare, without a window.
 #[derive(Debug, Parser)]
@@ -38,6 +39,8 @@ enum Command {
     Train(train::Train),
     /// Evaluate a run's best checkpoint.
     Eval(runs::Eval),
+    /// Write what a run has trained, read it back and compare.
+    Export(export::Export),
     /// Run every variant that a project lists and print one table.
     Sweep(train::Sweep),
     /// List runs.
@@ -53,7 +56,9 @@ pub(crate) enum Done {
     Interrupted,
 }
 
-pub(crate) fn main() -> ExitCode {
+/// The `graft` command: reads the process's arguments, does what they ask for, and says how it ended. A program
+/// that registers architectures of its own calls it as well.
+pub fn main() -> ExitCode {
     let level = std::env::var("GRAFT_LOG").unwrap_or_else(|_| "warn".to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
@@ -75,7 +80,7 @@ pub(crate) fn main() -> ExitCode {
     let result = std::panic::catch_unwind(|| run(arguments.command)).unwrap_or_else(|panic| {
         Err(anyhow::anyhow!(
             "an internal error: {}; please report it with the command that led here",
-            graft_engine::device::panic_message(&*panic)
+            crate::device::panic_message(&*panic)
         ))
     });
     match result {
@@ -96,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Forward(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Runs(command) => command.run(),
     }

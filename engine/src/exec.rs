@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use crate::graph::{Graph, Move, NodeId, NodeKind, Schedule};
-use crate::ops::{Context, Kept};
+use crate::graph::{Graph, InputLeaf, Move, NodeId, NodeKind, Schedule, Take, Thing};
+use crate::ops::{Context, Kept, Op, Reads};
 use crate::tensor::{Stream, Value};
 use crate::weights::Params;
 
-/// Columns of one batch on a device, by name.
+/// What is handed into a walk on a device: columns of one batch by name, rows of a column by
+/// [`InputLeaf::key`], values of inner nodes by path.
 pub type Inputs = BTreeMap<String, Value>;
 
 /// What a walk could not find.
@@ -46,41 +47,44 @@ pub struct Walk<'a> {
     pub graph: &'a Graph,
     /// What to do, in order.
     pub schedule: &'a Schedule,
-    /// Weights.
-    pub params: &'a Params,
     /// Seed of all random streams.
     pub seed: u64,
     /// Position in those streams.
     pub step: u64,
-    /// Whether tracked nodes run in training mode. Frozen nodes never do.
-    pub training: bool,
 }
 
 /// What a walk returns.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Values of the nodes that the schedule was made for.
+    /// Values of the nodes that the schedule was made for, but for those that were absent.
     pub values: HashMap<NodeId, Value>,
     /// Where the time went.
     pub phases: Phases,
 }
 
+/// Takes a complete gradient of the leaf of this path. The parameters are handed over with it: nothing in the
+/// walk reads that leaf any more.
+pub type GradientSink<'a> = dyn FnMut(&mut Params, &str, Value, Take) + 'a;
+
 impl Walk<'_> {
     fn context(&self, id: NodeId) -> Context {
-        let training = self.training && self.schedule.tracked[id.index()];
-        let stream = if training {
-            Stream::new(self.seed, &self.graph.node(id).path)
-        } else {
-            Context::inference().stream
-        };
-        Context { stream, step: self.step, training }
+        if !self.schedule.training[id.index()] {
+            return Context { step: self.step, ..Context::inference() };
+        }
+        Context { stream: Stream::new(self.seed, &self.graph.node(id).path), step: self.step, training: true }
     }
 
-    /// Performs all moves. `gradient` gets each parameter's gradient as soon as it is complete.
+    /// Performs all moves. `gradient` gets each leaf's gradient as soon as it is complete; a leaf that nothing
+    /// read, because its branch was not run, has none. Updates replace their targets in `params` at the end.
     ///
     /// # Errors
     /// When the batch lacks a column or a parameter has no value.
-    pub fn run(&self, inputs: &Inputs, mut gradient: impl FnMut(&str, Value)) -> Result<Outcome, ExecError> {
+    pub fn run(
+        &self,
+        params: &mut Params,
+        inputs: &Inputs,
+        gradient: &mut GradientSink<'_>,
+    ) -> Result<Outcome, ExecError> {
         let count = self.graph.nodes().len();
         let mut state = State {
             values: vec![None; count],
@@ -90,42 +94,31 @@ impl Walk<'_> {
         };
         let mut phases = Phases::default();
         let (forward, backward) = self.schedule.moves.split_at(self.schedule.forward_moves);
-        for step in forward {
-            match *step {
-                Move::Run(id) => {
-                    let begin = Instant::now();
-                    self.run_node(id, inputs, &mut state)?;
-                    let secs = begin.elapsed().as_secs_f64();
-                    if self.schedule.tracked[id.index()] {
-                        phases.trainable_forward_secs += secs;
-                    } else {
-                        phases.frozen_forward_secs += secs;
-                    }
-                }
-                Move::Drop(id) => state.values[id.index()] = None,
-                Move::Vjp(_) | Move::Gradient(_) => unreachable!("forward comes before backward"),
-            }
-        }
-        if let Some(Move::Vjp(loss)) = backward.first() {
+        for &step in forward {
             let begin = Instant::now();
-            if let Some(value) = &state.values[loss.index()] {
-                let one = Value::full(&value.shape(), 1.0, value.dtype().into(), &value.device());
-                state.gradients[loss.index()] = Some(one);
-            }
-            for step in backward {
-                match *step {
-                    Move::Vjp(id) => self.vjp_node(id, &mut state),
-                    Move::Drop(id) => state.values[id.index()] = None,
-                    Move::Gradient(id) => {
-                        if let Some(value) = state.gradients[id.index()].take() {
-                            gradient(&self.graph.node(id).path, value);
-                        }
-                    }
-                    Move::Run(_) => unreachable!("backward runs no node"),
+            self.perform(step, params, inputs, &mut state, gradient)?;
+            if let Move::Run { node, .. } = step {
+                let secs = begin.elapsed().as_secs_f64();
+                if self.schedule.tracked[node.index()] {
+                    phases.trainable_forward_secs += secs;
+                } else {
+                    phases.frozen_forward_secs += secs;
                 }
             }
-            phases.backward_secs = begin.elapsed().as_secs_f64();
         }
+        let begin = Instant::now();
+        // Backward begins at the loss: the first node to be differentiated.
+        let first = backward.iter().find_map(|step| if let Move::Vjp(loss) = step { Some(*loss) } else { None });
+        if let Some(loss) = first
+            && let Some(value) = &state.values[loss.index()]
+        {
+            let one = Value::full(&value.shape(), 1.0, value.dtype().into(), &value.device());
+            state.gradients[loss.index()] = Some(one);
+        }
+        for &step in backward {
+            self.perform(step, params, inputs, &mut state, gradient)?;
+        }
+        phases.backward_secs = begin.elapsed().as_secs_f64();
         let values = state
             .values
             .into_iter()
@@ -135,79 +128,132 @@ impl Walk<'_> {
         Ok(Outcome { values, phases })
     }
 
-    fn leaf(&self, id: NodeId, inputs: &Inputs) -> Result<Option<Value>, ExecError> {
-        let node = self.graph.node(id);
-        match &node.kind {
-            NodeKind::Op(_) => Ok(None),
-            NodeKind::Input(leaf) => inputs
-                .get(&leaf.column)
-                .cloned()
-                .map(Some)
-                .ok_or_else(|| ExecError::MissingColumn { column: leaf.column.clone() }),
-            NodeKind::Param(_) => self
-                .params
-                .get(&node.path)
-                .cloned()
-                .map(Some)
-                .ok_or_else(|| ExecError::MissingParam { path: node.path.clone() }),
-        }
-    }
-
-    fn run_node(&self, id: NodeId, inputs: &Inputs, state: &mut State) -> Result<(), ExecError> {
-        let node = self.graph.node(id);
-        let NodeKind::Op(op) = &node.kind else { return Ok(()) };
-        let mut values = Vec::with_capacity(node.inputs.len());
-        for &input in &node.inputs {
-            let value = match &state.values[input.index()] {
-                Some(value) => value.clone(),
-                None => match self.leaf(input, inputs)? {
-                    Some(value) => value,
-                    None => unreachable!("the schedule runs inputs before their readers"),
-                },
-            };
-            state.shapes[input.index()] = value.shape();
-            // A column is kept with the values, so that backward finds it; parameters stay in their store.
-            if matches!(self.graph.node(input).kind, NodeKind::Input(_)) {
-                state.values[input.index()] = Some(value.clone());
+    fn perform(
+        &self,
+        step: Move,
+        params: &mut Params,
+        inputs: &Inputs,
+        state: &mut State,
+        gradient: &mut GradientSink<'_>,
+    ) -> Result<(), ExecError> {
+        match step {
+            Move::Run { node, extras } | Move::Recompute { node, extras } => {
+                self.run_node(node, extras, params, inputs, state)?;
             }
-            values.push(value);
+            Move::Drop(Thing::Value(node)) => state.values[node.index()] = None,
+            Move::Drop(Thing::Extras(node)) => drop(state.extras.remove(&node)),
+            Move::Vjp(node) => self.vjp_node(node, params, inputs, state)?,
+            Move::Gradient(node, take) => {
+                // A leaf may lie on the way to another one: its vjp still needs what it got.
+                let on_the_way = self.schedule.is_differentiated(node);
+                let slot = &mut state.gradients[node.index()];
+                if let Some(value) = if on_the_way { slot.clone() } else { slot.take() } {
+                    gradient(params, &self.graph.node(node).path, value, take);
+                }
+            }
+            Move::Commit(number) => {
+                let update = self.schedule.updates[number];
+                if let Some(value) = self.value(update.value, params, inputs, state)? {
+                    params.set(&self.graph.node(update.target).path, value);
+                }
+            }
         }
-        let keeps = &self.schedule.keeps[id.index()];
-        let value = if keeps.extras {
-            let (value, extras) = op.forward_keeping(&values, &self.context(id));
-            state.extras.insert(id, extras);
-            value
-        } else {
-            op.forward(&values, &self.context(id))
-        };
-        state.values[id.index()] = Some(value);
         Ok(())
     }
 
-    fn vjp_node(&self, id: NodeId, state: &mut State) {
+    /// A node's value; `None` when it is absent in this walk.
+    fn value(
+        &self,
+        id: NodeId,
+        params: &Params,
+        inputs: &Inputs,
+        state: &State,
+    ) -> Result<Option<Value>, ExecError> {
         let node = self.graph.node(id);
-        let NodeKind::Op(op) = &node.kind else { return };
-        let extras = state.extras.remove(&id).unwrap_or_default();
-        let Some(dy) = state.gradients[id.index()].take() else { return };
-        let keeps = &self.schedule.keeps[id.index()];
-        let kept = Kept {
-            inputs: node
-                .inputs
-                .iter()
-                .enumerate()
-                .map(|(i, &input)| {
-                    if !keeps.input(i) {
-                        return None;
-                    }
-                    state.values[input.index()]
-                        .clone()
-                        .or_else(|| self.params.get(&self.graph.node(input).path).cloned())
-                })
-                .collect(),
-            output: if keeps.output { state.values[id.index()].clone() } else { None },
-            extras,
-            input_shapes: node.inputs.iter().map(|i| state.shapes[i.index()].clone()).collect(),
+        if self.schedule.given[id.index()] {
+            let name = if let NodeKind::Input(leaf) = &node.kind { leaf.key() } else { node.path.clone() };
+            return inputs.get(&name).cloned().map(Some).ok_or(ExecError::MissingColumn { column: name });
+        }
+        match &node.kind {
+            NodeKind::Op(_) => Ok(state.values[id.index()].clone()),
+            NodeKind::Input(leaf) => column(leaf, inputs),
+            NodeKind::Param(_) | NodeKind::State(_) | NodeKind::Const(_) => {
+                params.get(&node.path).cloned().map(Some).ok_or_else(|| ExecError::MissingParam { path: node.path.clone() })
+            }
+        }
+    }
+
+    fn run_node(
+        &self,
+        id: NodeId,
+        extras: bool,
+        params: &Params,
+        inputs: &Inputs,
+        state: &mut State,
+    ) -> Result<(), ExecError> {
+        let node = self.graph.node(id);
+        let NodeKind::Op(op) = &node.kind else { return Ok(()) };
+        let mut values = Vec::with_capacity(node.inputs.len());
+        let mut all = true;
+        for (i, &input) in node.inputs.iter().enumerate() {
+            let value = if self.reads(op.as_ref(), id, i) == Reads::Nothing {
+                None
+            } else {
+                self.value(input, params, inputs, state)?
+            };
+            if let Some(value) = &value {
+                state.shapes[input.index()] = value.shape();
+            }
+            all &= value.is_some();
+            values.push(value);
+        }
+        let context = self.context(id);
+        let value = if op.takes_absent() {
+            op.forward_present(&values, &context)
+        } else if all {
+            let values: Vec<Value> = values.into_iter().flatten().collect();
+            if extras {
+                let (value, extras) = op.forward_keeping(&values, &context);
+                state.extras.insert(id, extras);
+                Some(value)
+            } else {
+                Some(op.forward(&values, &context))
+            }
+        } else {
+            // On a branch that is not run.
+            None
         };
+        state.values[id.index()] = value;
+        Ok(())
+    }
+
+    fn reads(&self, op: &dyn Op, id: NodeId, input: usize) -> Reads {
+        op.reads(input, self.schedule.training[id.index()])
+    }
+
+    fn vjp_node(
+        &self,
+        id: NodeId,
+        params: &Params,
+        inputs: &Inputs,
+        state: &mut State,
+    ) -> Result<(), ExecError> {
+        let node = self.graph.node(id);
+        let NodeKind::Op(op) = &node.kind else { return Ok(()) };
+        let extras = state.extras.remove(&id).unwrap_or_default();
+        // Without a gradient of its own: nothing that ran read it.
+        let Some(dy) = state.gradients[id.index()].take() else { return Ok(()) };
+        let keeps = &self.schedule.keeps[id.index()];
+        let mut kept = Kept { extras, ..Kept::default() };
+        for (i, &input) in node.inputs.iter().enumerate() {
+            let read = self.reads(op.as_ref(), id, i) != Reads::Nothing;
+            kept.input_shapes.push(if read { state.shapes[input.index()].clone() } else { Vec::new() });
+            let value = if read && keeps.input(i) { self.value(input, params, inputs, state)? } else { None };
+            kept.inputs.push(value);
+        }
+        if keeps.output {
+            kept.output.clone_from(&state.values[id.index()]);
+        }
         let wanted = &self.schedule.wanted[id.index()];
         let gradients = op.vjp(&kept, dy, wanted, &self.context(id));
         for ((&input, gradient), &want) in node.inputs.iter().zip(gradients).zip(wanted) {
@@ -218,7 +264,29 @@ impl Walk<'_> {
                 None => gradient,
             });
         }
+        Ok(())
     }
+}
+
+/// A column, or its rows; rows that there are none of are absent.
+fn column(leaf: &InputLeaf, inputs: &Inputs) -> Result<Option<Value>, ExecError> {
+    if let Some(value) = inputs.get(&leaf.key()) {
+        return Ok(Some(value.clone()));
+    }
+    let Some(of) = inputs.get(&leaf.column) else {
+        return Err(ExecError::MissingColumn { column: leaf.column.clone() });
+    };
+    Ok(leaf.rows_where.and_then(|value| rows(&of.to_i64(), value)).map(|rows| {
+        let count = rows.len();
+        Value::from_i64(rows, &[count], &of.device())
+    }))
+}
+
+/// Numbers of the rows that hold `value`; `None` when there are none.
+#[must_use]
+pub fn rows(column: &[i64], value: i64) -> Option<Vec<i64>> {
+    let rows: Vec<i64> = (0..).zip(column).filter(|(_, held)| **held == value).map(|(row, _)| row).collect();
+    (!rows.is_empty()).then_some(rows)
 }
 
 struct State {
@@ -239,6 +307,6 @@ pub fn infer(
     results: &[NodeId],
 ) -> Result<HashMap<NodeId, Value>, ExecError> {
     let schedule = Schedule::forward(graph, results);
-    let walk = Walk { graph, schedule: &schedule, params, seed: 0, step: 0, training: false };
-    Ok(walk.run(inputs, |_, _| {})?.values)
+    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
+    Ok(walk.run(&mut params.clone(), inputs, &mut |_, _, _, _| {})?.values)
 }

@@ -2,25 +2,43 @@
 
 mod binding;
 mod build;
+mod cut;
+mod demand;
+mod error;
+mod instance;
+mod leaf;
+mod mode;
+mod order;
 mod patch;
+mod recompute;
 mod region;
 mod rule;
 mod schedule;
 mod site;
+mod weight;
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use binding::{Binding, Extent};
 pub use build::{Builder, LinearSpec};
+pub use cut::{Cut, cut};
+pub use demand::{
+    Becomes, Demands, Ending, Finish, Fold, LossTerm, Measure, Observed, Update, When,
+};
+pub use error::GraphError;
+pub use instance::{Instance, Sharing};
+pub use leaf::{Alias, Beginning, ConstLeaf, Fit, Init, InputLeaf, ParamLeaf, StateLeaf};
+pub use mode::{Mode, ModeRule, modes};
 pub use patch::{Patch, PatchBuilder};
 pub use region::{Region, RegionId, RegionKind};
 pub use rule::{Coverage, Rule, RuleError, nearest};
-pub use schedule::{Move, Schedule, ScheduleError};
-pub use site::{Port, Site, SiteKind};
+pub use schedule::{Move, Request, Schedule, ScheduleError, Take, Thing, updates_at};
+pub use site::{Layer, Port, Site, SiteKind};
+pub use weight::{Beside, RowRange, WeightEdge};
 
-use crate::ops::{Op, ShapeError};
-use crate::tensor::{Shape, Stream, elements};
+use crate::ops::{Op, Reads};
+use crate::tensor::{Shape, elements};
 
 /// A node of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,135 +72,12 @@ pub enum NodeKind {
     Input(InputLeaf),
     /// A tensor of weights.
     Param(ParamLeaf),
+    /// A value that changes by declared updates only.
+    State(StateLeaf),
+    /// Values that never change.
+    Const(ConstLeaf),
     /// A computation.
     Op(Arc<dyn Op>),
-}
-
-/// A named, typed column of the batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputLeaf {
-    /// Name as data sources and Hugging Face call it: `pixel_values`, `labels`.
-    pub column: String,
-    /// Its extents.
-    pub extents: Vec<Extent>,
-}
-
-/// A tensor of weights: where it lives in files and how it begins when no file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamLeaf {
-    /// Shape as files store it.
-    pub shape: Shape,
-    /// Initial values.
-    pub init: Init,
-    /// Name in the checkpoint file; adapters have their own names.
-    pub stored: String,
-    /// Placed by an adapter (its index in the project's list), or part of the base model.
-    pub placement: Option<usize>,
-    /// What may be done to a stored tensor of another shape.
-    pub fit: Fit,
-}
-
-/// How a stored tensor of another shape is made to fit a parameter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fit {
-    /// Not at all.
-    #[default]
-    Exact,
-    /// A patch kernel `[out, channels, rows, columns]` is spread over a tubelet's frames, a tubelet kernel of
-    /// another length is not taken.
-    Inflate {
-        /// At every frame, divided by their number, rather than at the central frame alone.
-        average: bool,
-    },
-    /// A table `[1, prefix + rows, width]` is resampled along its rows, linearly with aligned ends.
-    ResampleRows {
-        /// Rows that stay as they are.
-        prefix: usize,
-    },
-}
-
-/// How a parameter begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// All zero.
-    Zeros,
-    /// All one.
-    Ones,
-    /// Normal with mean 0.
-    Normal {
-        /// Standard deviation.
-        std: f64,
-    },
-    /// Uniform in ±√(6 / (in + out)) (Glorot and Bengio, 2010).
-    XavierUniform,
-    /// Uniform in ±√(1 / in), PyTorch's default for linear layers and LoRA's for `A`.
-    KaimingUniform,
-    /// The same value everywhere.
-    Constant(f64),
-    /// One on the diagonal, zero elsewhere.
-    Identity,
-}
-
-impl Init {
-    /// Initial values of a parameter, drawn from the stream of its own path.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "weights are f32")]
-    pub fn values(self, path: &str, shape: &[usize], seed: u64) -> Vec<f32> {
-        let count = elements(shape);
-        let fan_out = shape.first().copied().unwrap_or(1).max(1);
-        let fan_in = (count / fan_out).max(1);
-        let mut draws = Stream::new(seed, path).at(0);
-        let mut uniform = |bound: f64| -> Vec<f32> {
-            (0..count).map(|_| ((f64::from(draws.uniform()) * 2.0 - 1.0) * bound) as f32).collect()
-        };
-        match self {
-            Self::Zeros => vec![0.0; count],
-            Self::Ones => vec![1.0; count],
-            Self::Constant(value) => vec![value as f32; count],
-            Self::Identity => (0..count).map(|i| if i / fan_in == i % fan_in { 1.0 } else { 0.0 }).collect(),
-            Self::XavierUniform => uniform((6.0 / (fan_in + fan_out) as f64).sqrt()),
-            Self::KaimingUniform => uniform((1.0 / fan_in as f64).sqrt()),
-            Self::Normal { std } => (0..count).map(|_| (f64::from(draws.normal()) * std) as f32).collect(),
-        }
-    }
-}
-
-/// What can be wrong with a graph.
-#[derive(Debug, thiserror::Error)]
-pub enum GraphError {
-    /// An op cannot take the shapes that reach it.
-    #[error("{error}, at {path}")]
-    Shape {
-        /// The op's complaint.
-        #[source]
-        error: ShapeError,
-        /// The node.
-        path: String,
-    },
-    /// A column of another shape than the model reads.
-    #[error("`{column}` has shape {found:?}, which should be [{wanted}]")]
-    Column {
-        /// The input column.
-        column: String,
-        /// Its shape.
-        found: Shape,
-        /// The extents that would do.
-        wanted: String,
-    },
-    /// A named extent has no value.
-    #[error("the extent `{name}` has no value, needed by column {column}")]
-    Unbound {
-        /// The extent.
-        name: String,
-        /// The input column.
-        column: String,
-    },
-    /// Nodes depend on each other in a circle.
-    #[error("nodes depend on each other in a circle, through {path}")]
-    Circle {
-        /// One node of it.
-        path: String,
-    },
 }
 
 /// A model, or a whole step, as data. Built once; a rewrite returns a new one that shares its nodes.
@@ -193,17 +88,82 @@ pub struct Graph {
     regions: Vec<Region>,
     sites: Vec<Site>,
     outputs: BTreeMap<String, NodeId>,
+    entries: BTreeMap<String, Entry>,
+    demands: Demands,
+    /// By layer.
+    weights: BTreeMap<NodeId, WeightEdge>,
+    /// Per node: whether another one reads it, or it is asked for by name.
+    read: Vec<bool>,
+}
+
+/// A part of a model that can be walked on its own: `encode`, `decode_step`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Values that are handed in, by name: columns, or inner nodes that the walk then begins at.
+    pub inputs: BTreeMap<String, NodeId>,
+    /// Values that come out, by name.
+    pub outputs: BTreeMap<String, NodeId>,
+}
+
+/// What a graph is assembled from.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    nodes: Vec<Arc<Node>>,
+    regions: Vec<Region>,
+    sites: Vec<Site>,
+    outputs: BTreeMap<String, NodeId>,
+    entries: BTreeMap<String, Entry>,
+    demands: Demands,
+    weights: BTreeMap<NodeId, WeightEdge>,
 }
 
 impl Graph {
-    fn assemble(
-        nodes: Vec<Arc<Node>>,
-        regions: Vec<Region>,
-        sites: Vec<Site>,
-        outputs: BTreeMap<String, NodeId>,
-    ) -> Result<Self, GraphError> {
-        let order = topological(&nodes)?;
-        Ok(Self { nodes, order, regions, sites, outputs })
+    fn assemble(parts: Parts) -> Result<Self, GraphError> {
+        let Parts { nodes, regions, sites, outputs, entries, demands, weights } = parts;
+        let mut paths = BTreeSet::new();
+        if let Some(node) = nodes.iter().find(|node| !paths.insert(&node.path)) {
+            return Err(GraphError::Twice { path: node.path.clone() });
+        }
+        let order = order::topological(&nodes)?;
+        let mut read = vec![false; nodes.len()];
+        let named = outputs.values().chain(entries.values().flat_map(|entry| entry.outputs.values()));
+        let updated = demands.updates.iter().map(|update| &update.target);
+        for id in nodes.iter().flat_map(|node| &node.inputs).chain(named).chain(updated) {
+            read[id.0] = true;
+        }
+        let graph = Self { nodes, order, regions, sites, outputs, entries, demands, weights, read };
+        graph.check_updates()?;
+        Ok(graph)
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            nodes: self.nodes.clone(),
+            regions: self.regions.clone(),
+            sites: self.sites.clone(),
+            outputs: self.outputs.clone(),
+            entries: self.entries.clone(),
+            demands: self.demands.clone(),
+            weights: self.weights.clone(),
+        }
+    }
+
+    fn check_updates(&self) -> Result<(), GraphError> {
+        for update in &self.demands.updates {
+            let path = || self.node(update.target).path.clone();
+            if !matches!(self.node(update.target).kind, NodeKind::Param(_) | NodeKind::State(_)) {
+                return Err(GraphError::Target { path: path() });
+            }
+            if update.when == When::AfterStep {
+                let upstream = self.upstream([update.value]);
+                for node in self.nodes.iter().zip(upstream).filter_map(|(node, is)| is.then_some(node)) {
+                    if let NodeKind::Input(leaf) = &node.kind {
+                        return Err(GraphError::Late { path: path(), column: leaf.key() });
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All nodes, by [`NodeId::index`].
@@ -270,15 +230,68 @@ impl Graph {
         self.outputs.get(name).copied()
     }
 
-    /// The node of this path.
+    /// Parts that can be walked on their own.
     #[must_use]
-    pub fn find(&self, path: &str) -> Option<NodeId> {
-        self.nodes.iter().position(|node| node.path == path).map(NodeId)
+    pub const fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
     }
 
-    /// Every parameter with its node, in graph order.
-    pub fn params(&self) -> impl Iterator<Item = (NodeId, &str, &ParamLeaf)> {
+    /// What the graph asks for beside its values.
+    #[must_use]
+    pub const fn demands(&self) -> &Demands {
+        &self.demands
+    }
+
+    /// The weight of a layer that is a weight site.
+    #[must_use]
+    pub fn weight(&self, op: NodeId) -> Option<&WeightEdge> {
+        self.weights.get(&op)
+    }
+
+    /// The node of this path, or the parameter that has it as another name.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<NodeId> {
+        let named = |node: &&Arc<Node>| node.path == path;
+        let tied = |node: &&Arc<Node>| match &node.kind {
+            NodeKind::Param(leaf) => leaf.aliases.iter().any(|alias| alias.path == path),
+            _ => false,
+        };
+        let nodes = || self.nodes.iter();
+        nodes().position(|node| named(&node)).or_else(|| nodes().position(|node| tied(&node))).map(NodeId)
+    }
+
+    /// Every state with its node, in graph order.
+    pub fn states(&self) -> impl Iterator<Item = (NodeId, &str, &StateLeaf)> {
         self.order.iter().filter_map(|&id| match &self.node(id).kind {
+            NodeKind::State(leaf) => Some((id, self.node(id).path.as_str(), leaf)),
+            _ => None,
+        })
+    }
+
+    /// Every column that the graph reads.
+    pub fn columns(&self) -> impl Iterator<Item = &InputLeaf> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Input(leaf) => Some(leaf),
+            _ => None,
+        })
+    }
+
+    /// Nodes that results, loss terms, updates or measurements depend on. The others stand ready for merging.
+    #[must_use]
+    pub fn live(&self) -> Vec<bool> {
+        let demands = &self.demands;
+        let measured = demands.measures.iter().map(|measure| match measure.of {
+            Observed::Gradient(node) | Observed::Value(node) => node,
+        });
+        let entries = self.entries.values().flat_map(|entry| entry.outputs.values().copied());
+        let ends = self.outputs.values().copied().chain(entries).chain(measured);
+        let ends = ends.chain(demands.losses.iter().map(|term| term.node));
+        self.upstream(ends.chain(demands.updates.iter().flat_map(|u| [u.value, u.target])))
+    }
+
+    /// Every parameter with its node, in graph order. One that a rewrite has left without a reader is none.
+    pub fn params(&self) -> impl Iterator<Item = (NodeId, &str, &ParamLeaf)> {
+        self.order.iter().filter(|id| self.read[id.0]).filter_map(|&id| match &self.node(id).kind {
             NodeKind::Param(leaf) => Some((id, self.node(id).path.as_str(), leaf)),
             _ => None,
         })
@@ -294,7 +307,9 @@ impl Graph {
     #[must_use]
     pub fn parameter_count_below(&self, prefix: &str) -> u64 {
         self.params()
-            .filter(|(_, path, _)| is_below(path, prefix))
+            .filter(|(_, path, leaf)| {
+                is_below(path, prefix) || leaf.aliases.iter().any(|alias| is_below(&alias.path, prefix))
+            })
             .map(|(_, _, leaf)| elements(&leaf.shape) as u64)
             .sum()
     }
@@ -310,6 +325,8 @@ impl Graph {
             shapes[id.0] = match &node.kind {
                 NodeKind::Input(leaf) => binding.shape(leaf)?,
                 NodeKind::Param(leaf) => leaf.shape.clone(),
+                NodeKind::State(leaf) => leaf.shape.clone(),
+                NodeKind::Const(leaf) => leaf.shape.clone(),
                 NodeKind::Op(op) => {
                     let inputs: Vec<Shape> =
                         node.inputs.iter().map(|&input| shapes[input.0].clone()).collect();
@@ -333,15 +350,21 @@ impl Graph {
         }
     }
 
-    /// Which nodes lie downstream of any of these leaves: the nodes that need a gradient.
+    /// Which nodes lie downstream of any of these leaves, along edges that gradients pass: the nodes that need
+    /// a gradient. `training` gives each node's mode.
     #[must_use]
-    pub fn downstream(&self, leaves: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+    pub fn downstream(&self, leaves: impl IntoIterator<Item = NodeId>, training: &[bool]) -> Vec<bool> {
         let mut reached = vec![false; self.nodes.len()];
         for leaf in leaves {
             reached[leaf.0] = true;
         }
         for &id in &self.order {
-            if self.node(id).inputs.iter().any(|input| reached[input.0]) {
+            let NodeKind::Op(op) = &self.node(id).kind else { continue };
+            if !op.passes_gradient() {
+                continue;
+            }
+            let from = self.node(id).inputs.iter().enumerate();
+            if from.clone().any(|(i, input)| reached[input.0] && op.reads(i, training[id.0]) == Reads::Value) {
                 reached[id.0] = true;
             }
         }
@@ -370,34 +393,4 @@ impl Graph {
 #[must_use]
 pub fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// Kahn's order; among the ready nodes the one made first comes first, so the order is stable under rewrites.
-fn topological(nodes: &[Arc<Node>]) -> Result<Vec<NodeId>, GraphError> {
-    use std::cmp::Reverse;
-    let mut waiting: Vec<usize> = nodes.iter().map(|node| node.inputs.len()).collect();
-    let mut readers: HashMap<NodeId, Vec<usize>> = HashMap::new();
-    for (i, node) in nodes.iter().enumerate() {
-        for &input in &node.inputs {
-            readers.entry(input).or_default().push(i);
-        }
-    }
-    let mut ready: BinaryHeap<Reverse<usize>> =
-        (0..nodes.len()).filter(|&i| waiting[i] == 0).map(Reverse).collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    while let Some(Reverse(i)) = ready.pop() {
-        order.push(NodeId(i));
-        for &reader in readers.get(&NodeId(i)).map_or(&[][..], Vec::as_slice) {
-            waiting[reader] -= 1;
-            if waiting[reader] == 0 {
-                ready.push(Reverse(reader));
-            }
-        }
-    }
-    if order.len() == nodes.len() {
-        Ok(order)
-    } else {
-        let stuck = (0..nodes.len()).find(|&i| waiting[i] > 0).unwrap_or(0);
-        Err(GraphError::Circle { path: nodes[stuck].path.clone() })
-    }
 }

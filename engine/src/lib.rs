@@ -20,6 +20,8 @@ pub mod memory;
 
 pub mod device;
 
+pub mod data;
+
 pub mod ops;
 
 pub mod graph;
@@ -32,12 +34,14 @@ pub mod adapters;
 
 pub mod exec;
 
-pub mod data;
-
 pub mod train;
 
 pub mod project;
 
 pub mod runs;
 
+pub mod export;
+
 pub mod worker;
+
+pub mod cli;

@@ -1,7 +1,5 @@
 //! `graft`: the engine's command line.
 
-mod cli;
-
 use std::process::ExitCode;
 
 use graft_engine::memory::Counting;
@@ -10,5 +8,5 @@ use graft_engine::memory::Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    cli::main()
+    graft_engine::cli::main()
 }

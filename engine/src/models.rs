@@ -2,6 +2,7 @@
 
 mod block;
 mod config;
+mod registry;
 mod spec;
 mod trunk;
 mod vivit;
@@ -9,6 +10,7 @@ mod vivit;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+pub use registry::{RegisteredSpec, register};
 pub use spec::{DataShape, ModelSpec, Resolved, TemporalSpec, TrunkSpec, VitSpec, VivitSpec};
 pub use trunk::{Flavour, ImageTrunk};
 pub use vivit::{TubeletInit, Vivit};
@@ -36,6 +38,14 @@ pub enum ModelError {
         known: Vec<String>,
         /// The file.
         path: PathBuf,
+    },
+    /// A name that nothing is registered under.
+    #[error("no architecture is registered as `{name}`; this program has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    NotRegistered {
+        /// What the project asks for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// Sizes that do not go together.
     #[error("the model cannot be built: {0}")]

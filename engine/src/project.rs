@@ -4,14 +4,16 @@ mod build;
 mod document;
 mod edit;
 mod file;
+mod turns;
 mod value;
 
 use std::path::PathBuf;
 
-pub use build::{BuildError, Built, build_stage, open_source, stage_view};
+pub use build::{BuildError, Built, build_stage, build_turn, generated, open_source, open_source_in};
 pub use document::{Choose, Project, VERSION, Variant};
 pub use edit::set;
 pub use file::{load, parse, save, to_text};
+pub use turns::Turn;
 
 /// Why a project file could not be used.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ mod outcome;
 mod report;
 mod run;
 mod sweep;
+mod turns;
 
 pub use event::{Event, EventBody, Loaded, StepPhases};
 pub use folder::RunFolder;

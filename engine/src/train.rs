@@ -1,21 +1,27 @@
-//! Training: stages, optimisers, schedules, metrics, the loop and its checkpoints.
+//! Training: stages, the step as a graph, optimisers, schedules, metrics, and their checkpoints.
 
 mod checkpoint;
 mod control;
-mod evaluate;
+mod evaluation;
+pub mod losses;
+mod merge;
 mod optimiser;
 mod rates;
 mod selection;
 mod spec;
-mod stage;
+mod stages;
 mod step;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
 pub use control::{Control, Wish};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluation::{Evaluation, evaluate};
+pub use merge::{MergeError, merge};
 pub use optimiser::{AdamW, Optimiser, OptimiserSpec, Sgd};
 pub use rates::{Decay, ScheduleSpec};
 pub use selection::{Selection, select};
-pub use spec::{AdapterUse, StageSpec, StageWeights, TrainSpec};
-pub use stage::{Ended, Progress, Snapshot, Stage, StepReport, TrainError};
-pub use step::{StepError, StepGraph, clip_factor};
+pub use spec::{AdapterUse, RepeatSpec, StageSpec, StageWeights};
+pub use stages::{
+    Edit, EditError, EditSpec, Ended, EvaluateSpec, Folded, GenerateError, GenerateSpec, MeasureSpec, Measuring,
+    Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate, upload,
+};
+pub use step::{StepBuilder, StepError, StepGraph, StepSpec, clip_factor};

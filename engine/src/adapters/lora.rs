@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AdapterKind, SCALES, Setting, whole};
-use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
-use crate::ops::{Add, Dropout, Scale};
+use crate::graph::{Init, Layer, Patch, PatchBuilder, Site, SiteKind};
+use crate::ops::{Dropout, MatMul, Scale};
 
 /// Settings of LoRA. `A [rank, in]` begins Kaiming-uniform, `B [out, rank]` at zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl AdapterKind for Lora {
     }
 
     fn accepts(&self, site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Weight { .. })
+        matches!(site.kind, SiteKind::Weight { layer: Layer::Linear, .. })
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
@@ -61,9 +61,13 @@ impl AdapterKind for Lora {
         let down = builder.linear("A", x, [self.rank, features_in], Init::KaimingUniform, None);
         let up = builder.linear("B", down, [site.width, self.rank], Init::Zeros, None);
         #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
-        let scaled = builder.op("scale", Scale { factor: self.alpha / self.rank as f64 }, &[up]);
-        let sum = builder.op("add", Add, &[site.node, scaled]);
-        builder.replace(sum);
+        let factor = self.alpha / self.rank as f64;
+        let scaled = builder.op("scale", Scale { factor }, &[up]);
+        let (a, b) = (builder.weight_of(down), builder.weight_of(up));
+        let product = builder.op("product", MatMul, &[b, a]);
+        let delta = builder.op("delta", Scale { factor }, &[product]);
+        let delta = builder.like_weight(delta);
+        builder.add_beside(scaled, delta);
         builder.finish()
     }
 

@@ -1,6 +1,6 @@
 //! `graft devices`.
 
-use graft_engine::device;
+use crate::device;
 
 use super::{Done, line};
 

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use burn::tensor::Device;
 use clap::Args;
-use graft_engine::device;
-use graft_engine::exec::{Inputs, infer};
-use graft_engine::graph::{Binding, NodeId, NodeKind};
-use graft_engine::models;
-use graft_engine::tensor::Value;
-use graft_engine::weights::{Tensor, load, read_tensors, write_tensors};
+
+use crate::device;
+use crate::exec::{Inputs, Walk};
+use crate::export::Adapter;
+use crate::graph::{Binding, Entry, Graph, Node, NodeId, NodeKind, Request, Schedule};
+use crate::models;
+use crate::ops::Element;
+use crate::tensor::Value;
+use crate::weights::{Params, Tensor, load, read_integers, read_tensors, write_tensors};
 
 use super::Done;
 
@@ -19,7 +23,13 @@ pub(super) struct Forward {
     /// Model folder.
     #[arg(long)]
     model: PathBuf,
-    /// Safetensors file with `pixel_values`.
+    /// Adapter folder, as `export --format graft` writes it; several stack in order.
+    #[arg(long, value_name = "DIR")]
+    adapter: Vec<PathBuf>,
+    /// Walk only this part of the model, from its own inputs to its own outputs.
+    #[arg(long)]
+    entry: Option<String>,
+    /// Safetensors file with `pixel_values` and whatever else the model reads.
     #[arg(long)]
     input: PathBuf,
     /// Where to write `last_hidden_state`, `pooler_output`, `logits` and captures.
@@ -49,35 +59,39 @@ impl Forward {
                 self.model.display()
             );
         }
-        let mut tensors = read_tensors(&self.input)?;
-        let mut inputs = Inputs::new();
-        let mut binding = Binding::new();
-        for node in graph.nodes() {
-            if let NodeKind::Input(leaf) = &node.kind {
-                let tensor = tensors.remove(&leaf.column).with_context(|| {
-                    format!("the input file has no tensor `{}`: {}", leaf.column, self.input.display())
-                })?;
-                binding = binding
-                    .with_column(leaf, &tensor.shape)
-                    .map_err(|error| anyhow::anyhow!("{error}: {}", self.input.display()))?;
-                inputs.insert(leaf.column.clone(), Value::from_f32(tensor.data, &tensor.shape, &device));
-            }
-        }
-        // Wrong sizes are told by the shape rules, before anything runs.
-        graph.shapes(&binding)?;
+        let (graph, params) = self.adapted(graph, params, &device)?;
+        let mut given = Vec::new();
         let mut wanted: BTreeMap<String, NodeId> = graph.outputs().clone();
+        let entry = match &self.entry {
+            None => None,
+            Some(name) => Some(graph.entries().get(name).with_context(|| {
+                let known: Vec<&str> = graph.entries().keys().map(String::as_str).collect();
+                format!("there is no entry `{name}`; the model has {}", or_none(&known))
+            })?),
+        };
+        if let Some(entry) = entry {
+            wanted.clone_from(&entry.outputs);
+            given.extend(entry.inputs.values().copied());
+        }
+        let (inputs, binding) = self.inputs(&graph, entry, &device)?;
+        if entry.is_none() {
+            // Wrong sizes are told by the shape rules, before anything runs.
+            graph.shapes(&binding)?;
+        }
         for path in &self.capture {
             let site = graph.site(path).with_context(|| {
                 let names: Vec<&str> = graph.sites().iter().map(|s| s.path.as_str()).collect();
                 format!(
                     "there is no site `{path}`; the nearest are {}",
-                    graft_engine::graph::nearest(path, &names, 3).join(", ")
+                    crate::graph::nearest(path, &names, 3).join(", ")
                 )
             })?;
             wanted.insert(path.clone(), site.node);
         }
         let results: Vec<NodeId> = wanted.values().copied().collect();
-        let values = infer(&graph, &params, &inputs, &results)?;
+        let schedule = Schedule::new(&graph, &Request { results: &results, given: &given, ..Request::default() })?;
+        let walk = Walk { graph: &graph, schedule: &schedule, seed: 0, step: 0 };
+        let values = walk.run(&mut params.clone(), &inputs, &mut |_, _, _, _| {})?.values;
         let tensors = wanted
             .into_iter()
             .filter_map(|(name, id)| {
@@ -88,4 +102,70 @@ impl Forward {
         write_tensors(&tensors, &self.output)?;
         Ok(Done::Well)
     }
+
+    /// The model with the adapters that were asked for.
+    fn adapted(&self, graph: Graph, params: Params, device: &Device) -> anyhow::Result<(Graph, Params)> {
+        let (mut graph, mut params) = (graph, params);
+        let mut next = 0;
+        for folder in &self.adapter {
+            let adapter = Adapter::read(folder)?.renumbered(next);
+            next += adapter.placements.keys().max().map_or(0, |last| last + 1);
+            graph = adapter.place(&graph).with_context(|| folder.display().to_string())?;
+            adapter.fill(&graph, &mut params, device).with_context(|| folder.display().to_string())?;
+        }
+        Ok((graph, params))
+    }
+
+    /// What the walk is handed, from the input file, and the extents that follow.
+    fn inputs(
+        &self,
+        graph: &Graph,
+        entry: Option<&Entry>,
+        device: &Device,
+    ) -> anyhow::Result<(Inputs, Binding)> {
+        let mut floats = read_tensors(&self.input)?;
+        let mut integers = read_integers(&self.input)?;
+        let mut inputs = Inputs::new();
+        let mut binding = Binding::new();
+        let mut leaves: Vec<(String, &Node)> = Vec::new();
+        match entry {
+            Some(entry) => leaves.extend(entry.inputs.iter().map(|(name, id)| (name.clone(), graph.node(*id)))),
+            None => leaves.extend(graph.nodes().iter().filter_map(|node| match &node.kind {
+                NodeKind::Input(leaf) => Some((leaf.column.clone(), &**node)),
+                _ => None,
+            })),
+        }
+        for (name, node) in leaves {
+            // A column that its rows are taken from may be read for nothing else.
+            if inputs.contains_key(&name) {
+                continue;
+            }
+            let missing = || format!("the input file has no tensor `{name}`: {}", self.input.display());
+            let (key, shape, value) = match &node.kind {
+                NodeKind::Input(leaf) if leaf.element == Element::Integer => {
+                    let (shape, values) = integers.remove(&name).with_context(missing)?;
+                    (leaf.column.clone(), shape.clone(), Value::from_i64(values, &shape, device))
+                }
+                kind => {
+                    let tensor = floats.remove(&name).with_context(missing)?;
+                    let key = if let NodeKind::Input(leaf) = kind { leaf.key() } else { node.path.clone() };
+                    let value = Value::from_f32(tensor.data, &tensor.shape, device);
+                    (key, tensor.shape, value)
+                }
+            };
+            if let NodeKind::Input(leaf) = &node.kind
+                && leaf.rows_where.is_none()
+            {
+                binding = binding
+                    .with_column(leaf, &shape)
+                    .map_err(|error| anyhow::anyhow!("{error}: {}", self.input.display()))?;
+            }
+            inputs.insert(key, value);
+        }
+        Ok((inputs, binding))
+    }
+}
+
+fn or_none(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

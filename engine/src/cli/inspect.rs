@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use graft_engine::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
-use graft_engine::models;
-use graft_engine::project::{self, build_stage, open_source};
-use graft_engine::tensor::Shape;
+use crate::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
+use crate::models;
+use crate::project::{self, build_stage, open_source};
+use crate::tensor::Shape;
 use serde_json::{Value, json};
 
 use super::{Done, line};
@@ -30,7 +30,7 @@ impl Inspect {
         } else {
             let project = project::load(&self.target)?;
             let base = self.target.parent().unwrap_or(std::path::Path::new(".")).to_path_buf();
-            let last = project.stages.len() - 1;
+            let last = project.turns()?.len() - 1;
             let source = open_source(&project, &base, last)?;
             let built = build_stage(&project, &base, last, source.as_ref())?;
             let shapes = built.graph.shapes(&built.architecture.binding(1))?;
@@ -77,6 +77,7 @@ fn first_block(path: &str) -> String {
 }
 
 fn describe(title: &str, graph: &Graph, shapes: &[Shape], trainable: Option<u64>) -> Value {
+    let live = graph.live();
     let nodes: Vec<Value> = graph
         .order()
         .iter()
@@ -85,13 +86,15 @@ fn describe(title: &str, graph: &Graph, shapes: &[Shape], trainable: Option<u64>
             let (kind, op) = match &node.kind {
                 NodeKind::Input(_) => ("input", None),
                 NodeKind::Param(_) => ("param", None),
+                NodeKind::State(_) => ("state", None),
+                NodeKind::Const(_) => ("const", None),
                 NodeKind::Op(op) => ("op", Some(op.name())),
             };
             json!({
                 "path": node.path, "kind": kind, "op": op, "shape": shapes[id.index()],
                 "region": graph.region(node.region).path,
                 "inputs": node.inputs.iter().map(|&i| &graph.node(i).path).collect::<Vec<_>>(),
-                "multiply_adds": graph.multiply_adds(id, shapes),
+                "multiply_adds": graph.multiply_adds(id, shapes), "live": live[id.index()],
             })
         })
         .collect();
@@ -100,8 +103,11 @@ fn describe(title: &str, graph: &Graph, shapes: &[Shape], trainable: Option<u64>
         .iter()
         .map(|site| {
             let mut entry = json!({ "path": site.path, "kind": site.kind.word(), "width": site.width });
-            if let SiteKind::Weight { features_in, .. } = site.kind {
+            if let SiteKind::Weight { features_in, rows, .. } = site.kind {
                 entry["features_in"] = json!(features_in);
+                if let Some(rows) = rows {
+                    entry["rows"] = json!([rows.start, rows.start + rows.length]);
+                }
             }
             entry
         })
@@ -111,8 +117,23 @@ fn describe(title: &str, graph: &Graph, shapes: &[Shape], trainable: Option<u64>
         .iter()
         .map(|r| json!({ "path": r.path, "parameters": graph.parameter_count_below(&r.path) }))
         .collect();
+    let path = |id| &graph.node(id).path;
+    let entries: serde_json::Map<String, Value> = graph
+        .entries()
+        .iter()
+        .map(|(name, entry)| {
+            let inputs: Vec<&String> = entry.inputs.keys().collect();
+            let outputs: Vec<&String> = entry.outputs.keys().collect();
+            (name.clone(), json!({ "inputs": inputs, "outputs": outputs }))
+        })
+        .collect();
+    let demands = graph.demands();
+    let losses: Vec<&String> = demands.losses.iter().map(|term| &term.name).collect();
+    let updates: Vec<&String> = demands.updates.iter().map(|update| path(update.target)).collect();
+    let measures: Vec<&String> = demands.measures.iter().map(|measure| path(measure.state)).collect();
     json!({
-        "title": title, "params_total": graph.parameter_count(), "params_trainable": trainable,
+        "title": title, "entries": entries,
+        "asks_for": { "losses": losses, "updates": updates, "measures": measures }, "params_total": graph.parameter_count(), "params_trainable": trainable,
         "regions": regions, "nodes": nodes, "sites": sites,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use graft_engine::train::{Control, Wish};
+use crate::train::{Control, Wish};
 
 /// Steers a control by Ctrl-C.
 #[derive(Debug, Default)]

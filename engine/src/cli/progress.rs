@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use graft_engine::runs::{Event, EventBody};
+use crate::runs::{Event, EventBody};
 
 /// Prints events to stderr: a line that is rewritten on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
@@ -64,6 +64,11 @@ impl Progress {
                     "epoch {epoch}: {split} loss {loss:.4}, {} on {samples} samples",
                     metrics.join(", ")
                 ));
+            }
+            EventBody::Done { changed, samples, .. } => {
+                let seen = if *samples > 0 { format!(", {samples} samples") } else { String::new() };
+                let first = changed.first().map_or_else(String::new, |first| format!(", first {first}"));
+                self.say(&format!("{} changed{first}{seen}", changed.len()));
             }
             EventBody::Skipped { count, example } => {
                 self.say(&format!("{count} samples skipped so far, as {example}"));

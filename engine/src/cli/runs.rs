@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use graft_engine::data::Split;
-use graft_engine::runs::{EventBody, RunFolder, evaluate_run};
+use crate::data::Split;
+use crate::runs::{EventBody, RunFolder, evaluate_run};
 use serde_json::json;
 
 use super::{Done, line};

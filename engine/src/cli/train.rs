@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use graft_engine::runs::{self, Event, Outcome, RunOptions, SweepError, SweepOptions};
-use graft_engine::train::Control;
+use crate::runs::{self, Event, Outcome, RunOptions, SweepError, SweepOptions};
+use crate::train::Control;
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;

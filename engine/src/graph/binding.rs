@@ -84,6 +84,7 @@ impl Binding {
                 Extent::Fixed(value) => Ok(*value),
                 Extent::Named(name) => self
                     .get(name)
+                    .or_else(|| leaf.rows_where.and_then(|_| self.get("batch")))
                     .ok_or_else(|| GraphError::Unbound { name: name.clone(), column: leaf.column.clone() }),
             })
             .collect()
@@ -96,10 +97,8 @@ mod tests {
 
     #[test]
     fn a_column_binds_its_names_or_says_what_was_wanted() {
-        let leaf = InputLeaf {
-            column: "pixel_values".to_owned(),
-            extents: vec![Extent::named("batch"), Extent::Fixed(3), Extent::named("height")],
-        };
+        let extents = vec![Extent::named("batch"), Extent::Fixed(3), Extent::named("height")];
+        let leaf = InputLeaf::floats("pixel_values", extents);
         let bound = Binding::new().with_column(&leaf, &[2, 3, 8]).unwrap();
         assert_eq!((bound.get("batch"), bound.get("height")), (Some(2), Some(8)));
         for wrong in [&[2, 1, 8][..], &[2, 3]] {

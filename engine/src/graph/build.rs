@@ -1,56 +1,43 @@
 //! Building a graph from scratch: what architectures use.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Extent, Fit, Graph, GraphError, Init, InputLeaf, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId,
-    RegionKind, Site, SiteKind,
+    Alias, Beginning, ConstLeaf, Entry, Extent, Fit, Graph, GraphError, Init, InputLeaf, Layer, LossTerm, Node,
+    NodeId, NodeKind, ParamLeaf, Parts, Region, RegionId, RegionKind, RowRange, Site, SiteKind, StateLeaf, Update,
+    WeightEdge, When,
 };
-use crate::ops::{Linear, Op};
+use crate::ops::{Conv2d, Linear, Op};
+use crate::tensor::elements;
 
 /// Collects nodes, regions and sites.
 #[derive(Debug)]
 pub struct Builder {
-    nodes: Vec<Arc<Node>>,
-    regions: Vec<Region>,
-    sites: Vec<Site>,
-    outputs: BTreeMap<String, NodeId>,
-    current: RegionId,
+    pub(super) parts: Parts,
+    pub(super) current: RegionId,
 }
 
 impl Builder {
     /// A builder for the model instance `name`, which becomes the first segment of every path.
     #[must_use]
     pub fn new(name: &str, title: &str) -> Self {
-        let root =
-            Region { path: name.to_owned(), title: title.to_owned(), kind: RegionKind::Model, parent: None };
-        Self {
-            nodes: Vec::new(),
-            regions: vec![root],
-            sites: Vec::new(),
-            outputs: BTreeMap::new(),
-            current: RegionId(0),
-        }
+        let mut builder = Self { parts: Parts::default(), current: RegionId(0) };
+        builder.root(name, title, RegionKind::Model);
+        builder
     }
 
     /// Goes on from a finished graph in a second root region: how a step adds its loss.
     #[must_use]
     pub fn extend(graph: &Graph, name: &str, title: &str) -> Self {
-        let mut regions = graph.regions.clone();
-        regions.push(Region {
-            path: name.to_owned(),
-            title: title.to_owned(),
-            kind: RegionKind::Loss,
-            parent: None,
-        });
-        Self {
-            nodes: graph.nodes.clone(),
-            current: RegionId(regions.len() - 1),
-            regions,
-            sites: graph.sites.clone(),
-            outputs: graph.outputs.clone(),
-        }
+        let mut builder = Self { parts: graph.parts(), current: RegionId(0) };
+        builder.root(name, title, RegionKind::Loss);
+        builder
+    }
+
+    pub(super) fn root(&mut self, name: &str, title: &str, kind: RegionKind) {
+        let (path, title) = (name.to_owned(), title.to_owned());
+        self.parts.regions.push(Region { path, title, kind, parent: None, mode: None, of: None });
+        self.current = RegionId(self.parts.regions.len() - 1);
     }
 
     /// Runs `body` inside a region below the current one.
@@ -62,11 +49,11 @@ impl Builder {
         body: impl FnOnce(&mut Self) -> T,
     ) -> T {
         let parent = self.current;
-        let path = format!("{}.{name}", self.regions[parent.0].path);
-        let found = self.regions.iter().position(|region| region.path == path);
+        let path = format!("{}.{name}", self.parts.regions[parent.0].path);
+        let found = self.parts.regions.iter().position(|region| region.path == path);
         let id = found.unwrap_or_else(|| {
-            self.regions.push(Region { path, title: title.to_owned(), kind, parent: Some(parent) });
-            self.regions.len() - 1
+            self.parts.regions.push(Region { path, title: title.to_owned(), kind, parent: Some(parent), mode: None, of: None });
+            self.parts.regions.len() - 1
         });
         self.current = RegionId(id);
         let result = body(self);
@@ -77,19 +64,28 @@ impl Builder {
     /// A path below the current region.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
-        format!("{}.{name}", self.regions[self.current.0].path)
+        format!("{}.{name}", self.parts.regions[self.current.0].path)
     }
 
     fn push(&mut self, name: &str, kind: NodeKind, inputs: Vec<NodeId>) -> NodeId {
         let node = Node { path: self.path(name), region: self.current, kind, inputs };
-        self.nodes.push(Arc::new(node));
-        NodeId(self.nodes.len() - 1)
+        self.parts.nodes.push(Arc::new(node));
+        NodeId(self.parts.nodes.len() - 1)
     }
 
-    /// A column of the batch.
+    /// A column of floats.
     pub fn input(&mut self, column: &str, extents: Vec<Extent>) -> NodeId {
-        let leaf = InputLeaf { column: column.to_owned(), extents };
-        self.push(column, NodeKind::Input(leaf), Vec::new())
+        self.column(InputLeaf::floats(column, extents))
+    }
+
+    /// A column of the batch. One that is there already, whatever instance reads it, is found again.
+    pub fn column(&mut self, leaf: InputLeaf) -> NodeId {
+        let same = |node: &Arc<Node>| matches!(&node.kind, NodeKind::Input(other) if *other == leaf);
+        if let Some(found) = self.parts.nodes.iter().position(same) {
+            return NodeId(found);
+        }
+        let name = leaf.key().replace('=', "_is_");
+        self.push(&name, NodeKind::Input(leaf), Vec::new())
     }
 
     /// A parameter of the base model, stored in files as `stored`.
@@ -107,8 +103,37 @@ impl Builder {
         fit: Fit,
     ) -> NodeId {
         let (shape, stored) = (shape.to_vec(), stored.to_owned());
-        let leaf = ParamLeaf { shape, init, stored, placement: None, fit };
+        let leaf = ParamLeaf { shape, init, stored, placement: None, fit, aliases: Vec::new() };
         self.push(name, NodeKind::Param(leaf), Vec::new())
+    }
+
+    /// Another name of a parameter, below the current region: whoever reads it reads the same tensor.
+    ///
+    /// # Panics
+    /// When the node is no parameter.
+    pub fn tie(&mut self, param: NodeId, name: &str, stored: &str) {
+        let alias = Alias { path: self.path(name), stored: stored.to_owned() };
+        match &mut Arc::make_mut(&mut self.parts.nodes[param.0]).kind {
+            NodeKind::Param(leaf) => leaf.aliases.push(alias),
+            _ => panic!("only a parameter can have two names"),
+        }
+    }
+
+    /// A state of the base model, stored in files as `stored`.
+    pub fn state(&mut self, name: &str, shape: &[usize], begins: Beginning, stored: &str) -> NodeId {
+        let leaf =
+            StateLeaf { shape: shape.to_vec(), begins, stored: stored.to_owned(), placement: None };
+        self.push(name, NodeKind::State(leaf), Vec::new())
+    }
+
+    /// Values that never change.
+    ///
+    /// # Panics
+    /// When there are not as many values as the shape says.
+    pub fn constant(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> NodeId {
+        assert_eq!(values.len(), elements(shape), "values of the constant {name}");
+        let leaf = ConstLeaf { shape: shape.to_vec(), values: values.into() };
+        self.push(name, NodeKind::Const(leaf), Vec::new())
     }
 
     /// An op over nodes that are already there.
@@ -123,6 +148,24 @@ impl Builder {
 
     /// The same for a weight that may be made from a stored tensor of another shape.
     pub fn linear_fitted(&mut self, name: &str, x: NodeId, spec: &LinearSpec<'_>, fit: Fit) -> NodeId {
+        self.layer(name, x, Linear, Layer::Linear, spec, fit)
+    }
+
+    /// A convolution `name` over `[batch, channels, rows, columns]`, which is a weight site of that path; the
+    /// spec's kernel is `[channels, rows, columns]`.
+    pub fn conv2d(&mut self, name: &str, x: NodeId, conv: Conv2d, spec: &LinearSpec<'_>) -> NodeId {
+        self.layer(name, x, conv, Layer::Conv, spec, Fit::Exact)
+    }
+
+    fn layer(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        op: impl Op + 'static,
+        layer: Layer,
+        spec: &LinearSpec<'_>,
+        fit: Fit,
+    ) -> NodeId {
         let mut shape = vec![spec.features_out];
         shape.extend(spec.kernel);
         let stored = format!("{}.weight", spec.stored);
@@ -132,40 +175,93 @@ impl Builder {
             let stored = format!("{}.bias", spec.stored);
             inputs.push(self.param(&format!("{name}.bias"), &[spec.features_out], init, &stored));
         }
-        let node = self.op(name, Linear, &inputs);
-        self.sites.push(Site {
-            path: self.path(name),
-            kind: SiteKind::Weight { op: node, weight, features_in: spec.kernel.iter().product() },
-            node,
-            width: spec.features_out,
-        });
+        let node = self.op(name, op, &inputs);
+        let path = self.path(name);
+        self.weight(path, node, weight, spec.kernel.iter().product(), spec.features_out, layer);
         node
+    }
+
+    /// Declares a named slice of a fused layer's weight a site of its own, below the layer's path.
+    ///
+    /// # Panics
+    /// When the layer is no weight site.
+    pub fn slice_site(&mut self, layer: NodeId, name: &str, rows: RowRange) {
+        let whole = |site: &&Site| matches!(site.kind, SiteKind::Weight { op, rows: None, .. } if op == layer);
+        let Some(site) = self.parts.sites.iter().find(whole) else {
+            panic!("{name} should be a slice of a weight site")
+        };
+        let mut slice = site.clone();
+        slice.path = format!("{}.{name}", site.path);
+        slice.width = rows.length;
+        if let SiteKind::Weight { rows: own, .. } = &mut slice.kind {
+            *own = Some(rows);
+        }
+        self.parts.sites.push(slice);
     }
 
     /// Declares the current region itself a weight site: for a head whose region is the layer.
     pub fn weight_site(&mut self, op: NodeId, weight: NodeId, features_in: usize, width: usize) {
-        let path = self.regions[self.current.0].path.clone();
-        let kind = SiteKind::Weight { op, weight, features_in };
-        self.sites.push(Site { path, kind, node: op, width });
+        let path = self.parts.regions[self.current.0].path.clone();
+        self.weight(path, op, weight, features_in, width, Layer::Linear);
+    }
+
+    fn weight(
+        &mut self,
+        path: String,
+        op: NodeId,
+        weight: NodeId,
+        features_in: usize,
+        width: usize,
+        layer: Layer,
+    ) {
+        let kind = SiteKind::Weight { op, weight, features_in, layer, rows: None };
+        self.parts.sites.push(Site { path, kind, node: op, width });
+        self.parts.weights.insert(op, WeightEdge { param: weight, value: weight, beside: Vec::new() });
     }
 
     /// Declares a port or bridge at a node's value.
     pub fn site(&mut self, name: &str, kind: SiteKind, node: NodeId, width: usize) {
         let path = self.path(name);
-        self.sites.push(Site { path, kind, node, width });
+        self.parts.sites.push(Site { path, kind, node, width });
     }
 
     /// Names a result.
     pub fn output(&mut self, name: &str, node: NodeId) {
-        self.outputs.insert(name.to_owned(), node);
+        self.parts.outputs.insert(name.to_owned(), node);
+    }
+
+    /// Names a part that can be walked on its own. Its inputs may be inner nodes: the walk begins there.
+    pub fn entry(&mut self, name: &str, inputs: &[(&str, NodeId)], outputs: &[(&str, NodeId)]) {
+        let named = |ends: &[(&str, NodeId)]| ends.iter().map(|&(name, id)| (name.to_owned(), id)).collect();
+        let entry = Entry { inputs: named(inputs), outputs: named(outputs) };
+        self.parts.entries.insert(name.to_owned(), entry);
+    }
+
+    /// A term of the loss that belongs to the model itself: a balance term, a regulariser.
+    pub fn loss(&mut self, name: &str, node: NodeId, weight: f64) {
+        let name = self.path(name);
+        self.parts.demands.losses.push(LossTerm { name, node, weight });
+    }
+
+    /// A value that replaces a state or parameter.
+    pub fn update(&mut self, target: NodeId, value: NodeId, when: When) {
+        self.parts.demands.updates.push(Update { target, value, when });
+    }
+
+    /// The graph as it is so far.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn so_far(&self) -> Result<Graph, GraphError> {
+        Graph::assemble(self.parts.clone())
     }
 
     /// The finished graph.
     ///
     /// # Errors
-    /// Cannot fail for nodes made in order; kept fallible because rewrites share the check.
+    /// When two nodes have one path, or an update cannot take place.
     pub fn finish(self) -> Result<Graph, GraphError> {
-        Graph::assemble(self.nodes, self.regions, self.sites, self.outputs)
+        Graph::assemble(self.parts)
     }
 }
 

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use super::{
-    Fit, Graph, GraphError, Init, Node, NodeId, NodeKind, ParamLeaf, Region, RegionId, RegionKind, Site,
-    SiteKind, is_below,
+    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, GraphError, Init, LossTerm,
+    Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange, Site, SiteKind,
+    StateLeaf, Update, WeightEdge, When, is_below,
 };
-use crate::ops::Op;
+use crate::ops::{Add, AddSlice, Concat, Linear, Op, Reshape, Slice};
+use crate::tensor::elements;
 
-/// What a rewrite adds and redirects.
+/// What a rewrite adds, redirects and asks for.
 #[derive(Clone, Debug)]
 pub struct Patch {
     base: usize,
     nodes: Vec<Arc<Node>>,
     region: Region,
     replaced: Vec<Replacement>,
+    /// Layers whose weight edge becomes another one.
+    weights: Vec<(NodeId, WeightEdge)>,
+    sites: Vec<Site>,
+    demands: Demands,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +39,12 @@ impl Patch {
             .iter()
             .filter(|node| matches!(node.kind, NodeKind::Param(_)))
             .map(|node| node.path.as_str())
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub const fn demands(&self) -> &Demands {
+        &self.demands
     }
 }
 
@@ -55,8 +67,18 @@ impl<'a> PatchBuilder<'a> {
             title: title.to_owned(),
             kind: RegionKind::Adapter(placement),
             parent: Some(home(graph, &site.path)),
+            mode: None,
+            of: None,
         };
-        let patch = Patch { base: graph.nodes.len(), nodes: Vec::new(), region, replaced: Vec::new() };
+        let patch = Patch {
+            base: graph.nodes.len(),
+            nodes: Vec::new(),
+            region,
+            replaced: Vec::new(),
+            weights: Vec::new(),
+            sites: Vec::new(),
+            demands: Demands::default(),
+        };
         Self { graph, site, placement, patch }
     }
 
@@ -66,7 +88,13 @@ impl<'a> PatchBuilder<'a> {
         self.site
     }
 
-    /// The node that the site's linear layer reads, where the site is a weight.
+    /// The graph that is rewritten.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    /// The node that the site's layer reads, where the site is a weight.
     #[must_use]
     pub fn weight_input(&self) -> Option<NodeId> {
         match self.site.kind {
@@ -75,35 +103,79 @@ impl<'a> PatchBuilder<'a> {
         }
     }
 
-    fn push(&mut self, name: &str, kind: NodeKind, inputs: Vec<NodeId>) -> NodeId {
-        let node = Node {
-            path: format!("{}.{name}", self.patch.region.path),
-            region: RegionId(self.graph.regions.len()),
-            kind,
-            inputs,
-        };
+    // ---- nodes -------------------------------------------------------------------------------------
+
+    fn push_at(&mut self, path: String, kind: NodeKind, inputs: Vec<NodeId>) -> NodeId {
+        let node = Node { path, region: RegionId(self.graph.regions.len()), kind, inputs };
         self.patch.nodes.push(Arc::new(node));
         NodeId(self.patch.base + self.patch.nodes.len() - 1)
     }
 
-    /// A new parameter.
-    pub fn param(&mut self, name: &str, shape: &[usize], init: Init) -> NodeId {
-        let leaf = ParamLeaf {
+    fn path(&self, name: &str) -> String {
+        format!("{}.{name}", self.patch.region.path)
+    }
+
+    fn leaf(&self, path: &str, shape: &[usize], init: Init) -> ParamLeaf {
+        ParamLeaf {
             shape: shape.to_vec(),
             init,
-            stored: format!("{}.{name}", self.patch.region.path),
+            stored: path.to_owned(),
             placement: Some(self.placement),
             fit: Fit::Exact,
+            aliases: Vec::new(),
+        }
+    }
+
+    /// A new parameter.
+    pub fn param(&mut self, name: &str, shape: &[usize], init: Init) -> NodeId {
+        let path = self.path(name);
+        let leaf = self.leaf(&path, shape, init);
+        self.push_at(path, NodeKind::Param(leaf), Vec::new())
+    }
+
+    /// A parameter that all sites of this placement share: made at the first of them, found at the others.
+    pub fn shared_param(&mut self, name: &str, shape: &[usize], init: Init) -> NodeId {
+        let instance = self.site.path.split('.').next().unwrap_or_default();
+        let path = format!("{instance}.shared.adapter_{}.{name}", self.placement);
+        if let Some(found) = self.graph.find(&path) {
+            return found;
+        }
+        if let Some(own) = self.patch.nodes.iter().position(|node| node.path == path) {
+            return NodeId(self.patch.base + own);
+        }
+        let leaf = self.leaf(&path, shape, init);
+        self.push_at(path, NodeKind::Param(leaf), Vec::new())
+    }
+
+    /// A new state.
+    pub fn state(&mut self, name: &str, shape: &[usize], begins: Beginning) -> NodeId {
+        let path = self.path(name);
+        let leaf = StateLeaf {
+            shape: shape.to_vec(),
+            begins,
+            stored: path.clone(),
+            placement: Some(self.placement),
         };
-        self.push(name, NodeKind::Param(leaf), Vec::new())
+        self.push_at(path, NodeKind::State(leaf), Vec::new())
+    }
+
+    /// New values that never change.
+    ///
+    /// # Panics
+    /// When there are not as many values as the shape says.
+    pub fn constant(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> NodeId {
+        assert_eq!(values.len(), elements(shape), "values of the constant {name}");
+        let leaf = ConstLeaf { shape: shape.to_vec(), values: values.into() };
+        self.push_at(self.path(name), NodeKind::Const(leaf), Vec::new())
     }
 
     /// A new op.
     pub fn op(&mut self, name: &str, op: impl Op + 'static, inputs: &[NodeId]) -> NodeId {
-        self.push(name, NodeKind::Op(Arc::new(op)), inputs.to_vec())
+        self.push_at(self.path(name), NodeKind::Op(Arc::new(op)), inputs.to_vec())
     }
 
-    /// A new linear layer with weight and, if `bias` says how it begins, bias.
+    /// A new linear layer with weight and, if `bias` says how it begins, bias. Its weight is a site of the
+    /// layer's path, so that a weight form can stand on it.
     pub fn linear(
         &mut self,
         name: &str,
@@ -117,13 +189,200 @@ impl<'a> PatchBuilder<'a> {
         if let Some(bias) = bias {
             inputs.push(self.param(&format!("{name}.bias"), &[features_out], bias));
         }
-        self.op(name, crate::ops::Linear, &inputs)
+        let layer = self.op(name, Linear, &inputs);
+        self.patch.sites.push(Site::linear(self.path(name), layer, weight, features_in, features_out));
+        let edge = WeightEdge { param: weight, value: weight, beside: Vec::new() };
+        self.patch.weights.push((layer, edge));
+        layer
     }
+
+    /// The weight of a linear layer that this patch made.
+    ///
+    /// # Panics
+    /// When it made no such layer.
+    #[must_use]
+    pub fn weight_of(&self, layer: NodeId) -> NodeId {
+        self.edge(layer).value
+    }
+
+    /// `value` in the shape of the site's weight: a kernel is stored with more axes than a matrix.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn like_weight(&mut self, value: NodeId) -> NodeId {
+        let shape = self.weight_shape();
+        if shape.len() == 2 { value } else { self.op("kernel", Reshape { shape }, &[value]) }
+    }
+
+    // ---- redirections ------------------------------------------------------------------------------
 
     /// Everything that read the site's value, but for this patch's own nodes, reads `new` instead.
     pub fn replace(&mut self, new: NodeId) {
         let at_weight = matches!(self.site.kind, SiteKind::Weight { .. });
         self.patch.replaced.push(Replacement { old: self.site.node, new, at_weight });
+    }
+
+    /// Adds a path beside the site's layer: `output` to what the layer gives, which is as if `delta`, a weight
+    /// of the site's rows, were added to its weight. A fused layer's other slices keep their bits.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn add_beside(&mut self, output: NodeId, delta: NodeId) {
+        let (op, rows) = self.layer();
+        let sum = self.add_rows("add", self.site.node, output, rows, 1);
+        self.replace(sum);
+        let mut edge = self.edge(op);
+        edge.beside.push(Beside { delta, rows });
+        self.merges_into(op, &edge);
+        self.patch.weights.push((op, edge));
+    }
+
+    /// The value that the site's layer has as its weight now, of the site's rows.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn weight(&mut self) -> NodeId {
+        let (op, rows) = self.layer();
+        let value = self.edge(op).value;
+        let axes = self.weight_shape().len();
+        match rows {
+            None => value,
+            Some(RowRange { start, length }) => {
+                self.op("rows", Slice { axis_from_end: axes, start, length }, &[value])
+            }
+        }
+    }
+
+    /// Shape of the site's weight, of its rows.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    #[must_use]
+    pub fn weight_shape(&self) -> Vec<usize> {
+        let (op, rows) = self.layer();
+        let param = self.edge(op).param;
+        let NodeKind::Param(leaf) = &self.graph.node(param).kind else {
+            unreachable!("a weight edge begins at a parameter")
+        };
+        let mut shape = leaf.shape.clone();
+        if let Some(rows) = rows {
+            shape[0] = rows.length;
+        }
+        shape
+    }
+
+    /// The site's layer reads `value` as the weight of the site's rows: how a weight form stands on an edge.
+    /// What stood there before is what [`Self::weight`] gave.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn replace_weight(&mut self, value: NodeId) {
+        let (op, rows) = self.layer();
+        let mut edge = self.edge(op);
+        edge.value = match rows {
+            None => value,
+            Some(rows) => self.splice(edge.value, value, rows),
+        };
+        self.merges_into(op, &edge);
+        self.patch.weights.push((op, edge));
+    }
+
+    fn splice(&mut self, whole: NodeId, part: NodeId, rows: RowRange) -> NodeId {
+        let (op, _) = self.layer();
+        let NodeKind::Param(leaf) = &self.graph.node(self.edge(op).param).kind else {
+            unreachable!("a weight edge begins at a parameter")
+        };
+        let (axes, all) = (leaf.shape.len(), leaf.shape[0]);
+        let mut parts = Vec::new();
+        let end = rows.start + rows.length;
+        for (name, start, length) in [("above", 0, rows.start), ("below", end, all - end)] {
+            if name == "below" {
+                parts.push(part);
+            }
+            if length > 0 {
+                parts.push(self.op(name, Slice { axis_from_end: axes, start, length }, &[whole]));
+            }
+        }
+        self.op("spliced", Concat { axis: 0 }, &parts)
+    }
+
+    fn layer(&self) -> (NodeId, Option<RowRange>) {
+        match self.site.kind {
+            SiteKind::Weight { op, rows, .. } => (op, rows),
+            _ => panic!("{} is no weight", self.site.path),
+        }
+    }
+
+    /// The layer's weight edge, as this patch has left it.
+    fn edge(&self, op: NodeId) -> WeightEdge {
+        let own = self.patch.weights.iter().rev().find(|(layer, _)| *layer == op).map(|(_, edge)| edge);
+        match own.or_else(|| self.graph.weight(op)) {
+            Some(edge) => edge.clone(),
+            None => unreachable!("every weight site has a weight edge"),
+        }
+    }
+
+    /// `value` with `part` added, to all of it or to some rows, counted along the axis `axis_from_end`.
+    fn add_rows(
+        &mut self,
+        name: &str,
+        value: NodeId,
+        part: NodeId,
+        rows: Option<RowRange>,
+        axis_from_end: usize,
+    ) -> NodeId {
+        match rows {
+            None => self.op(name, Add, &[value, part]),
+            Some(rows) => self.op(name, AddSlice { axis_from_end, start: rows.start }, &[value, part]),
+        }
+    }
+
+    // ---- what is asked for ---------------------------------------------------------------------------
+
+    /// The placement becomes part of the layer's weight: the edge's value and every product beside it.
+    fn merges_into(&mut self, op: NodeId, edge: &WeightEdge) {
+        let NodeKind::Param(leaf) = self.kind(edge.param) else {
+            unreachable!("a weight edge begins at a parameter")
+        };
+        let axes = leaf.shape.len();
+        let mut value = edge.value;
+        for (number, beside) in edge.beside.iter().enumerate() {
+            value = self.add_rows(&format!("merged_{number}"), value, beside.delta, beside.rows, axes);
+        }
+        self.ends(Becomes::Merged { op, param: edge.param, value });
+    }
+
+    fn kind(&self, id: NodeId) -> &NodeKind {
+        match id.0.checked_sub(self.patch.base) {
+            Some(own) => &self.patch.nodes[own].kind,
+            None => &self.graph.node(id).kind,
+        }
+    }
+
+    /// What the placement becomes in inference; without a word it is kept.
+    pub fn ends(&mut self, becomes: Becomes) {
+        self.patch.demands.endings.push(Ending { placement: self.placement, becomes });
+    }
+
+    /// A term of the loss.
+    pub fn loss(&mut self, name: &str, node: NodeId, weight: f64) {
+        let name = self.path(name);
+        self.patch.demands.losses.push(LossTerm { name, node, weight });
+    }
+
+    /// An update of a state or parameter.
+    pub fn update(&mut self, target: NodeId, value: NodeId, when: When) {
+        self.patch.demands.updates.push(Update { target, value, when });
+    }
+
+    /// A state that must be measured before training.
+    pub fn measure(&mut self, state: NodeId, of: Observed, fold: Fold, finish: Finish) {
+        self.patch.demands.measures.push(Measure { state, of, fold, finish });
+    }
+
+    /// A base parameter that trains with the adapter.
+    pub fn unfreeze(&mut self, param: NodeId) {
+        self.patch.demands.unfrozen.push(param);
     }
 
     /// The finished patch.
@@ -135,10 +394,8 @@ impl<'a> PatchBuilder<'a> {
 
 /// The innermost region above a path: where the adapter at that site is drawn.
 fn home(graph: &Graph, path: &str) -> RegionId {
-    let around =
-        |region: &Region| is_below(path, &region.path) && !matches!(region.kind, RegionKind::Adapter(_));
     let depth = |index: &usize| graph.regions[*index].path.len();
-    let best = (0..graph.regions.len()).filter(|&i| around(&graph.regions[i])).max_by_key(depth);
+    let best = (0..graph.regions.len()).filter(|&i| is_below(path, &graph.regions[i].path)).max_by_key(depth);
     RegionId(best.unwrap_or(0))
 }
 
@@ -152,11 +409,15 @@ impl Graph {
     /// When the patch was made for another graph.
     pub fn apply(&self, patch: &Patch) -> Result<Self, GraphError> {
         assert_eq!(patch.base, self.nodes.len(), "a patch belongs to the graph it was made for");
-        let mut nodes = self.nodes.clone();
-        let mut sites = self.sites.clone();
-        let mut outputs = self.outputs.clone();
+        let mut parts = self.parts();
         for replacement in &patch.replaced {
-            for node in &mut nodes {
+            let ends = parts.entries.values_mut().flat_map(|entry| entry.outputs.values_mut());
+            for end in ends.chain(parts.outputs.values_mut()) {
+                if *end == replacement.old {
+                    *end = replacement.new;
+                }
+            }
+            for node in &mut parts.nodes {
                 if node.inputs.contains(&replacement.old) {
                     for input in &mut Arc::make_mut(node).inputs {
                         if *input == replacement.old {
@@ -165,18 +426,38 @@ impl Graph {
                     }
                 }
             }
-            for output in outputs.values_mut().filter(|output| **output == replacement.old) {
-                *output = replacement.new;
-            }
-            for site in sites.iter_mut().filter(|site| site.node == replacement.old) {
+            for site in parts.sites.iter_mut().filter(|site| site.node == replacement.old) {
                 if replacement.at_weight || !matches!(site.kind, SiteKind::Weight { .. }) {
                     site.node = replacement.new;
                 }
             }
         }
-        nodes.extend(patch.nodes.iter().cloned());
-        let mut regions = self.regions.clone();
-        regions.push(patch.region.clone());
-        Self::assemble(nodes, regions, sites, outputs)
+        for (op, edge) in &patch.weights {
+            self.rewire(&mut parts.nodes, *op, edge);
+            parts.weights.insert(*op, edge.clone());
+        }
+        parts.nodes.extend(patch.nodes.iter().cloned());
+        parts.regions.push(patch.region.clone());
+        parts.sites.extend(patch.sites.iter().cloned());
+        parts.demands.extend(&patch.demands);
+        Self::assemble(parts)
+    }
+
+    /// A layer's weight edge becomes another value. What an adapter brought is read by nobody else, so its other
+    /// readers (the product that it would merge as) follow; a tied base weight stays what it is for the others.
+    fn rewire(&self, nodes: &mut [Arc<Node>], op: NodeId, edge: &WeightEdge) {
+        let Some(before) = self.weights.get(&op).filter(|before| before.value != edge.value) else { return };
+        let own = matches!(&self.node(edge.param).kind, NodeKind::Param(leaf) if leaf.placement.is_some());
+        for (index, node) in nodes.iter_mut().enumerate() {
+            if index != op.0 && !own {
+                continue;
+            }
+            for place in 0..node.inputs.len() {
+                let is_edge = node.inputs[place] == before.value && (own || place == 1);
+                if is_edge {
+                    Arc::make_mut(node).inputs[place] = edge.value;
+                }
+            }
+        }
     }
 }

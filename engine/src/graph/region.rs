@@ -1,5 +1,7 @@
 //! The tree of regions: what folds and unfolds on the canvas.
 
+use super::Mode;
+
 /// A region of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegionId(pub(super) usize);
@@ -23,6 +25,10 @@ pub struct Region {
     pub kind: RegionKind,
     /// The region around it; the root has none.
     pub parent: Option<RegionId>,
+    /// The mode that everything in it runs in, whatever trains.
+    pub mode: Option<Mode>,
+    /// The region of the model that this one of a further instance repeats.
+    pub of: Option<RegionId>,
 }
 
 /// What a region is, for drawing and for summaries.

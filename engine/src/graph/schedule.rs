@@ -1,19 +1,58 @@
-//! One schedule per walk: the executor only performs it, and nothing else decides what lives.
+//! One schedule per walk: the executor only performs it, the planner only adds it up, and nothing else decides
+//! what lives.
 
-use super::{Graph, NodeId, NodeKind};
-use crate::ops::Keeps;
+use super::recompute::{Regions, again};
+use super::{Graph, NodeId, NodeKind, Update, When};
+use crate::ops::{Keeps, Op, Reads};
+
+/// Something that a walk holds on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Thing {
+    /// A node's value.
+    Value(NodeId),
+    /// The extras of its forward that its vjp reads.
+    Extras(NodeId),
+}
 
 /// One move of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Compute a node's value (and its extras, if its vjp reads them).
-    Run(NodeId),
-    /// Forget a value: nothing reads it any more.
-    Drop(NodeId),
+    /// Compute a node's value, and its extras if its vjp reads them.
+    Run {
+        /// The node.
+        node: NodeId,
+        /// Whether its extras are kept.
+        extras: bool,
+    },
+    /// Compute in backward, once more, what forward did not keep.
+    Recompute {
+        /// The node.
+        node: NodeId,
+        /// Whether its extras are kept.
+        extras: bool,
+    },
+    /// Forget something: nothing reads it any more.
+    Drop(Thing),
     /// Turn a node's output gradient into gradients of its inputs.
     Vjp(NodeId),
-    /// A parameter's gradient is complete.
-    Gradient(NodeId),
+    /// A leaf's gradient is complete.
+    Gradient(NodeId, Take),
+    /// Put an update's value in place (its index in [`Schedule::updates`]).
+    Commit(usize),
+}
+
+/// What is done with a complete gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Take {
+    /// The optimiser steps at once, and the gradient is gone.
+    Step,
+    /// It is added to those of the step's other parts.
+    Accumulate,
+    /// It waits for all others, whose common norm decides how far it counts.
+    #[default]
+    Hold,
+    /// It is folded into a statistic.
+    Fold,
 }
 
 /// Why no schedule could be made.
@@ -22,6 +61,27 @@ pub enum ScheduleError {
     /// The loss does not depend on anything that is trained.
     #[error("nothing that is trained reaches the loss; check what the stage trains")]
     NothingTracked,
+}
+
+/// What a walk is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Nodes whose values are wanted.
+    pub results: &'a [NodeId],
+    /// The scalar to differentiate.
+    pub loss: Option<NodeId>,
+    /// Leaves that get a gradient: parameters, columns, or nodes whose values are handed in.
+    pub leaves: &'a [NodeId],
+    /// Per node: training mode. Empty for inference throughout.
+    pub training: &'a [bool],
+    /// Nodes of each region that keeps only what it reads from outside and is computed again in backward.
+    pub recompute: &'a [Vec<NodeId>],
+    /// Nodes whose values are handed in: nothing before them runs.
+    pub given: &'a [NodeId],
+    /// Updates to carry out.
+    pub updates: &'a [Update],
+    /// What is done with gradients.
+    pub take: Take,
 }
 
 /// The moves of one forward, or of one forward and backward.
@@ -33,119 +93,294 @@ pub struct Schedule {
     pub forward_moves: usize,
     /// Per node: does it need a gradient.
     pub tracked: Vec<bool>,
+    /// Per node: does it run in training mode.
+    pub training: Vec<bool>,
     /// Per node: what its vjp reads.
     pub keeps: Vec<Keeps>,
     /// Per node: which inputs want a gradient.
     pub wanted: Vec<Vec<bool>>,
+    /// Per node: it is differentiated.
+    pub differentiated: Vec<bool>,
+    /// Updates that the walk carries out.
+    pub updates: Vec<Update>,
+    /// Per node: its value is handed in.
+    pub given: Vec<bool>,
 }
 
 impl Schedule {
-    /// A forward walk to `results`, keeping nothing but them.
+    /// A forward walk in inference mode to `results`, keeping nothing but them.
     #[must_use]
     pub fn forward(graph: &Graph, results: &[NodeId]) -> Self {
-        Self::make(graph, results, None, vec![false; graph.nodes().len()])
+        Self::make(graph, &Request { results, ..Request::default() })
     }
 
-    /// A forward walk to `results` and `loss`, then backward from `loss` to the leaves in `tracked`.
+    /// A walk as requested.
     ///
     /// # Errors
-    /// When the loss depends on none of them.
-    pub fn training(
-        graph: &Graph,
-        results: &[NodeId],
-        loss: NodeId,
-        tracked: &[NodeId],
-    ) -> Result<Self, ScheduleError> {
-        let tracked = graph.downstream(tracked.iter().copied());
-        if !tracked[loss.index()] {
-            return Err(ScheduleError::NothingTracked);
+    /// When the loss depends on none of the leaves.
+    pub fn new(graph: &Graph, request: &Request<'_>) -> Result<Self, ScheduleError> {
+        let schedule = Self::make(graph, request);
+        match request.loss {
+            Some(loss) if !schedule.tracked[loss.index()] => Err(ScheduleError::NothingTracked),
+            _ => Ok(schedule),
         }
-        Ok(Self::make(graph, results, Some(loss), tracked))
     }
 
-    fn make(graph: &Graph, results: &[NodeId], loss: Option<NodeId>, tracked: Vec<bool>) -> Self {
+    fn make(graph: &Graph, request: &Request<'_>) -> Self {
         let count = graph.nodes().len();
-        let needed = graph.upstream(results.iter().copied().chain(loss));
-        // Only nodes between a tracked leaf and the loss are differentiated.
-        let towards_loss = graph.upstream(loss);
-        let differentiated = |id: NodeId| {
-            loss.is_some()
-                && tracked[id.index()]
-                && towards_loss[id.index()]
-                && matches!(graph.node(id).kind, NodeKind::Op(_))
+        let training = if request.training.is_empty() { vec![false; count] } else { request.training.to_vec() };
+        let mut given = vec![false; count];
+        for id in request.given {
+            given[id.index()] = true;
+        }
+        let mut draft = Draft {
+            graph,
+            given: &given,
+            training: &training,
+            tracked: tracked(graph, request.leaves, &training, &given),
+            wanted: vec![Vec::new(); count],
+            keeps: vec![Keeps::nothing(); count],
+            differentiated: vec![false; count],
         };
-        let mut wanted = vec![Vec::new(); count];
-        let mut keeps = vec![Keeps::nothing(); count];
-        for &id in graph.order() {
-            let node = graph.node(id);
-            wanted[id.index()] = node.inputs.iter().map(|input| tracked[input.index()]).collect();
-            if let NodeKind::Op(op) = &node.kind
-                && differentiated(id)
-            {
-                keeps[id.index()] = op.keeps(&wanted[id.index()], true);
-            }
-        }
-
-        // The last move that reads each value: in forward its last reader, in backward its last vjp.
-        let run: Vec<NodeId> = graph.order().iter().copied().filter(|id| needed[id.index()]).collect();
-        let mut last_forward = vec![None; count];
-        let mut last_backward = vec![None; count];
-        for &id in &run {
-            for &input in &graph.node(id).inputs {
-                last_forward[input.index()] = Some(id);
-            }
-        }
-        for &id in run.iter().rev().filter(|&&id| differentiated(id)) {
-            for (i, input) in graph.node(id).inputs.iter().enumerate() {
-                if keeps[id.index()].input(i) {
-                    last_backward[input.index()] = Some(id);
-                }
-            }
-            if keeps[id.index()].output {
-                last_backward[id.index()] = Some(id);
-            }
-        }
-        let kept = |id: NodeId| results.contains(&id) || loss == Some(id);
-        let droppable = |id: NodeId| !matches!(graph.node(id).kind, NodeKind::Param(_)) && !kept(id);
-
-        let mut moves = Vec::new();
-        for &id in &run {
-            if !matches!(graph.node(id).kind, NodeKind::Op(_)) {
-                continue;
-            }
-            moves.push(Move::Run(id));
-            let mut inputs = graph.node(id).inputs.clone();
-            inputs.dedup();
-            for input in inputs {
-                if last_forward[input.index()] == Some(id)
-                    && last_backward[input.index()].is_none()
-                    && droppable(input)
-                    && !moves.contains(&Move::Drop(input))
-                {
-                    moves.push(Move::Drop(input));
-                }
-            }
-        }
-        let forward_moves = moves.len();
-        for &id in run.iter().rev() {
-            if differentiated(id) {
-                moves.push(Move::Vjp(id));
-                let mut read = graph.node(id).inputs.clone();
-                read.push(id);
-                read.sort_unstable();
-                read.dedup();
-                for value in read {
-                    if last_backward[value.index()] == Some(id) && droppable(value) {
-                        moves.push(Move::Drop(value));
-                    }
-                }
-            } else if matches!(graph.node(id).kind, NodeKind::Param(_))
-                && tracked[id.index()]
-                && towards_loss[id.index()]
-            {
-                moves.push(Move::Gradient(id));
-            }
-        }
-        Self { moves, forward_moves, tracked, keeps, wanted }
+        draft.decide(request.loss);
+        let moves = draft.moves(request);
+        let forward_moves = moves.iter().position(|step| matches!(step, Move::Vjp(_) | Move::Recompute { .. }));
+        let forward_moves = forward_moves.unwrap_or(moves.len());
+        let Draft { tracked, wanted, keeps, differentiated, .. } = draft;
+        let mut schedule = Self {
+            moves,
+            forward_moves,
+            tracked,
+            training,
+            keeps,
+            wanted,
+            differentiated,
+            updates: request.updates.to_vec(),
+            given,
+        };
+        schedule.drop_early(graph, request);
+        schedule
     }
+
+    /// Whether the walk turns the node's gradient into those of its inputs.
+    #[must_use]
+    pub fn is_differentiated(&self, id: NodeId) -> bool {
+        self.differentiated[id.index()]
+    }
+
+    /// What a move reads and makes.
+    fn touches(&self, graph: &Graph, step: Move) -> (Vec<Thing>, Vec<Thing>) {
+        match step {
+            Move::Run { node, extras } | Move::Recompute { node, extras } => {
+                let NodeKind::Op(op) = &graph.node(node).kind else { return Default::default() };
+                let inputs = graph.node(node).inputs.iter().enumerate();
+                let read = inputs
+                    .filter(|(i, _)| op.reads(*i, self.training[node.index()]) != Reads::Nothing)
+                    .map(|(_, input)| Thing::Value(*input))
+                    .collect();
+                let mut made = vec![Thing::Value(node)];
+                if extras {
+                    made.push(Thing::Extras(node));
+                }
+                (read, made)
+            }
+            Move::Vjp(node) => {
+                let keeps = &self.keeps[node.index()];
+                let inputs = graph.node(node).inputs.iter().enumerate();
+                let mut read: Vec<Thing> =
+                    inputs.filter(|(i, _)| keeps.input(*i)).map(|(_, input)| Thing::Value(*input)).collect();
+                if keeps.output {
+                    read.push(Thing::Value(node));
+                }
+                if keeps.extras {
+                    read.push(Thing::Extras(node));
+                }
+                (read, Vec::new())
+            }
+            Move::Commit(number) => (vec![Thing::Value(self.updates[number].value)], Vec::new()),
+            Move::Drop(_) | Move::Gradient(..) => (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// Puts a drop behind the last move that reads each thing, in every life that it has.
+    fn drop_early(&mut self, graph: &Graph, request: &Request<'_>) {
+        let count = graph.nodes().len();
+        let place = |thing: Thing| match thing {
+            Thing::Value(id) => 2 * id.index(),
+            Thing::Extras(id) => 2 * id.index() + 1,
+        };
+        // Only ops' values live within a walk; leaves and handed-in values are held by others.
+        let lives = |thing: &Thing| match thing {
+            Thing::Value(id) => {
+                matches!(graph.node(*id).kind, NodeKind::Op(_))
+                    && !self.given[id.index()]
+                    && request.loss != Some(*id)
+                    && !request.results.contains(id)
+            }
+            Thing::Extras(_) => true,
+        };
+        let mut last: Vec<Option<usize>> = vec![None; 2 * count];
+        let mut drops: Vec<Vec<Thing>> = vec![Vec::new(); self.moves.len()];
+        let mut things: Vec<Thing> = Vec::new();
+        for (number, &step) in self.moves.iter().enumerate() {
+            let (read, made) = self.touches(graph, step);
+            for thing in made.into_iter().filter(lives) {
+                match last[place(thing)].replace(number) {
+                    // A second life: what was there of the first ends with its last reader.
+                    Some(end) => drops[end].push(thing),
+                    None => things.push(thing),
+                }
+            }
+            for thing in read.into_iter().filter(lives) {
+                if last[place(thing)].is_some() {
+                    last[place(thing)] = Some(number);
+                }
+            }
+        }
+        for thing in things {
+            if let Some(end) = last[place(thing)] {
+                drops[end].push(thing);
+            }
+        }
+        let forward = self.forward_moves;
+        let mut moves = Vec::with_capacity(self.moves.len() * 2);
+        for (number, (&step, mut dropped)) in self.moves.iter().zip(drops).enumerate() {
+            if number == forward {
+                self.forward_moves = moves.len();
+            }
+            moves.push(step);
+            dropped.sort_unstable();
+            moves.extend(dropped.into_iter().map(Move::Drop));
+        }
+        if forward == self.moves.len() {
+            self.forward_moves = moves.len();
+        }
+        self.moves = moves;
+    }
+}
+
+/// What is known before the moves are.
+struct Draft<'a> {
+    graph: &'a Graph,
+    given: &'a [bool],
+    training: &'a [bool],
+    tracked: Vec<bool>,
+    wanted: Vec<Vec<bool>>,
+    keeps: Vec<Keeps>,
+    differentiated: Vec<bool>,
+}
+
+impl Draft<'_> {
+    /// The op of a node that this walk would run.
+    fn op(&self, id: NodeId) -> Option<&dyn Op> {
+        match &self.graph.node(id).kind {
+            NodeKind::Op(op) if !self.given[id.index()] => Some(op.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Which inputs a node reads in its mode, by values or by shape.
+    fn reads(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let training = self.training[id.index()];
+        self.op(id).into_iter().flat_map(move |op| {
+            let inputs = self.graph.node(id).inputs.iter().enumerate();
+            inputs.filter(move |(i, _)| op.reads(*i, training) != Reads::Nothing).map(|(_, input)| *input)
+        })
+    }
+
+    fn upstream(&self, ends: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut reached = vec![false; self.graph.nodes().len()];
+        for end in ends {
+            reached[end.index()] = true;
+        }
+        for &id in self.graph.order().iter().rev() {
+            if reached[id.index()] {
+                for input in self.reads(id) {
+                    reached[input.index()] = true;
+                }
+            }
+        }
+        reached
+    }
+
+    /// Which nodes are differentiated, for which inputs, and what that keeps.
+    fn decide(&mut self, loss: Option<NodeId>) {
+        let towards_loss = self.upstream(loss);
+        for &id in self.graph.order() {
+            let node = self.graph.node(id);
+            let training = self.training[id.index()];
+            let Some(op) = self.op(id) else { continue };
+            let wants = |(i, input): (usize, &NodeId)| {
+                self.tracked[input.index()] && op.passes_gradient() && op.reads(i, training) == Reads::Value
+            };
+            let wanted: Vec<bool> = node.inputs.iter().enumerate().map(wants).collect();
+            if towards_loss[id.index()] && self.tracked[id.index()] && wanted.contains(&true) {
+                let keeps = op.keeps(&wanted, training);
+                self.differentiated[id.index()] = true;
+                self.keeps[id.index()] = keeps;
+            }
+            self.wanted[id.index()] = wanted;
+        }
+    }
+
+    fn moves(&self, request: &Request<'_>) -> Vec<Move> {
+        let values = request.updates.iter().map(|update| update.value);
+        let needed = self.upstream(request.results.iter().copied().chain(request.loss).chain(values));
+        let run: Vec<NodeId> = self.graph.order().iter().copied().filter(|id| needed[id.index()]).collect();
+        let regions = Regions::new(self.graph, request.recompute, &needed, &|id| self.op(id).is_some());
+        let again = again(&regions, &run, &self.differentiated, &self.keeps, self.graph, &|id| {
+            self.reads(id).collect()
+        });
+        let extras = |id: NodeId| self.differentiated[id.index()] && self.keeps[id.index()].extras;
+
+        let mut moves = Vec::with_capacity(3 * run.len());
+        for &node in run.iter().filter(|id| self.op(**id).is_some()) {
+            moves.push(Move::Run { node, extras: extras(node) && !again.is_made_again(node) });
+        }
+        let towards_loss = self.upstream(request.loss);
+        let mut entered = vec![false; request.recompute.len()];
+        for &id in run.iter().rev() {
+            if request.leaves.contains(&id) && towards_loss[id.index()] {
+                moves.push(Move::Gradient(id, request.take));
+            }
+            if self.differentiated[id.index()] {
+                if let Some(region) = regions.of(id)
+                    && !std::mem::replace(&mut entered[region], true)
+                {
+                    let nodes = again.of(region).iter();
+                    moves.extend(nodes.map(|&node| Move::Recompute { node, extras: extras(node) }));
+                }
+                moves.push(Move::Vjp(id));
+            }
+        }
+        moves.extend((0..request.updates.len()).map(Move::Commit));
+        moves
+    }
+}
+
+fn tracked(graph: &Graph, leaves: &[NodeId], training: &[bool], given: &[bool]) -> Vec<bool> {
+    if !given.contains(&true) {
+        return graph.downstream(leaves.iter().copied(), training);
+    }
+    let mut tracked = graph.downstream(leaves.iter().copied(), training);
+    // A handed-in value has no past: it is tracked only as a leaf, and so is what follows from it alone.
+    for &id in graph.order() {
+        let node = graph.node(id);
+        let NodeKind::Op(op) = &node.kind else { continue };
+        tracked[id.index()] = if given[id.index()] {
+            leaves.contains(&id)
+        } else {
+            op.passes_gradient()
+                && node.inputs.iter().enumerate().any(|(i, input)| {
+                    tracked[input.index()] && op.reads(i, training[id.index()]) == Reads::Value
+                })
+        };
+    }
+    tracked
+}
+
+/// The updates of a graph that take place at this moment.
+#[must_use]
+pub fn updates_at(graph: &Graph, when: When) -> Vec<Update> {
+    graph.demands().updates.iter().filter(|update| update.when == when).copied().collect()
 }

@@ -1,6 +1,6 @@
 //! Named places where an adapter may attach.
 
-use super::NodeId;
+use super::{NodeId, RowRange};
 
 /// A port of a pre-norm transformer block (methods, section 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,14 +50,18 @@ pub struct Site {
 /// What kind of place a site is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteKind {
-    /// A weight of a linear layer.
+    /// A weight of a layer, or a named slice of a fused one.
     Weight {
-        /// The linear node.
+        /// The layer's node.
         op: NodeId,
         /// Its weight's parameter node.
         weight: NodeId,
-        /// Features that come in.
+        /// Features that come in, or elements of a kernel.
         features_in: usize,
+        /// What the layer does with it.
+        layer: Layer,
+        /// The weight's rows (features out) that the site is about; all of them if absent.
+        rows: Option<RowRange>,
     },
     /// A port of a transformer block.
     Port(Port),
@@ -68,6 +72,36 @@ pub enum SiteKind {
         /// Region that it enters.
         to: String,
     },
+}
+
+/// What a layer does with its weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layer {
+    /// A matrix product.
+    Linear,
+    /// A convolution.
+    Conv,
+}
+
+impl Site {
+    /// Whether an adapter brought it.
+    #[must_use]
+    pub fn is_of_adapter(&self) -> bool {
+        self.path.contains(".adapter_")
+    }
+
+    /// The weight site of a linear layer.
+    #[must_use]
+    pub const fn linear(
+        path: String,
+        op: NodeId,
+        weight: NodeId,
+        features_in: usize,
+        features_out: usize,
+    ) -> Self {
+        let kind = SiteKind::Weight { op, weight, features_in, layer: Layer::Linear, rows: None };
+        Self { path, kind, node: op, width: features_out }
+    }
 }
 
 impl SiteKind {

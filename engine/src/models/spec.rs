@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{MODEL_TYPE, TubeletInit, Vivit};
+use super::registry::{self, RegisteredSpec};
 use super::{Architecture, ModelError};
+use crate::data::{Column, Source};
 use crate::ops::GeluForm;
+use crate::tensor::Shape;
 use crate::weights::{Checkpoint, WeightSource};
 
 /// A model in a project file.
@@ -20,6 +23,8 @@ pub enum ModelSpec {
     Vit(VitSpec),
     /// A factorised video transformer over an image transformer.
     Vivit(VivitSpec),
+    /// An architecture that the program around the engine has registered.
+    Registered(RegisteredSpec),
 }
 
 /// An image transformer from scratch.
@@ -99,36 +104,48 @@ const fn two() -> usize {
     2
 }
 
-/// What the data say about the model: sample shape and classes.
+/// What the data say about the model: columns, a sample's shape, classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataShape {
-    /// Frames, if samples are clips.
-    pub frames: Option<usize>,
-    /// Colour channels.
-    pub channels: usize,
-    /// Rows and columns of a frame.
-    pub image: [usize; 2],
+    /// Columns of a sample.
+    pub columns: Vec<Column>,
+    /// Extents of the main column, the largest where they vary.
+    pub sample: Shape,
     /// Class names.
     pub classes: Vec<String>,
 }
 
+/// What the data say of pictures and clips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Picture {
+    /// Frames, if samples are clips.
+    frames: Option<usize>,
+    /// Colour channels.
+    channels: usize,
+    /// Rows and columns of a frame.
+    image: [usize; 2],
+}
+
 impl DataShape {
-    /// From a sample's shape, `[channels, height, width]` or `[frames, channels, height, width]`.
-    ///
-    /// # Errors
-    /// When samples are neither images nor clips.
-    pub fn new(sample: &[usize], classes: &[String]) -> Result<Self, ModelError> {
-        let (frames, rest) = match sample {
-            [channels, height, width] => (None, [*channels, *height, *width]),
-            [frames, channels, height, width] => (Some(*frames), [*channels, *height, *width]),
-            other => {
-                return Err(ModelError::Sizes(format!(
-                    "samples should be images [channels, height, width] or clips [frames, channels, height, width], \
-                     not {other:?}"
-                )));
+    /// Of an opened source.
+    #[must_use]
+    pub fn of(source: &dyn Source) -> Self {
+        let (columns, sample) = (source.columns(), source.sample_shape());
+        Self { columns, sample, classes: source.classes().to_vec() }
+    }
+
+    fn picture(&self) -> Result<Picture, ModelError> {
+        match self.sample[..] {
+            [channels, height, width] => Ok(Picture { frames: None, channels, image: [height, width] }),
+            [frames, channels, height, width] => {
+                Ok(Picture { frames: Some(frames), channels, image: [height, width] })
             }
-        };
-        Ok(Self { frames, channels: rest[0], image: [rest[1], rest[2]], classes: classes.to_vec() })
+            _ => Err(ModelError::Sizes(format!(
+                "samples should be images [channels, height, width] or clips [frames, channels, height, width], \
+                 not {:?}",
+                self.sample
+            ))),
+        }
     }
 }
 
@@ -154,7 +171,7 @@ pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Res
             let mut model = Vivit::from_config(&config, &has).map_err(wrong)?;
             if let Some(data) = data {
                 model.classes.clone_from(&data.classes);
-                model.frames = data.frames.unwrap_or(model.frames);
+                model.frames = data.picture()?.frames.unwrap_or(model.frames);
             }
             Box::new(model)
         }
@@ -194,8 +211,9 @@ fn read_config(folder: &Path) -> Result<Value, ModelError> {
 }
 
 impl VitSpec {
-    fn trunk(&self, data: &DataShape) -> ImageTrunk {
-        ImageTrunk {
+    fn trunk(&self, data: &DataShape) -> Result<ImageTrunk, ModelError> {
+        let picture = data.picture()?;
+        Ok(ImageTrunk {
             flavour: Flavour::Vit,
             width: self.width,
             blocks: self.blocks,
@@ -204,15 +222,15 @@ impl VitSpec {
             swiglu: false,
             gelu: GeluForm::Exact,
             epsilon: 1e-6,
-            image: data.image,
+            image: picture.image,
             patch: [self.patch; 2],
-            channels: data.channels,
+            channels: picture.channels,
             qkv_bias: true,
             prefix: "vit.".to_owned(),
             pooler: false,
             classes: data.classes.clone(),
             source: Value::Null,
-        }
+        })
     }
 }
 
@@ -224,7 +242,8 @@ impl ModelSpec {
     pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
         match self {
             Self::Folder(folder) => open_folder(&base.join(folder), Some(data)),
-            Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)), weights: None }),
+            Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)?), weights: None }),
+            Self::Registered(spec) => registry::build(spec, data),
             Self::Vivit(spec) => spec.resolve(base, data),
         }
     }
@@ -243,11 +262,12 @@ impl ModelSpec {
 
 impl VivitSpec {
     fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
-        let frames = data.frames.ok_or_else(|| {
+        let picture = data.picture()?;
+        let frames = picture.frames.ok_or_else(|| {
             ModelError::Sizes("a video transformer needs clips, but the data are single images".to_owned())
         })?;
         let (mut spatial, weights) = match &self.spatial {
-            TrunkSpec::Vit(spec) => (spec.trunk(data), None),
+            TrunkSpec::Vit(spec) => (spec.trunk(data)?, None),
             TrunkSpec::Folder(folder) => {
                 let folder = base.join(folder);
                 let config = read_config(&folder)?;
@@ -266,10 +286,10 @@ impl VivitSpec {
                 (trunk, Some(WeightSource { folder, from, to: "spatial.".to_owned(), partial: true }))
             }
         };
-        if spatial.channels != data.channels {
+        if spatial.channels != picture.channels {
             return Err(ModelError::Sizes(format!(
                 "the spatial transformer takes {} channels, the data have {}; set `channels` in the data",
-                spatial.channels, data.channels
+                spatial.channels, picture.channels
             )));
         }
         spatial.classes = Vec::new();

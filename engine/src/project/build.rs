@@ -1,14 +1,15 @@
 //! From a project's stage to a graph: data shape, architecture, adapters, what trains.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Project;
+use super::{Project, ProjectError, Turn};
 use crate::adapters::{PlaceError, place};
-use crate::data::{DataError, Source, View};
+use crate::data::{DataError, DataSpec, Source, TensorsSpec};
 use crate::graph::{Coverage, Graph, RuleError};
 use crate::models::{Architecture, DataShape, ModelError};
-use crate::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
+use crate::train::{AdapterUse, Selection, StageSpec, StepError, StepGraph, StepSpec, select};
 use crate::weights::WeightSource;
 
 /// A stage made concrete.
@@ -22,8 +23,18 @@ pub struct Built {
     pub graph: Graph,
     /// What each placement matched, in the project's order; empty when the stage has none.
     pub coverage: Vec<Coverage>,
-    /// What trains.
+    /// What trains; nothing in a stage that does not.
     pub selection: Selection,
+    /// The step of a stage that trains.
+    pub step: Option<StepGraph>,
+}
+
+impl Built {
+    /// The graph whose leaves need values: that of the step, which the model is a part of.
+    #[must_use]
+    pub fn walked(&self) -> &Graph {
+        self.step.as_ref().map_or(&self.graph, |step| &step.graph)
+    }
 }
 
 /// Why a project's stage could not be built.
@@ -51,6 +62,17 @@ pub enum BuildError {
         /// Why.
         error: RuleError,
     },
+    /// The project is wrong.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// A stage's step cannot be made.
+    #[error("stage {}: {error}", stage + 1)]
+    Step {
+        /// The stage's index.
+        stage: usize,
+        /// Why.
+        error: StepError,
+    },
     /// A stage that is not there.
     #[error("there is no stage {}; the project has {count}", stage + 1)]
     NoStage {
@@ -61,48 +83,98 @@ pub enum BuildError {
     },
 }
 
-/// How a stage looks at the data.
-#[must_use]
-pub fn stage_view(spec: &TrainSpec) -> View {
-    View { frames: spec.frames, shuffle: spec.shuffle }
-}
-
-/// Opens the data as a stage sees them.
+/// Opens the data as a turn of the project sees them.
 ///
 /// # Errors
-/// When there is no such stage or the data cannot be opened.
-pub fn open_source(project: &Project, base: &Path, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
-    let StageSpec::Train(spec) = stage_spec(project, stage)?;
-    Ok(Arc::from(project.data.open(base, &stage_view(spec))?))
+/// When there is no such turn or the data cannot be opened.
+pub fn open_source(project: &Project, base: &Path, turn: usize) -> Result<Arc<dyn Source>, BuildError> {
+    let turn = turn_of(project, turn)?;
+    Ok(Arc::from(project.data.open(base, &turn.spec.view())?))
 }
 
-fn stage_spec(project: &Project, stage: usize) -> Result<&StageSpec, BuildError> {
-    project.stages.get(stage).ok_or(BuildError::NoStage { stage, count: project.stages.len() })
+/// The same within a run, whose folder holds the data sets that its stages have written.
+///
+/// # Errors
+/// As [`open_source`].
+pub fn open_source_in(
+    project: &Project,
+    base: &Path,
+    turn: &Turn,
+    folder: &Path,
+) -> Result<Arc<dyn Source>, BuildError> {
+    let view = turn.spec.view();
+    let source = match turn.spec.data() {
+        None => project.data.open(base, &view)?,
+        Some(name) => {
+            let file = generated(folder, name);
+            let spec = TensorsSpec { file, validation: 0.0, ..TensorsSpec::default() };
+            DataSpec::Tensors(spec).open(folder, &view)?
+        }
+    };
+    Ok(Arc::from(source))
 }
 
-/// Builds a stage's graph; `base` is the folder that relative paths start from.
+/// Where a run keeps the data set of a `Generate` stage.
+#[must_use]
+pub fn generated(folder: &Path, name: &str) -> PathBuf {
+    folder.join("data").join(format!("{name}.safetensors"))
+}
+
+fn turn_of(project: &Project, turn: usize) -> Result<Turn, BuildError> {
+    let mut turns = project.turns()?;
+    let count = turns.len();
+    if turn < count { Ok(turns.swap_remove(turn)) } else { Err(BuildError::NoStage { stage: turn, count }) }
+}
+
+/// Builds a turn's graph; `base` is the folder that relative paths start from.
 ///
 /// # Errors
 /// When the model cannot be built, a rule matches nothing, or an adapter does not fit.
 pub fn build_stage(
     project: &Project,
     base: &Path,
-    stage: usize,
+    turn: usize,
     source: &dyn Source,
 ) -> Result<Built, BuildError> {
-    let StageSpec::Train(spec) = stage_spec(project, stage)?;
-    let shape = DataShape::new(&source.sample_shape(), source.classes())?;
+    let turn = turn_of(project, turn)?;
+    build_turn(project, base, &turn, &turn.merged, source)
+}
+
+/// The same for a turn at hand, without the adapters that are `merged` by then.
+///
+/// # Errors
+/// As [`build_stage`].
+pub fn build_turn(
+    project: &Project,
+    base: &Path,
+    turn: &Turn,
+    merged: &BTreeSet<usize>,
+    source: &dyn Source,
+) -> Result<Built, BuildError> {
+    let shape = DataShape::of(source);
     let resolved = project.model.resolve(base, &shape)?;
     let mut graph = resolved.architecture.build("model")?;
     let mut coverage = Vec::new();
-    if spec.adapters == AdapterUse::All {
+    if turn.spec.adapters() == AdapterUse::All {
         for (index, placement) in project.adapters.iter().enumerate() {
+            if merged.contains(&index) {
+                coverage.push(Coverage { rule: placement.at.clone(), ..Coverage::default() });
+                continue;
+            }
             let (next, covered) =
                 place(&graph, index, placement).map_err(|error| BuildError::Adapter { index, error })?;
             graph = next;
             coverage.push(covered);
         }
     }
-    let selection = select(&graph, spec).map_err(|error| BuildError::Rule { stage, error })?;
-    Ok(Built { architecture: resolved.architecture, weights: resolved.weights, graph, coverage, selection })
+    let mut selection = Selection::default();
+    let mut step = None;
+    if let StageSpec::Train(spec) = &turn.spec {
+        selection = select(&graph, spec).map_err(|error| BuildError::Rule { stage: turn.stage, error })?;
+        let columns = source.columns();
+        let made = StepGraph::new(&graph, &StepSpec::of(spec, &selection.nodes, &columns));
+        step = Some(made.map_err(|error| BuildError::Step { stage: turn.stage, error })?);
+    }
+    let (architecture, weights) = (resolved.architecture, resolved.weights);
+    Ok(Built { architecture, weights, graph, coverage, selection, step })
 }

@@ -7,7 +7,7 @@ use crate::models::ModelSpec;
 use crate::train::StageSpec;
 
 /// The version that this build writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A project: everything that a run depends on, beside the files it names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,11 +87,11 @@ impl Project {
             return wrong("stages".into(), "should hold at least one stage".into());
         }
         for (i, stage) in self.stages.iter().enumerate() {
-            let StageSpec::Train(spec) = stage;
-            if let Some((field, why)) = spec.complaint() {
+            if let Some((field, why)) = stage.complaint() {
                 return wrong(format!("stages.{i}.{field}"), why);
             }
         }
+        self.turns()?;
         for (i, placement) in self.adapters.iter().enumerate() {
             if let Err(error) = placement.kind.kind().check() {
                 return wrong(format!("adapters.{i}"), format!("is not sound: {error}"));

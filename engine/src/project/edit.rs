@@ -18,7 +18,7 @@ pub fn set(project: &Project, path: &str, value: &str) -> Result<Project, Projec
         .and_then(|project: Project| project.check().map(|()| project))
 }
 
-fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
+pub(super) fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
     let mut here = document;
     let mut reached = String::new();
     for segment in path.split('.') {

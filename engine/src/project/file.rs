@@ -44,7 +44,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Project, ProjectError> {
     {
         return Err(ProjectError::Version { found: head.version, path: path.to_path_buf() });
     }
-    options().from_str(text).map_err(|error| {
+    let read: Result<Project, _> = options().from_str(text);
+    // Whatever an earlier version could say, this one says in the same words.
+    read.map(|project| Project { version: VERSION, ..project }).map_err(|error| {
         let start = error.span.start;
         ProjectError::Syntax {
             line: start.line,

@@ -44,8 +44,14 @@ pub enum EventBody {
     Stage {
         /// Its index.
         stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
         /// Its name.
         name: String,
+        /// What kind of stage: `train`, `measure`, `edit`, `generate` or `evaluate`.
+        #[serde(default = "train")]
+        kind: String,
         /// Weights that it trains.
         trainable: u64,
         /// Where its weights came from.
@@ -59,12 +65,18 @@ pub enum EventBody {
     Step {
         /// Stage index.
         stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
         /// Epoch, from 0.
         epoch: usize,
         /// Steps done in this stage.
         step: u64,
         /// Mean loss before the update.
         loss: f64,
+        /// Its terms by name, where there are several.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        losses: BTreeMap<String, f64>,
         /// Learning rate.
         lr: f64,
         /// Global norm of the gradient before clipping.
@@ -90,18 +102,36 @@ pub enum EventBody {
     Eval {
         /// Stage index.
         stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
         /// Epochs done.
         epoch: usize,
         /// Steps done in this stage.
         step: u64,
         /// Which split.
         split: String,
+        /// Whether it closes the run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        closing: bool,
         /// Mean cross-entropy.
         loss: f64,
         /// `top1`, and `top5` where there are more than five classes.
         metrics: BTreeMap<String, f64>,
         /// Samples seen.
         samples: usize,
+    },
+    /// A measurement, an edit or a data set is done.
+    Done {
+        /// Stage index.
+        stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
+        /// States that were filled, parameters that were changed, or the file that was written.
+        changed: Vec<String>,
+        /// Samples seen.
+        samples: u64,
     },
     /// A checkpoint is on disk.
     Checkpoint {
@@ -146,6 +176,15 @@ pub enum EventBody {
         /// Why.
         error: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(repetition: &usize) -> bool {
+    *repetition == 0
+}
+
+fn train() -> String {
+    "train".to_owned()
 }
 
 /// Where a stage's weights came from, in counts of parameters.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{Event, EventBody};
 use crate::data::Split;
 use crate::project::{Project, ProjectError, to_text};
+use crate::train::Position;
 use crate::weights::write_atomically;
 
 /// A run's folder, with its log open for appending.
@@ -98,20 +99,29 @@ impl RunFolder {
             .collect())
     }
 
-    /// Cuts the log back to what was true at a checkpoint, so that a resumed run's log reads like one run.
+    /// Cuts the log back to what was true at a checkpoint, so that a resumed run's log reads like one run. `turn`
+    /// gives a stage's place in the run from its number and repetition.
     ///
     /// # Errors
     /// When the log cannot be rewritten.
-    pub fn rewind(&mut self, stage: usize, step: u64) -> std::io::Result<()> {
+    pub fn rewind(
+        &mut self,
+        at: Position,
+        turn: impl Fn(usize, usize) -> Option<usize>,
+    ) -> std::io::Result<()> {
+        let here = turn(at.stage, at.repetition);
         let kept: Vec<Event> = Self::events(&self.path)?
             .into_iter()
             .filter(|event| match &event.body {
                 // The last thing a run does, and done again.
-                EventBody::Eval { split, .. } if split == Split::Test.name() => false,
-                EventBody::Step { stage: s, step: n, .. } | EventBody::Eval { stage: s, step: n, .. } => {
-                    (*s, *n) <= (stage, step)
+                EventBody::Eval { split, closing: true, .. } if split == Split::Test.name() => false,
+                EventBody::Step { stage, repetition, step, .. }
+                | EventBody::Eval { stage, repetition, step, .. } => {
+                    (turn(*stage, *repetition), *step) <= (here, at.step)
                 }
-                EventBody::Stage { stage: s, .. } => *s <= stage,
+                EventBody::Stage { stage, repetition, .. } | EventBody::Done { stage, repetition, .. } => {
+                    turn(*stage, *repetition) <= here
+                }
                 body => !body.is_last(),
             })
             .collect();

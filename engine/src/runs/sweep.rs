@@ -125,7 +125,7 @@ pub fn sweep(
             let setting = variant.choose.as_ref().map_or("", |choose| &choose.setting);
             set(&candidate, setting, &value.to_string())?;
         }
-        for stage in 0..candidate.stages.len() {
+        for stage in 0..candidate.turns()?.len() {
             open_source(&candidate, base, stage)
                 .and_then(|source| build_stage(&candidate, base, stage, source.as_ref()))
                 .map_err(|error| SweepError::Build {
@@ -202,7 +202,7 @@ struct Measured {
 impl Measured {
     fn take(&mut self, event: &Event) {
         match &event.body {
-            EventBody::Stage { trainable, .. } => {
+            EventBody::Stage { trainable, kind, .. } if kind == "train" => {
                 self.trainable = *trainable;
                 self.validation = 0.0;
                 self.steps.clear();

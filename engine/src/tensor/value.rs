@@ -11,6 +11,11 @@ use burn::tensor::Device;
 
 use super::{Shape, elements};
 
+mod convolution;
+mod rows;
+
+pub use convolution::Convolution;
+
 /// A tensor of any rank on any device. Cloning shares the storage.
 #[derive(Clone, Debug)]
 pub struct Value(DispatchTensor);

@@ -1,7 +1,7 @@
 //! Checkpoints: what a run has changed so far, enough to go on with the same bits.
 //!
-//! A checkpoint is a folder `step-…` with `params.safetensors` (parameters that any stage has trained),
-//! `optimizer.safetensors` and `state.json`. It is written under a temporary name and renamed; `last.json` and
+//! A checkpoint is a folder `step-…` with `params.safetensors` (parameters and states that any stage has changed),
+//! `optimizer.safetensors`, `folds.safetensors` (what a measurement has folded so far) and `state.json`. It is written under a temporary name and renamed; `last.json` and
 //! `best.json` beside it name the current ones and are replaced atomically, so a kill leaves the old ones.
 
 use std::collections::BTreeMap;
@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::stages::Folded;
 use crate::weights::{Tensor, WeightsError, read_tensors, write_atomically, write_tensors};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// Stage, from 0.
+    /// Stage, from 0, in the order in which the project lists them.
     pub stage: usize,
+    /// How often it was repeated before.
+    #[serde(default)]
+    pub repetition: usize,
     /// Steps done in it.
     pub step: u64,
 }
@@ -25,12 +29,14 @@ pub struct Position {
 pub struct Checkpoint {
     /// Where.
     pub position: Position,
-    /// Parameters that any stage has trained, by path.
+    /// Parameters and states that any stage has changed, by path.
     pub params: BTreeMap<String, Tensor>,
     /// Optimiser state of the current stage.
     pub optimizer: BTreeMap<String, Tensor>,
     /// Its step counts.
     pub optimizer_steps: BTreeMap<String, u64>,
+    /// What a measurement has folded so far.
+    pub folded: Folded,
     /// Best validation metric so far in this stage.
     pub best: Option<f64>,
     /// Steps of all stages.
@@ -67,6 +73,9 @@ pub enum CheckpointError {
 struct StateFile {
     position: Position,
     optimizer_steps: BTreeMap<String, u64>,
+    /// Samples and walks of a measurement.
+    #[serde(default)]
+    folded: (u64, u64),
     best: Option<f64>,
     total_steps: u64,
     secs: f64,
@@ -93,9 +102,11 @@ impl Checkpoint {
         std::fs::create_dir_all(&temporary).map_err(|error| io(error, &temporary))?;
         write_tensors(&self.params, &temporary.join("params.safetensors"))?;
         write_tensors(&self.optimizer, &temporary.join("optimizer.safetensors"))?;
+        write_tensors(&self.folded.sums, &temporary.join("folds.safetensors"))?;
         let state = StateFile {
             position: self.position,
             optimizer_steps: self.optimizer_steps.clone(),
+            folded: (self.folded.samples, self.folded.batches),
             best: self.best,
             total_steps: self.total_steps,
             secs: self.secs,
@@ -119,11 +130,15 @@ impl Checkpoint {
         let Some(name) = pointed(folder, which) else { return Ok(None) };
         let path = folder.join(name);
         let state: StateFile = read_json(&path.join("state.json"))?;
+        // Checkpoints of earlier versions have none.
+        let folds = path.join("folds.safetensors");
+        let sums = if folds.is_file() { read_tensors(&folds)? } else { BTreeMap::new() };
         Ok(Some(Self {
             position: state.position,
             params: read_tensors(&path.join("params.safetensors"))?,
             optimizer: read_tensors(&path.join("optimizer.safetensors"))?,
             optimizer_steps: state.optimizer_steps,
+            folded: Folded { sums, samples: state.folded.0, batches: state.folded.1 },
             best: state.best,
             total_steps: state.total_steps,
             secs: state.secs,
@@ -134,7 +149,10 @@ impl Checkpoint {
 impl Checkpoint {
     /// A folder that does not exist yet: what a pointer names must stay until the pointer has moved.
     fn free(&self, folder: &Path) -> (String, PathBuf) {
-        let mut name = format!("step-{}-{:06}", self.position.stage, self.position.step);
+        let mut name = match self.position.repetition {
+            0 => format!("step-{}-{:06}", self.position.stage, self.position.step),
+            again => format!("step-{}.{again}-{:06}", self.position.stage, self.position.step),
+        };
         while folder.join(&name).exists() {
             name.push('+');
         }
@@ -181,10 +199,11 @@ mod tests {
     fn checkpoint(step: u64) -> Checkpoint {
         let tensor = Tensor { shape: vec![2], data: vec![0.1, -3.5e-8] };
         Checkpoint {
-            position: Position { stage: 1, step },
+            position: Position { stage: 1, repetition: 0, step },
             params: BTreeMap::from([("model.head.weight".to_owned(), tensor.clone())]),
             optimizer: BTreeMap::from([("model.head.weight#0".to_owned(), tensor)]),
             optimizer_steps: BTreeMap::from([("model.head.weight".to_owned(), 7)]),
+            folded: Folded::default(),
             best: Some(0.1 + 0.2),
             total_steps: 9,
             secs: 1.5,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensor::Value;
 use crate::tensor::kernels::{self, AdamWStep};
-use crate::weights::Tensor;
+use crate::weights::{Params, Tensor};
 
 /// An optimiser in a project file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +118,13 @@ impl Optimiser {
         };
         self.states.insert(path.to_owned(), state);
         updated
+    }
+
+    /// Steps a parameter in place.
+    pub fn apply(&mut self, params: &mut Params, path: &str, gradient: Value, learning_rate: f64) {
+        if let Some(parameter) = params.take(path) {
+            params.set(path, self.step(path, parameter, gradient, learning_rate));
+        }
     }
 
     /// Its state as host tensors, and step counts, by parameter path.

@@ -25,9 +25,14 @@ pub fn select(graph: &Graph, spec: &TrainSpec) -> Result<Selection, RuleError> {
     let train = rules(graph, &spec.train)?;
     let freeze = rules(graph, &spec.freeze)?;
     let mut selection = Selection::default();
+    let unfrozen = &graph.demands().unfrozen;
     for (id, path, leaf) in graph.params() {
-        let trains = leaf.placement.is_some() || train.iter().any(|rule| rule.matches_below(path));
-        if trains && !freeze.iter().any(|rule| rule.matches_below(path)) {
+        let named = |rule: &Rule| {
+            rule.matches_below(path) || leaf.aliases.iter().any(|alias| rule.matches_below(&alias.path))
+        };
+        let with_adapter = leaf.placement.is_some() || unfrozen.contains(&id);
+        let trains = with_adapter || train.iter().any(named);
+        if trains && !freeze.iter().any(named) {
             selection.nodes.push(id);
             selection.paths.insert(path.to_owned());
             selection.count += elements(&leaf.shape) as u64;

@@ -2,95 +2,163 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OptimiserSpec, ScheduleSpec};
-use crate::data::FrameShuffle;
+use super::stages::{EditSpec, EvaluateSpec, GenerateSpec, MeasureSpec, TrainSpec};
+use crate::data::View;
 
-/// One stage of a run. A kind of stage is a variant here and a file in this room.
+/// One stage of a run. A kind of stage is a variant here and a file in `stages/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StageSpec {
     /// Trains some parameters on the training split.
     Train(TrainSpec),
+    /// Walks data to fill states that adapters need before they train.
+    Measure(MeasureSpec),
+    /// Rewrites the model or does arithmetic on its weights.
+    Edit(EditSpec),
+    /// Writes a data set of what the model computes.
+    Generate(GenerateSpec),
+    /// Evaluates the model as it stands.
+    Evaluate(EvaluateSpec),
+    /// Other stages, once for each value of a variable.
+    Repeat(RepeatSpec),
 }
 
-/// A stage that trains.
+/// Stages that are repeated over a variable: a task, a client, a round, a number of frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainSpec {
-    /// Its name, for people.
-    pub name: String,
-    /// Frames of a clip in this stage, if other than the data's own.
-    pub frames: Option<usize>,
-    /// Whether frames come in disorder (a control, not a method).
-    pub shuffle: FrameShuffle,
-    /// Rules over regions and parameters that train; adapters train as well.
-    pub train: Vec<String>,
-    /// Rules over regions and parameters that stay as they are, adapters included.
-    pub freeze: Vec<String>,
-    /// Whether the project's adapters are in the graph.
-    pub adapters: AdapterUse,
-    /// Where the weights come from.
-    pub weights: StageWeights,
-    /// Passes over the training split.
-    pub epochs: usize,
-    /// Use only this many samples of the training split.
-    pub samples: Option<usize>,
-    /// Samples of one optimiser step.
-    pub batch: usize,
-    /// Micro-batches that one step's samples are run in.
-    pub accumulate: usize,
-    /// The optimiser.
-    pub optimiser: OptimiserSpec,
-    /// How the learning rate moves.
-    pub schedule: ScheduleSpec,
-    /// Label smoothing of the loss.
-    pub label_smoothing: f64,
-    /// Largest global norm of the gradient.
-    pub clip_norm: Option<f64>,
-    /// Epochs between evaluations on the validation split; 0 for none.
-    pub evaluate_every: usize,
+#[serde(deny_unknown_fields)]
+pub struct RepeatSpec {
+    /// What varies, for people.
+    pub variable: String,
+    /// Its values, as `--set` has them.
+    pub over: Vec<String>,
+    /// Settings that take the value, by path from these stages on: `0.frames`.
+    #[serde(default)]
+    pub into: Vec<String>,
+    /// The stages; none of them repeats itself.
+    pub stages: Vec<StageSpec>,
 }
 
-impl Default for TrainSpec {
-    fn default() -> Self {
-        Self {
-            name: "train".to_owned(),
-            frames: None,
-            shuffle: FrameShuffle::None,
-            train: vec!["model".to_owned()],
-            freeze: Vec::new(),
-            adapters: AdapterUse::All,
-            weights: StageWeights::Previous,
-            epochs: 1,
-            samples: None,
-            batch: 32,
-            accumulate: 1,
-            optimiser: OptimiserSpec::default(),
-            schedule: ScheduleSpec::default(),
-            label_smoothing: 0.0,
-            clip_norm: None,
-            evaluate_every: 1,
+impl StageSpec {
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Train(spec) => &spec.name,
+            Self::Measure(spec) => &spec.name,
+            Self::Edit(spec) => &spec.name,
+            Self::Generate(spec) => &spec.name,
+            Self::Evaluate(spec) => &spec.name,
+            Self::Repeat(spec) => &spec.variable,
+        }
+    }
+
+    /// The word for its kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Train(_) => "train",
+            Self::Measure(_) => "measure",
+            Self::Edit(_) => "edit",
+            Self::Generate(_) => "generate",
+            Self::Evaluate(_) => "evaluate",
+            Self::Repeat(_) => "repeat",
+        }
+    }
+
+    /// The settings of a stage that trains.
+    #[must_use]
+    pub const fn as_train(&self) -> Option<&TrainSpec> {
+        match self {
+            Self::Train(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn as_train_mut(&mut self) -> Option<&mut TrainSpec> {
+        match self {
+            Self::Train(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// How it looks at the data.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let (frames, shuffle, only) = match self {
+            Self::Train(spec) => (spec.frames, spec.shuffle, &spec.only),
+            Self::Measure(spec) => (spec.frames, spec.shuffle, &spec.only),
+            Self::Generate(spec) => (spec.frames, spec.shuffle, &spec.only),
+            Self::Evaluate(spec) => (spec.frames, spec.shuffle, &spec.only),
+            Self::Edit(spec) => return View { frames: spec.frames, ..View::default() },
+            Self::Repeat(_) => return View::default(),
+        };
+        View { frames, shuffle, only: only.clone() }
+    }
+
+    /// The `Generate` stage whose data set it reads, if not the project's data.
+    #[must_use]
+    pub fn data(&self) -> Option<&str> {
+        match self {
+            Self::Train(spec) => spec.data.as_deref(),
+            Self::Measure(spec) => spec.data.as_deref(),
+            Self::Evaluate(spec) => spec.data.as_deref(),
+            Self::Generate(spec) => spec.data.as_deref(),
+            Self::Edit(_) | Self::Repeat(_) => None,
+        }
+    }
+
+    /// Whether the project's adapters are in its graph.
+    #[must_use]
+    pub const fn adapters(&self) -> AdapterUse {
+        match self {
+            Self::Train(spec) => spec.adapters,
+            Self::Measure(spec) => spec.adapters,
+            Self::Generate(spec) => spec.adapters,
+            Self::Evaluate(spec) => spec.adapters,
+            Self::Edit(_) | Self::Repeat(_) => AdapterUse::All,
+        }
+    }
+
+    /// Where its weights come from.
+    #[must_use]
+    pub const fn weights(&self) -> StageWeights {
+        match self {
+            Self::Train(spec) => spec.weights,
+            _ => StageWeights::Previous,
+        }
+    }
+
+    /// What is wrong with it by itself, if anything: field and complaint.
+    #[must_use]
+    pub fn complaint(&self) -> Option<(String, String)> {
+        let own = |complaint: Option<(&'static str, String)>| {
+            complaint.map(|(field, why)| (field.to_owned(), why))
+        };
+        match self {
+            Self::Train(spec) => own(spec.complaint()),
+            Self::Measure(spec) => own(spec.complaint()),
+            Self::Edit(spec) => own(spec.complaint()),
+            Self::Generate(spec) => own(spec.complaint()),
+            Self::Evaluate(spec) => own(spec.complaint()),
+            Self::Repeat(spec) => spec.complaint(),
         }
     }
 }
 
-impl TrainSpec {
-    /// What is wrong with it by itself, if anything: field and complaint.
-    #[must_use]
-    pub fn complaint(&self) -> Option<(&'static str, String)> {
-        let at_least_one = [("epochs", self.epochs), ("batch", self.batch), ("accumulate", self.accumulate)];
-        if let Some((field, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Some((field, "should be 1 or more".to_owned()));
+impl RepeatSpec {
+    fn complaint(&self) -> Option<(String, String)> {
+        if self.over.is_empty() {
+            return Some(("over".to_owned(), "should hold at least one value".to_owned()));
         }
-        if self.accumulate > self.batch {
-            return Some(("accumulate", format!("should be at most `batch`, {}", self.batch)));
+        if self.stages.is_empty() {
+            return Some(("stages".to_owned(), "should hold at least one stage".to_owned()));
         }
-        if !(0.0..1.0).contains(&self.label_smoothing) {
-            return Some(("label_smoothing", "should be in [0, 1)".to_owned()));
-        }
-        if self.clip_norm.is_some_and(|norm| norm <= 0.0 || norm.is_nan()) {
-            return Some(("clip_norm", "should be above 0".to_owned()));
-        }
-        self.optimiser.complaint()
+        self.stages.iter().enumerate().find_map(|(i, stage)| match stage {
+            StageSpec::Repeat(_) => {
+                Some((format!("stages.{i}"), "should not repeat itself: list all values in one `over`".to_owned()))
+            }
+            _ => stage.complaint().map(|(field, why)| (format!("stages.{i}.{field}"), why)),
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::WeightsError;
 use crate::tensor::Shape;
 
 /// A host tensor as read from a file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
     /// Extents.
     pub shape: Shape,

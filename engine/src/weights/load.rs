@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::fit::fit;
 use super::{Checkpoint, Params, Tensor, WeightsError};
-use crate::graph::{Graph, ParamLeaf};
+use crate::graph::{Beginning, Fit, Graph, Init, NodeKind};
 use crate::tensor::{Shape, Value};
 
 /// A checkpoint and how its names map to the graph's stored names.
@@ -99,13 +99,13 @@ pub fn load(
     device: &Device,
 ) -> Result<(Params, LoadReport), WeightsError> {
     let Some(source) = source else {
-        return Ok(fill(graph, &BTreeMap::new(), seed, device, |_, leaf| leaf.stored.clone()));
+        return Ok(fill(graph, &BTreeMap::new(), seed, device, |tensor| vec![tensor.stored[0].to_owned()]));
     };
     let checkpoint = Checkpoint::open(&source.folder)?;
-    let wanted: BTreeSet<String> = graph
-        .params()
-        .filter(|(_, _, leaf)| leaf.placement.is_none())
-        .filter_map(|(_, _, leaf)| source.file_name(&leaf.stored))
+    let wanted: BTreeSet<String> = tensors_of(graph)
+        .filter(|tensor| tensor.placement.is_none())
+        .flat_map(|tensor| tensor.stored)
+        .filter_map(|stored| source.file_name(stored))
         .collect();
     let mut tensors = BTreeMap::new();
     checkpoint.read(
@@ -123,8 +123,9 @@ pub fn load(
             folder: source.folder.clone(),
         });
     }
-    let (params, mut report) = fill(graph, &tensors, seed, device, |_, leaf| {
-        source.file_name(&leaf.stored).unwrap_or_else(|| leaf.stored.clone())
+    let (params, mut report) = fill(graph, &tensors, seed, device, |tensor| {
+        let name = |stored: &&str| source.file_name(stored).unwrap_or_else(|| (*stored).to_owned());
+        tensor.stored.iter().map(name).collect()
     });
     report.unused = checkpoint
         .names()
@@ -148,34 +149,72 @@ pub fn from_params(
     seed: u64,
     device: &Device,
 ) -> (Params, LoadReport) {
-    let (params, mut report) = fill(graph, values, seed, device, |path, _| path.to_owned());
-    let known: BTreeSet<&str> = graph.params().map(|(_, path, _)| path).collect();
+    let (params, mut report) = fill(graph, values, seed, device, |tensor| vec![tensor.path.to_owned()]);
+    let known: BTreeSet<&str> = tensors_of(graph).map(|tensor| tensor.path).collect();
     report.unused = values.keys().filter(|path| !known.contains(path.as_str())).cloned().collect();
     (params, report)
 }
 
+/// A parameter or state, as loading sees it.
+struct Wanted<'a> {
+    path: &'a str,
+    shape: &'a Shape,
+    /// The names under which files may store it.
+    stored: Vec<&'a str>,
+    placement: Option<usize>,
+    init: Init,
+    fit: Fit,
+}
+
+/// Every parameter and every state with values of its own.
+fn tensors_of(graph: &Graph) -> impl Iterator<Item = Wanted<'_>> {
+    let params = graph.params().map(|(_, path, leaf)| Wanted {
+        path,
+        shape: &leaf.shape,
+        stored: std::iter::once(&leaf.stored)
+            .chain(leaf.aliases.iter().map(|alias| &alias.stored))
+            .map(String::as_str)
+            .collect(),
+        placement: leaf.placement,
+        init: leaf.init,
+        fit: leaf.fit,
+    });
+    let states = graph.states().map(|(_, path, leaf)| Wanted {
+        path,
+        shape: &leaf.shape,
+        stored: vec![&leaf.stored],
+        placement: leaf.placement,
+        // A copy is made below; this stands in for it.
+        init: if let Beginning::Values(init) = leaf.begins { init } else { Init::Zeros },
+        fit: Fit::Exact,
+    });
+    params.chain(states)
+}
+
+/// `names_of` gives the names to look for; the first that is there is taken.
 fn fill(
     graph: &Graph,
     tensors: &BTreeMap<String, Tensor>,
     seed: u64,
     device: &Device,
-    name_of: impl Fn(&str, &ParamLeaf) -> String,
+    names_of: impl Fn(&Wanted<'_>) -> Vec<String>,
 ) -> (Params, LoadReport) {
     let mut params = Params::new();
     let mut report = LoadReport::default();
-    for (_, path, leaf) in graph.params() {
-        let name = name_of(path, leaf);
-        let tensor = tensors.get(&name);
-        let fitted = tensor.and_then(|tensor| fit(tensor, &leaf.shape, leaf.fit));
+    for wanted in tensors_of(graph) {
+        let (path, shape) = (wanted.path, wanted.shape);
+        let names = names_of(&wanted);
+        let tensor = names.iter().find_map(|name| tensors.get(name));
+        let fitted = tensor.and_then(|tensor| fit(tensor, shape, wanted.fit));
         let data = match (tensor, fitted) {
             (Some(tensor), Some(data)) => {
-                if tensor.shape == leaf.shape {
+                if tensor.shape == *shape {
                     report.copied.push(path.to_owned());
                 } else {
                     report.resized.push(Resize {
                         path: path.to_owned(),
                         from: tensor.shape.clone(),
-                        to: leaf.shape.clone(),
+                        to: shape.clone(),
                     });
                 }
                 data
@@ -183,14 +222,32 @@ fn fill(
             (found, _) => {
                 report.missing.push(Misfit {
                     path: path.to_owned(),
-                    wanted: name,
+                    wanted: names.first().cloned().unwrap_or_default(),
                     found: found.map(|tensor| tensor.shape.clone()),
                     near: None,
                 });
-                leaf.init.values(path, &leaf.shape, seed)
+                wanted.init.values(path, shape, seed)
             }
         };
-        params.set(path, Value::from_f32(data, &leaf.shape, device));
+        params.set(path, Value::from_f32(data, shape, device));
+    }
+    copy_states(graph, &mut params, &mut report);
+    for node in graph.nodes() {
+        if let NodeKind::Const(leaf) = &node.kind {
+            params.set(&node.path, Value::from_f32(leaf.values.to_vec(), &leaf.shape, device));
+        }
     }
     (params, report)
+}
+
+/// States that begin as a copy of a parameter, unless they were found.
+fn copy_states(graph: &Graph, params: &mut Params, report: &mut LoadReport) {
+    for (_, path, leaf) in graph.states() {
+        let Beginning::CopyOf(of) = leaf.begins else { continue };
+        let Some(place) = report.missing.iter().position(|misfit| misfit.path == path) else { continue };
+        report.missing.remove(place);
+        if let Some(value) = params.get(&graph.node(of).path).cloned() {
+            params.set(path, value);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::checkpoint::{format, io};
 use super::{Params, Tensor, WeightsError};
 use crate::graph::Graph;
+use crate::tensor::Shape;
 
 /// Writes f32 tensors as one safetensors file, atomically.
 ///
@@ -67,6 +68,22 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsErro
         .collect())
 }
 
+/// Reads every 64-bit integer tensor of one safetensors file, as shape and values.
+///
+/// # Errors
+/// When the file cannot be read or is not sound.
+pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>, WeightsError> {
+    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
+    let integers = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::I64);
+    Ok(integers
+        .map(|(name, view)| {
+            let values = view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
+            (name, (view.shape().to_vec(), values))
+        })
+        .collect())
+}
+
 /// Writes a model folder: `config.json` and `model.safetensors` under the original names. Parameters that
 /// adapters added are left out.
 ///
@@ -74,12 +91,14 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsErro
 /// When the folder cannot be written.
 pub fn save_model(graph: &Graph, params: &Params, config: &Json, folder: &Path) -> Result<(), WeightsError> {
     std::fs::create_dir_all(folder).map_err(|error| io(error, folder))?;
-    let tensors = graph
-        .params()
-        .filter(|(_, _, leaf)| leaf.placement.is_none())
-        .filter_map(|(_, path, leaf)| {
+    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
+    let states = graph.states().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
+    let tensors = params_of
+        .chain(states)
+        .filter(|(_, _, placement)| placement.is_none())
+        .filter_map(|(path, stored, _)| {
             let value = params.get(path)?;
-            Some((leaf.stored.clone(), Tensor { shape: leaf.shape.clone(), data: value.to_f32() }))
+            Some((stored.clone(), Tensor { shape: value.shape(), data: value.to_f32() }))
         })
         .collect();
     write_tensors(&tensors, &folder.join("model.safetensors"))?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::stage::{TrainError, prefetch_threads, upload};
+use super::stages::{TrainError, in_order, upload};
 use super::{Control, Wish};
-use crate::data::{Loader, Source, Split};
+use crate::data::{Source, Split};
 use crate::exec::Walk;
 use crate::graph::{Graph, Schedule};
 use crate::weights::Params;
@@ -51,21 +51,20 @@ pub fn evaluate(
 ) -> Result<Option<Evaluation>, TrainError> {
     let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
     let schedule = Schedule::forward(graph, &[logits]);
-    let walk = Walk { graph, schedule: &schedule, params, seed: 0, step: 0, training: false };
-    let count = source.len(split).min(limit.unwrap_or(usize::MAX));
-    let order = (0..count).collect();
+    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
+    let mut params = params.clone();
     let mut tally = Tally::default();
-    for item in Loader::new(Arc::clone(source), split, order, batch, prefetch_threads(), 4) {
+    for item in in_order(source, split, limit, batch) {
         let batch = item?;
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
         tally.skipped += batch.skipped.len();
-        if batch.labels.is_empty() {
+        if batch.labels().is_empty() {
             continue;
         }
-        let labels = batch.labels.clone();
-        let outcome = walk.run(&upload(batch, device), |_, _| {})?;
+        let labels = batch.labels().to_vec();
+        let outcome = walk.run(&mut params, &upload(batch, graph, device), &mut |_, _, _, _| {})?;
         if let Some(value) = outcome.values.get(&logits) {
             tally.add(&value.to_f32(), &labels);
         }

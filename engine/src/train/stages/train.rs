@@ -1,19 +1,20 @@
 //! The loop of one training stage: data, walk, optimiser, evaluation, and where it can be stopped.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::control::{Control, Wish};
-use super::evaluate::{Evaluation, evaluate};
-use super::optimiser::Optimiser;
-use super::selection::Selection;
-use super::spec::TrainSpec;
-use super::step::{StepError, StepGraph, clip_factor};
-use crate::data::{Batch, LoadError, Loader, Source, Split, epoch_order};
+use super::super::control::{Control, Wish};
+use super::super::evaluation::{Evaluation, evaluate};
+use super::super::optimiser::Optimiser;
+use super::super::selection::Selection;
+use super::super::step::{StepError, StepGraph, clip_factor};
+use super::{EditError, GenerateError, TrainSpec, prefetch_threads, upload};
+use crate::data::{Batch, LoadError, Loader, Source, Split, batches, epoch_order};
 use crate::exec::{ExecError, Inputs, Phases, Walk};
-use crate::graph::Graph;
+use crate::graph::{Graph, Take};
 use crate::memory::Meter;
 use crate::tensor::{Stream, Value};
 use crate::weights::Params;
@@ -48,6 +49,18 @@ pub enum TrainError {
         /// Skipped samples.
         skipped: usize,
     },
+    /// A state that an adapter needs measured is not.
+    #[error("`{state}` must be measured first; put a `Measure` stage before this one")]
+    NotMeasured {
+        /// The state.
+        state: String,
+    },
+    /// An edit could not be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A data set could not be written.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// What the observer did failed (writing a checkpoint).
     #[error("{0}")]
     Observer(String),
@@ -56,12 +69,16 @@ pub enum TrainError {
 /// One training stage, ready to run.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    /// Its number in the run.
+    /// Its number in the project.
     pub index: usize,
+    /// How often it was repeated before.
+    pub repetition: usize,
     /// What to do.
     pub spec: &'a TrainSpec,
     /// The model with its adapters.
     pub model: &'a Graph,
+    /// The step over it.
+    pub step: &'a StepGraph,
     /// What trains.
     pub selection: &'a Selection,
     /// Where samples come from.
@@ -83,6 +100,8 @@ pub struct StepReport {
     pub steps: u64,
     /// Mean loss over the step's samples, before the update.
     pub loss: f64,
+    /// Its terms by name, unweighted, where there are several.
+    pub losses: BTreeMap<String, f64>,
     /// Learning rate of the update.
     pub learning_rate: f64,
     /// Global norm of the gradient before clipping.
@@ -154,16 +173,32 @@ impl Stage<'_> {
         self.source.len(Split::Train).min(self.spec.samples.unwrap_or(usize::MAX))
     }
 
-    /// Steps of one epoch.
-    #[must_use]
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.epoch_samples().div_ceil(self.spec.batch) as u64
+    /// Steps of each epoch. They differ only where batches are gathered from samples of several extents.
+    fn epoch_steps(&self) -> Vec<u64> {
+        let group = |index| self.source.group(Split::Train, index);
+        let samples = self.source.len(Split::Train);
+        if (1..samples).all(|index| group(index) == group(0)) {
+            let steps = self.epoch_samples().div_ceil(self.spec.batch) as u64;
+            return vec![steps; self.spec.epochs];
+        }
+        (0..self.spec.epochs).map(|epoch| self.batches(epoch).len() as u64).collect()
     }
 
     /// Steps of the stage.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.steps_per_epoch() * self.spec.epochs as u64
+        self.epoch_steps().iter().sum()
+    }
+
+    /// Seed of what is drawn in this repetition; the first one's is the run's own.
+    fn drawn_from(&self) -> u64 {
+        match self.repetition {
+            0 => self.seed,
+            later => {
+                let mut draws = Stream::new(self.seed, "repetition").at(later as u64);
+                (u64::from(draws.next_u32()) << 32) | u64::from(draws.next_u32())
+            }
+        }
     }
 
     /// Trains from `done` steps on to the stage's end.
@@ -179,15 +214,19 @@ impl Stage<'_> {
         meter: &mut Meter,
         observe: &mut dyn FnMut(Progress<'_>, &Snapshot<'_>) -> Result<(), String>,
     ) -> Result<Ended, TrainError> {
-        let step_graph = StepGraph::new(self.model, &self.selection.nodes, self.spec.label_smoothing)?;
-        let per_epoch = self.steps_per_epoch();
-        if per_epoch == 0 {
+        let per_epoch = self.epoch_steps();
+        let steps: u64 = per_epoch.iter().sum();
+        if per_epoch.contains(&0) {
             return Err(TrainError::NoSamples { skipped: 0 });
         }
         let mut step = done;
-        let first_epoch = usize::try_from(done / per_epoch).unwrap_or(usize::MAX);
-        for epoch in first_epoch..self.spec.epochs {
-            let offset = usize::try_from(step - per_epoch * epoch as u64).unwrap_or(0);
+        let mut epoch_end = 0;
+        for (epoch, &own) in per_epoch.iter().enumerate() {
+            epoch_end += own;
+            if step >= epoch_end {
+                continue;
+            }
+            let offset = usize::try_from(step - (epoch_end - own)).unwrap_or(0);
             let mut loader = self.loader(epoch, offset);
             loop {
                 let begin = Instant::now();
@@ -196,11 +235,11 @@ impl Stage<'_> {
                 let mut report = StepReport {
                     epoch,
                     step: step + 1,
-                    steps: self.steps(),
+                    steps,
                     data_secs,
                     ..StepReport::default()
                 };
-                self.step(&step_graph, batch, params, optimiser, &mut report)?;
+                self.step(batch, params, optimiser, &mut report)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();
                 let usage = meter.look(self.device);
@@ -208,7 +247,7 @@ impl Stage<'_> {
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
                 // After an epoch's last step its evaluation comes first: a resumed run begins behind it.
-                let whole_epoch = step >= per_epoch * (epoch as u64 + 1);
+                let whole_epoch = step >= epoch_end;
                 if !whole_epoch && attend(control, &snapshot, observe)? {
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
@@ -246,18 +285,22 @@ impl Stage<'_> {
         Ok(Ended::Finished)
     }
 
-    /// Batches of an epoch from a step of it on. The order depends on seed, stage and epoch only.
-    fn loader(&self, epoch: usize, skip_steps: usize) -> Loader {
-        let seed = Stream::new(self.seed, "stage").at(self.index as u64).next_u32();
+    /// Samples of an epoch's batches. The order depends on seed, stage, repetition and epoch only.
+    fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
+        let seed = Stream::new(self.drawn_from(), "stage").at(self.index as u64).next_u32();
         let mut order = epoch_order(u64::from(seed), epoch as u64, self.source.len(Split::Train));
         order.truncate(self.epoch_samples());
-        let order = order.split_off((skip_steps * self.spec.batch).min(order.len()));
-        Loader::new(Arc::clone(self.source), Split::Train, order, self.spec.batch, prefetch_threads(), 4)
+        batches(self.source.as_ref(), Split::Train, &order, self.spec.batch)
+    }
+
+    fn loader(&self, epoch: usize, skip_steps: usize) -> Loader {
+        let mut planned = self.batches(epoch);
+        let planned = planned.split_off(skip_steps.min(planned.len()));
+        Loader::new(Arc::clone(self.source), Split::Train, planned, prefetch_threads(), 4)
     }
 
     fn step(
         &self,
-        step_graph: &StepGraph,
         batch: Batch,
         params: &mut Params,
         optimiser: &mut Optimiser,
@@ -267,44 +310,49 @@ impl Stage<'_> {
         if let Some(skipped) = batch.skipped.first() {
             report.skipped_example = format!("{}: {}", skipped.what, skipped.why);
         }
-        report.samples = batch.labels.len();
-        let rate_factor = self.spec.schedule.factor(report.step - 1, self.steps());
+        report.samples = batch.len();
+        let rate_factor = self.spec.schedule.factor(report.step - 1, report.steps);
         report.learning_rate = self.spec.optimiser.learning_rate() * rate_factor;
         if report.samples == 0 {
             return Err(TrainError::NoSamples { skipped: report.skipped });
         }
-        let mut gradients: Vec<(String, Value)> = Vec::with_capacity(self.selection.nodes.len());
-        let micro = report.samples.div_ceil(self.spec.accumulate);
-        let parts = split(batch, micro);
+        let mut gradients = Gradients::default();
+        let parts = batch.split(report.samples.div_ceil(self.spec.accumulate));
         let whole = parts.len() == 1;
         for (number, part) in parts.into_iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let share = part.labels.len() as f64 / report.samples as f64;
+            let share = part.len() as f64 / report.samples as f64;
             let walk = Walk {
-                graph: &step_graph.graph,
-                schedule: &step_graph.schedule,
-                params,
-                seed: self.seed,
+                graph: &self.step.graph,
+                schedule: &self.step.schedule,
+                seed: self.drawn_from(),
                 // A micro-batch draws its own numbers: position (stage, step, part).
                 step: ((self.index as u64) << 48) | (report.step << 8) | number as u64,
-                training: true,
             };
-            let mut taken = 0;
-            let outcome = walk.run(&upload(part, self.device), |path, gradient| {
+            let inputs = upload(part, &self.step.graph, self.device);
+            let rate = report.learning_rate;
+            let outcome = walk.run(params, &inputs, &mut |params, path, gradient, take| {
                 let gradient = if whole { gradient } else { gradient.mul_scalar(share) };
-                if number == 0 {
-                    gradients.push((path.to_owned(), gradient));
-                } else if let Some((_, sum)) = gradients.get_mut(taken) {
-                    // The walk hands gradients over in the same order every time.
-                    *sum = sum.clone().add(gradient);
+                match take {
+                    Take::Step => {
+                        gradients.squares.push(gradient.clone().square().sum_all());
+                        optimiser.apply(params, path, gradient, rate);
+                    }
+                    _ => gradients.add(path, gradient),
                 }
-                taken += 1;
             })?;
             report.phases.frozen_forward_secs += outcome.phases.frozen_forward_secs;
             report.phases.trainable_forward_secs += outcome.phases.trainable_forward_secs;
             report.phases.backward_secs += outcome.phases.backward_secs;
-            let loss = outcome.values.get(&step_graph.loss).map_or(f64::NAN, Value::to_scalar);
-            report.loss += loss * share;
+            let scalar = |id| outcome.values.get(&id).map_or(f64::NAN, Value::to_scalar);
+            report.loss += scalar(self.step.loss) * share;
+            if self.step.terms.len() > 1 {
+                for term in &self.step.terms {
+                    // A term on a branch that was not run adds nothing.
+                    let value = outcome.values.get(&term.node).map_or(0.0, Value::to_scalar);
+                    *report.losses.entry(term.name.clone()).or_default() += value * share;
+                }
+            }
         }
         if !report.loss.is_finite() {
             return Err(TrainError::NotFinite {
@@ -314,64 +362,51 @@ impl Stage<'_> {
             });
         }
         let begin = Instant::now();
-        report.grad_norm = global_norm(&gradients);
+        report.grad_norm = gradients.norm();
         let factor = self.spec.clip_norm.map_or(1.0, |limit| clip_factor(report.grad_norm, limit));
-        for (path, gradient) in gradients {
+        for (path, gradient) in gradients.waiting {
             let gradient = if factor < 1.0 { gradient.mul_scalar(factor) } else { gradient };
-            let Some(parameter) = params.take(&path) else { continue };
-            params.set(&path, optimiser.step(&path, parameter, gradient, report.learning_rate));
+            optimiser.apply(params, &path, gradient, report.learning_rate);
+        }
+        if let Some(after) = &self.step.after {
+            let walk = Walk { graph: &self.step.graph, schedule: after, seed: self.seed, step: report.step };
+            walk.run(params, &Inputs::new(), &mut |_, _, _, _| {})?;
         }
         report.optimizer_secs = begin.elapsed().as_secs_f64();
         Ok(())
     }
 }
 
-/// Threads that decode and draw samples: the trainer itself needs the cores more.
-pub(super) fn prefetch_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, 8))
+/// Gradients of one step: those that wait for the optimiser, in the order in which they came, and the squares of
+/// those that did not.
+#[derive(Default)]
+struct Gradients {
+    waiting: Vec<(String, Value)>,
+    places: HashMap<String, usize>,
+    squares: Vec<Value>,
 }
 
-/// The columns of a batch on a device.
-pub(super) fn upload(batch: Batch, device: &Device) -> Inputs {
-    let rows = batch.labels.len();
-    Inputs::from([
-        ("pixel_values".to_owned(), Value::from_f32(batch.pixels, &batch.shape, device)),
-        ("labels".to_owned(), Value::from_i64(batch.labels, &[rows], device)),
-    ])
-}
-
-/// Splits a batch into parts of at most `rows`.
-fn split(batch: Batch, rows: usize) -> Vec<Batch> {
-    if batch.labels.len() <= rows {
-        return vec![batch];
+impl Gradients {
+    /// A part of the batch may lack a gradient that another has: its branch got no rows.
+    fn add(&mut self, path: &str, gradient: Value) {
+        if let Some(&place) = self.places.get(path) {
+            let sum = &mut self.waiting[place].1;
+            *sum = sum.clone().add(gradient);
+        } else {
+            self.places.insert(path.to_owned(), self.waiting.len());
+            self.waiting.push((path.to_owned(), gradient));
+        }
     }
-    let sample: usize = batch.shape[1..].iter().product();
-    batch
-        .labels
-        .chunks(rows)
-        .enumerate()
-        .map(|(i, labels)| {
-            let mut shape = batch.shape.clone();
-            shape[0] = labels.len();
-            let begin = i * rows;
-            Batch {
-                pixels: batch.pixels[begin * sample..(begin + labels.len()) * sample].to_vec(),
-                shape,
-                labels: labels.to_vec(),
-                indices: batch.indices[begin..begin + labels.len()].to_vec(),
-                skipped: Vec::new(),
-            }
-        })
-        .collect()
-}
 
-/// Root of the sum of all squares, read from the device once.
-fn global_norm(gradients: &[(String, Value)]) -> f64 {
-    if gradients.is_empty() {
-        return 0.0;
+    /// Root of the sum of all squares, read from the device once.
+    fn norm(&mut self) -> f64 {
+        let waiting = self.waiting.iter().map(|(_, gradient)| gradient.clone().square().sum_all());
+        let squares: Vec<Value> = self.squares.drain(..).chain(waiting).collect();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        Value::concat(squares, 0).to_f64().iter().sum::<f64>().sqrt()
     }
-    let squares = gradients.iter().map(|(_, g)| g.clone().square().sum_all()).collect();
-    Value::concat(squares, 0).to_f64().iter().sum::<f64>().sqrt()
 }
 
 /// Waits while a pause is wished, telling when it begins and ends; says whether to stop.

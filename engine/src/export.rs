@@ -1,0 +1,8 @@
+//! Writing what a run has trained, one file a format, each proving itself: what is written is read back, and must
+//! give the logits that the run's own model gives.
+
+mod adapter;
+mod run;
+
+pub use adapter::{Adapter, AdapterFileError};
+pub use run::{ExportError, ExportReport, Format, export};

@@ -1,0 +1,229 @@
+//! A stage that writes a data set of what the model computes: features, a teacher's answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::super::{AdapterUse, Control, Wish};
+use super::{TrainError, in_order, upload};
+use crate::data::{Field, FieldValues, FrameShuffle, Source, Split};
+use crate::exec::Walk;
+use crate::graph::{Graph, NodeId, Schedule, nearest};
+use crate::weights::{Params, write_atomically};
+
+/// What to write. The data set has the form that the `Tensors` source reads; a later stage names this one in
+/// its `data`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateSpec {
+    /// Its name, and the data set's.
+    pub name: String,
+    /// Which split is walked.
+    pub split: Split,
+    /// Only its first samples.
+    pub samples: Option<usize>,
+    /// Samples of one walk.
+    pub batch: usize,
+    /// Columns that are written from the model: name in the data set, and output or node. `inputs` is the
+    /// column that a model reads.
+    pub outputs: Vec<(String, String)>,
+    /// Columns of the data that are written as they are: name in the data set, and column.
+    pub copy: Vec<(String, String)>,
+    /// Frames of a clip, if other than the data's own.
+    pub frames: Option<usize>,
+    /// Whether frames come in disorder.
+    pub shuffle: FrameShuffle,
+    /// Only samples whose integer columns have these values.
+    pub only: Vec<(String, i64)>,
+    /// The `Generate` stage whose data set is read.
+    pub data: Option<String>,
+    /// Whether the project's adapters are in the graph.
+    pub adapters: AdapterUse,
+}
+
+impl Default for GenerateSpec {
+    fn default() -> Self {
+        let pair = |name: &str, column: &str| (name.to_owned(), column.to_owned());
+        Self {
+            name: "generated".to_owned(),
+            split: Split::Train,
+            samples: None,
+            batch: 32,
+            outputs: vec![pair("teacher", "logits")],
+            copy: vec![pair("inputs", "pixel_values"), pair("labels", "labels")],
+            frames: None,
+            shuffle: FrameShuffle::None,
+            only: Vec::new(),
+            data: None,
+            adapters: AdapterUse::All,
+        }
+    }
+}
+
+impl GenerateSpec {
+    /// What is wrong with it by itself, if anything: field and complaint.
+    #[must_use]
+    pub fn complaint(&self) -> Option<(&'static str, String)> {
+        if self.batch == 0 {
+            return Some(("batch", "should be 1 or more".to_owned()));
+        }
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(safe) {
+            let why = "names a file, so it should be of letters, digits, `-` and `_`";
+            return Some(("name", why.to_owned()));
+        }
+        let names: Vec<&String> = self.outputs.iter().chain(&self.copy).map(|(name, _)| name).collect();
+        let twice = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name));
+        if let Some((_, name)) = twice {
+            return Some(("outputs", format!("writes `{name}` twice")));
+        }
+        names.is_empty().then(|| ("outputs", "should name at least one column".to_owned()))
+    }
+}
+
+/// Why a data set could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A name stands for nothing.
+    #[error("`{name}` is no {what}; the nearest are {}", near.join(", "))]
+    NoSuchValue {
+        /// The name.
+        name: String,
+        /// What was looked for.
+        what: &'static str,
+        /// The nearest.
+        near: Vec<String>,
+    },
+    /// Samples of several extents do not make one array.
+    #[error("column `{column}` has samples of extents {first:?} and {other:?}, which do not make one array")]
+    Ragged {
+        /// The column.
+        column: String,
+        /// Extents of the first sample.
+        first: Vec<usize>,
+        /// Other extents.
+        other: Vec<usize>,
+    },
+    /// The file cannot be written.
+    #[error("the data set cannot be written ({why}): {}", path.display())]
+    Write {
+        /// What the system said.
+        why: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Walks the split and writes the data set. Returns its number of samples; `None` when asked to stop.
+///
+/// # Errors
+/// When a name stands for nothing, the data fail, or the file cannot be written.
+pub fn generate(
+    spec: &GenerateSpec,
+    graph: &Graph,
+    params: &Params,
+    source: &Arc<dyn Source>,
+    device: &Device,
+    control: &Control,
+    path: &Path,
+) -> Result<Option<usize>, TrainError> {
+    let outputs: Vec<(String, NodeId)> = spec
+        .outputs
+        .iter()
+        .map(|(column, name)| Ok((column.clone(), node_of(graph, name)?)))
+        .collect::<Result<_, GenerateError>>()?;
+    let results: Vec<NodeId> = outputs.iter().map(|(_, id)| *id).collect();
+    let schedule = Schedule::forward(graph, &results);
+    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
+    let mut params = params.clone();
+    let mut written: BTreeMap<String, Field> = BTreeMap::new();
+    let mut samples = 0;
+    for item in in_order(source, spec.split, spec.samples, spec.batch) {
+        let batch = item?;
+        if control.wish() == Wish::Stop {
+            return Ok(None);
+        }
+        let rows = batch.len();
+        if rows == 0 {
+            continue;
+        }
+        samples += rows;
+        for (name, column) in &spec.copy {
+            let field = batch.columns.get(column).ok_or_else(|| {
+                let known: Vec<&str> = batch.columns.keys().map(String::as_str).collect();
+                GenerateError::NoSuchValue { name: column.clone(), what: "column", near: nearest(column, &known, 3) }
+            })?;
+            append(&mut written, name, field)?;
+        }
+        let outcome = walk.run(&mut params, &upload(batch, graph, device), &mut |_, _, _, _| {})?;
+        for (name, id) in &outputs {
+            if let Some(value) = outcome.values.get(id) {
+                append(&mut written, name, &Field::floats(value.to_f32(), &value.shape()))?;
+            }
+        }
+    }
+    write(&written, path)?;
+    Ok(Some(samples))
+}
+
+fn node_of(graph: &Graph, name: &str) -> Result<NodeId, GenerateError> {
+    let site = graph.site(name).map(|site| site.node);
+    graph.output(name).or(site).or_else(|| graph.find(name)).ok_or_else(|| {
+        let nodes = graph.nodes().iter().map(|node| node.path.as_str());
+        let known: Vec<&str> = graph.outputs().keys().map(String::as_str).chain(nodes).collect();
+        GenerateError::NoSuchValue { name: name.to_owned(), what: "output, site or node", near: nearest(name, &known, 3) }
+    })
+}
+
+/// Adds a batch's rows to a column.
+fn append(written: &mut BTreeMap<String, Field>, name: &str, batch: &Field) -> Result<(), GenerateError> {
+    let Some(field) = written.get_mut(name) else {
+        written.insert(name.to_owned(), batch.clone());
+        return Ok(());
+    };
+    if field.shape[1..] != batch.shape[1..] {
+        return Err(GenerateError::Ragged {
+            column: name.to_owned(),
+            first: field.shape[1..].to_vec(),
+            other: batch.shape[1..].to_vec(),
+        });
+    }
+    field.shape[0] += batch.shape[0];
+    match (&mut field.values, &batch.values) {
+        (FieldValues::Floats(all), FieldValues::Floats(more)) => all.extend_from_slice(more),
+        (FieldValues::Integers(all), FieldValues::Integers(more)) => all.extend_from_slice(more),
+        _ => unreachable!("a column keeps its type"),
+    }
+    Ok(())
+}
+
+fn write(columns: &BTreeMap<String, Field>, path: &Path) -> Result<(), GenerateError> {
+    let wrong = |why: String| GenerateError::Write { why, path: path.to_path_buf() };
+    let bytes: Vec<(&String, &Field, Dtype, Vec<u8>)> = columns
+        .iter()
+        .map(|(name, field)| match &field.values {
+            FieldValues::Floats(values) => {
+                (name, field, Dtype::F32, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+            }
+            FieldValues::Integers(values) => {
+                (name, field, Dtype::I64, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+            }
+        })
+        .collect();
+    let views: Vec<(&str, TensorView<'_>)> = bytes
+        .iter()
+        .map(|(name, field, dtype, data)| {
+            let view = TensorView::new(*dtype, field.shape.clone(), data).map_err(|error| wrong(error.to_string()))?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<_, GenerateError>>()?;
+    let encoded = safetensors::serialize(views, None).map_err(|error| wrong(error.to_string()))?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| wrong(error.to_string()))?;
+    }
+    write_atomically(path, &encoded).map_err(|error| wrong(error.to_string()))
+}
