@@ -64,7 +64,7 @@ pub enum BuildError {
 /// How a stage looks at the data.
 #[must_use]
 pub fn stage_view(spec: &TrainSpec) -> View {
-    View { frames: spec.frames, shuffle: spec.shuffle }
+    View { frames: spec.frames, shuffle: spec.shuffle, only: spec.only.clone() }
 }
 
 /// Opens the data as a stage sees them.

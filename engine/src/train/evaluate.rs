@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::{TrainError, prefetch_threads, upload};
 use super::{Control, Wish};
-use crate::data::{Loader, Source, Split};
+use crate::data::{Loader, Source, Split, batches};
 use crate::exec::Walk;
 use crate::graph::{Graph, Schedule};
 use crate::weights::Params;
@@ -53,18 +53,19 @@ pub fn evaluate(
     let schedule = Schedule::forward(graph, &[logits]);
     let walk = Walk { graph, schedule: &schedule, params, seed: 0, step: 0, training: false };
     let count = source.len(split).min(limit.unwrap_or(usize::MAX));
-    let order = (0..count).collect();
+    let order: Vec<usize> = (0..count).collect();
+    let batches = batches(source.as_ref(), split, &order, batch);
     let mut tally = Tally::default();
-    for item in Loader::new(Arc::clone(source), split, order, batch, prefetch_threads(), 4) {
+    for item in Loader::new(Arc::clone(source), split, batches, prefetch_threads(), 4) {
         let batch = item?;
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
         tally.skipped += batch.skipped.len();
-        if batch.labels.is_empty() {
+        if batch.is_empty() {
             continue;
         }
-        let labels = batch.labels.clone();
+        let labels = batch.labels().to_vec();
         let outcome = walk.run(&upload(batch, device), |_, _| {})?;
         if let Some(value) = outcome.values.get(&logits) {
             tally.add(&value.to_f32(), &labels);

@@ -22,6 +22,9 @@ pub struct TrainSpec {
     pub frames: Option<usize>,
     /// Whether frames come in disorder (a control, not a method).
     pub shuffle: FrameShuffle,
+    /// Only samples whose columns of single integers have these values: `[("labels", 3)]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<(String, i64)>,
     /// Rules over regions and parameters that train; adapters train as well.
     pub train: Vec<String>,
     /// Rules over regions and parameters that stay as they are, adapters included.
@@ -56,6 +59,7 @@ impl Default for TrainSpec {
             name: "train".to_owned(),
             frames: None,
             shuffle: FrameShuffle::None,
+            only: Vec::new(),
             train: vec!["model".to_owned()],
             freeze: Vec::new(),
             adapters: AdapterUse::All,

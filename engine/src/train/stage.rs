@@ -11,7 +11,7 @@ use super::optimiser::Optimiser;
 use super::selection::Selection;
 use super::spec::TrainSpec;
 use super::step::{StepError, StepGraph, clip_factor};
-use crate::data::{Batch, LoadError, Loader, Source, Split, epoch_order};
+use crate::data::{Batch, FieldValues, LoadError, Loader, Source, Split, batches, epoch_order};
 use crate::exec::{ExecError, Inputs, Phases, Walk};
 use crate::graph::Graph;
 use crate::memory::Meter;
@@ -251,8 +251,9 @@ impl Stage<'_> {
         let seed = Stream::new(self.seed, "stage").at(self.index as u64).next_u32();
         let mut order = epoch_order(u64::from(seed), epoch as u64, self.source.len(Split::Train));
         order.truncate(self.epoch_samples());
-        let order = order.split_off((skip_steps * self.spec.batch).min(order.len()));
-        Loader::new(Arc::clone(self.source), Split::Train, order, self.spec.batch, prefetch_threads(), 4)
+        let mut batches = batches(self.source.as_ref(), Split::Train, &order, self.spec.batch);
+        let batches = batches.split_off(skip_steps.min(batches.len()));
+        Loader::new(Arc::clone(self.source), Split::Train, batches, prefetch_threads(), 4)
     }
 
     fn step(
@@ -267,7 +268,7 @@ impl Stage<'_> {
         if let Some(skipped) = batch.skipped.first() {
             report.skipped_example = format!("{}: {}", skipped.what, skipped.why);
         }
-        report.samples = batch.labels.len();
+        report.samples = batch.len();
         let rate_factor = self.spec.schedule.factor(report.step - 1, self.steps());
         report.learning_rate = self.spec.optimiser.learning_rate() * rate_factor;
         if report.samples == 0 {
@@ -275,11 +276,11 @@ impl Stage<'_> {
         }
         let mut gradients: Vec<(String, Value)> = Vec::with_capacity(self.selection.nodes.len());
         let micro = report.samples.div_ceil(self.spec.accumulate);
-        let parts = split(batch, micro);
+        let parts = batch.split(micro);
         let whole = parts.len() == 1;
         for (number, part) in parts.into_iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let share = part.labels.len() as f64 / report.samples as f64;
+            let share = part.len() as f64 / report.samples as f64;
             let walk = Walk {
                 graph: &step_graph.graph,
                 schedule: &step_graph.schedule,
@@ -333,36 +334,14 @@ pub(super) fn prefetch_threads() -> usize {
 
 /// The columns of a batch on a device.
 pub(super) fn upload(batch: Batch, device: &Device) -> Inputs {
-    let rows = batch.labels.len();
-    Inputs::from([
-        ("pixel_values".to_owned(), Value::from_f32(batch.pixels, &batch.shape, device)),
-        ("labels".to_owned(), Value::from_i64(batch.labels, &[rows], device)),
-    ])
-}
-
-/// Splits a batch into parts of at most `rows`.
-fn split(batch: Batch, rows: usize) -> Vec<Batch> {
-    if batch.labels.len() <= rows {
-        return vec![batch];
-    }
-    let sample: usize = batch.shape[1..].iter().product();
-    batch
-        .labels
-        .chunks(rows)
-        .enumerate()
-        .map(|(i, labels)| {
-            let mut shape = batch.shape.clone();
-            shape[0] = labels.len();
-            let begin = i * rows;
-            Batch {
-                pixels: batch.pixels[begin * sample..(begin + labels.len()) * sample].to_vec(),
-                shape,
-                labels: labels.to_vec(),
-                indices: batch.indices[begin..begin + labels.len()].to_vec(),
-                skipped: Vec::new(),
-            }
-        })
-        .collect()
+    let columns = batch.columns.into_iter().map(|(name, field)| {
+        let value = match field.values {
+            FieldValues::Floats(values) => Value::from_f32(values, &field.shape, device),
+            FieldValues::Integers(values) => Value::from_i64(values, &field.shape, device),
+        };
+        (name, value)
+    });
+    columns.collect()
 }
 
 /// Root of the sum of all squares, read from the device once.
