@@ -117,3 +117,18 @@ pub enum StageWeights {
     /// The model's own checkpoint, or fresh values.
     Initial,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_written_only_where_there_are_any() {
+        let plain = serde_json::to_string(&TrainSpec::default()).unwrap();
+        assert!(!plain.contains("only"), "{plain}");
+        let only = vec![("labels".to_owned(), 3)];
+        let spec: TrainSpec = ron::from_str("(only: [(\"labels\", 3)])").unwrap();
+        assert_eq!(spec, TrainSpec { only, ..TrainSpec::default() });
+        assert_eq!(ron::from_str::<TrainSpec>(&ron::to_string(&spec).unwrap()).unwrap(), spec);
+    }
+}
