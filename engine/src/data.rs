@@ -1,5 +1,8 @@
 //! Where samples come from: one file a source, what a stage asks of it, and the loader that reads ahead.
 //!
+//! A sample is a set of columns with names and types, whose extents may differ from sample to sample; those
+//! of equal extents form a group, and only samples of one group share a batch.
+//!
 //! A sample is a function of (spec, split, index) and of nothing else: not of the epoch, the order of
 //! reading or the number of threads. So a cached feature stays valid and a resumed run sees the same data.
 //!
@@ -7,6 +10,7 @@
 
 mod batch;
 mod digits;
+mod field;
 mod folder;
 mod frame_folder;
 mod glyph;
@@ -14,6 +18,7 @@ mod idx;
 mod image_folder;
 mod loader;
 mod moving_digits;
+mod order;
 mod picture;
 mod tensors;
 mod view;
@@ -25,11 +30,13 @@ use serde::{Deserialize, Serialize};
 
 pub use batch::{Batch, LoadError, Skipped};
 pub use digits::DigitsSpec;
+pub use field::{Column, Field, FieldValues, Sample};
 pub use folder::Fractions;
 pub use frame_folder::FrameFolderSpec;
 pub use image_folder::ImageFolderSpec;
-pub use loader::{Loader, epoch_order};
+pub use loader::Loader;
 pub use moving_digits::MovingDigitsSpec;
+pub use order::{batches, epoch_order};
 pub use picture::Fit;
 pub use tensors::TensorsSpec;
 pub use view::{FrameShuffle, View};
@@ -83,15 +90,6 @@ impl fmt::Display for Split {
     }
 }
 
-/// One sample, ready for the model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Values in row-major order of [`Source::sample_shape`], normalised as the spec says.
-    pub pixels: Vec<f32>,
-    /// Index into [`Source::classes`].
-    pub label: i64,
-}
-
 /// An opened source of samples. What it gives depends on (spec, view, split, index) only.
 pub trait Source: Send + Sync + fmt::Debug {
     /// Number of samples in a split.
@@ -105,9 +103,28 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Names of the classes, in label order.
     fn classes(&self) -> &[String];
 
-    /// Extents of one sample: `[channels, height, width]` or `[frames, channels, height, width]`
-    /// (a file of tensors may hold others).
+    /// Extents of a sample's `pixel_values`, or of the source's main column where there is none:
+    /// `[channels, height, width]` or `[frames, channels, height, width]` (a file of tensors may hold
+    /// others). The largest ones where they vary.
     fn sample_shape(&self) -> Vec<usize>;
+
+    /// What a sample consists of: by default `pixel_values` of [`Source::sample_shape`] and scalar `labels`.
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::floats(field::PIXELS, &self.sample_shape()), Column::integers(field::LABELS, &[])]
+    }
+
+    /// Samples of one group have equal extents in every column and may share a batch.
+    fn group(&self, split: Split, index: usize) -> u64 {
+        let _ = (split, index);
+        0
+    }
+
+    /// A scalar integer column of a sample, without decoding the rest; `None` when there is no such column,
+    /// no such sample, or no way to tell.
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        let _ = (split, index, column);
+        None
+    }
 
     /// Reads or computes one sample.
     ///
@@ -219,13 +236,14 @@ impl DataSpec {
     /// When a setting cannot work, files are missing or of another form, or nothing is left to train on.
     pub fn open(&self, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
         view.check()?;
-        match self {
+        let source = match self {
             Self::MovingDigits(spec) => moving_digits::open(spec, base, view),
             Self::Digits(spec) => digits::open(spec, base, view),
             Self::ImageFolder(spec) => image_folder::open(spec, base, view),
             Self::FrameFolder(spec) => frame_folder::open(spec, base, view),
             Self::Tensors(spec) => tensors::open(spec, base, view),
-        }
+        }?;
+        view.choose(source)
     }
 }
 
@@ -273,8 +291,9 @@ mod tests {
             let error = options.from_str::<DataSpec>(&format!("{name}(sise: 3)")).unwrap_err();
             assert!(error.to_string().contains("sise"), "{error}");
         }
-        let view: View = options.from_str("(frames: 8, shuffle: Groups(2))").unwrap();
-        assert_eq!(view, View { frames: Some(8), shuffle: FrameShuffle::Groups(2) });
+        let view: View = options.from_str("(frames: 8, shuffle: Groups(2), only: [(\"task\", 3)])").unwrap();
+        let only = vec![("task".to_owned(), 3)];
+        assert_eq!(view, View { frames: Some(8), shuffle: FrameShuffle::Groups(2), only });
         assert_eq!(options.from_str::<View>("()").unwrap(), View::default());
     }
 

@@ -4,6 +4,7 @@ pub mod kernels;
 mod random;
 mod value;
 
+pub(crate) use random::fnv1a;
 pub use random::{Draws, Stream};
 pub use value::{Convolution, Gradients, Value};
 

@@ -159,7 +159,7 @@ fn placing_adapters_changes_no_bit_of_the_logits() {
     params.set("model.head.weight", Value::from_f32(data, &shape, &device));
     let (adapted_params, _) = from_params(&adapted.graph, &params.to_host(), 9, &device);
     let sample = source.sample(graft_engine::data::Split::Train, 0).unwrap();
-    let pixels = Value::from_f32(sample.pixels, &[1, 8, 1, 24, 24], &device);
+    let pixels = Value::from_f32(sample.pixels().to_vec(), &[1, 8, 1, 24, 24], &device);
     let inputs = Inputs::from([("pixel_values".to_owned(), pixels)]);
     let logits = |graph: &graft_engine::graph::Graph, params| {
         let id = graph.output("logits").unwrap();

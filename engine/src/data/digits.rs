@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::field::LABELS;
 use super::glyph::Scaler;
 use super::idx::{self, Pictures};
 use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation, positive};
@@ -103,6 +104,18 @@ struct Digits {
     classes: Vec<String>,
 }
 
+impl Digits {
+    /// Which picture a sample shows, of which set, and what scales those.
+    fn picture(&self, split: Split, index: usize) -> (&Pictures, &Scaler, usize) {
+        let members = &self.members[split.position()];
+        let picture = members[index % members.len()];
+        match split {
+            Split::Test => (&self.test, &self.scalers[1], picture),
+            Split::Train | Split::Validation => (&self.train, &self.scalers[0], picture),
+        }
+    }
+}
+
 impl fmt::Debug for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Digits").field("spec", &self.spec).finish_non_exhaustive()
@@ -123,16 +136,17 @@ impl Source for Digits {
         vec![self.spec.channels, self.spec.size, self.spec.size]
     }
 
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        (column == LABELS && index < self.len(split)).then(|| {
+            let (set, _, picture) = self.picture(split, index);
+            i64::from(set.label(picture))
+        })
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a position on a canvas of a few thousand pixels at most")]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
-        let members = &self.members[split.position()];
-        let picture = members[index % members.len()];
-        let (set, scaler) = if split == Split::Test {
-            (&self.test, &self.scalers[1])
-        } else {
-            (&self.train, &self.scalers[0])
-        };
+        let (set, scaler, picture) = self.picture(split, index);
         let mut draws = self.streams[split.position()].at(index as u64);
         let room = self.spec.size - self.spec.digit + 1;
         let (x, y) = (draws.below(room), draws.below(room));
@@ -141,7 +155,8 @@ impl Source for Digits {
         for pixel in &mut pixels {
             *pixel = (*pixel - self.spec.mean) / self.spec.std;
         }
-        Ok(Sample { pixels: pixels.repeat(self.spec.channels), label: i64::from(set.label(picture)) })
+        let label = i64::from(set.label(picture));
+        Ok(Sample::classified(pixels.repeat(self.spec.channels), &self.sample_shape(), label))
     }
 }
 
@@ -167,12 +182,14 @@ mod tests {
         let first = source.sample(Split::Train, 7).unwrap();
         assert_eq!(first, source.sample(Split::Train, 7).unwrap());
         let copy = source.sample(Split::Train, 7 + 5500).unwrap();
-        assert_eq!(first.label, copy.label);
-        assert_ne!(first.pixels, copy.pixels);
-        let mass = |sample: &Sample| sample.pixels.iter().sum::<f32>();
+        assert_eq!(first.label(), copy.label());
+        assert_eq!(source.key(Split::Train, 7, "labels"), first.label());
+        assert_eq!(source.key(Split::Train, 16_500, "labels"), None);
+        assert_ne!(first.pixels(), copy.pixels());
+        let mass = |sample: &Sample| sample.pixels().iter().sum::<f32>();
         assert!((mass(&first) - mass(&copy)).abs() < 1e-2, "the same digit, only moved");
-        assert_eq!(first.pixels[..1024], first.pixels[2048..]);
-        assert!(first.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
+        assert_eq!(first.pixels()[..1024], first.pixels()[2048..]);
+        assert!(first.pixels().iter().all(|pixel| (0.0..=1.0).contains(pixel)));
         assert!(source.sample(Split::Test, 1000).is_err());
     }
 
@@ -181,7 +198,7 @@ mod tests {
         let plain = open(spec()).unwrap().sample(Split::Test, 0).unwrap();
         let scaled =
             open(DigitsSpec { mean: 0.5, std: 0.25, ..spec() }).unwrap().sample(Split::Test, 0).unwrap();
-        for (a, b) in plain.pixels.iter().zip(&scaled.pixels) {
+        for (a, b) in plain.pixels().iter().zip(scaled.pixels()) {
             assert!(((a - 0.5) / 0.25 - b).abs() < 1e-6);
         }
     }

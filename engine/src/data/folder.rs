@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::field::LABELS;
 use super::{DataError, Split};
 use crate::tensor::Stream;
 
@@ -131,6 +132,14 @@ pub(super) struct Catalogue {
     pub(super) classes: Vec<String>,
     /// One list a split, by class and then in natural order.
     pub(super) splits: [Vec<Item>; 3],
+}
+
+impl Catalogue {
+    /// As [`Source::key`](super::Source::key): the label, which the folder tells.
+    pub(super) fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        let item = self.splits[split.position()].get(index)?;
+        (column == LABELS).then_some(item.label)
+    }
 }
 
 #[derive(Clone, Debug)]

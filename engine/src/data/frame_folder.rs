@@ -164,12 +164,16 @@ impl Source for FrameFolder {
         vec![self.frames, self.preparation.channels, self.preparation.size, self.preparation.size]
     }
 
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        self.catalogue.key(split, index, column)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let item = &self.catalogue.splits[split.position()][index];
         let pixels =
             if item.path.is_dir() { self.read_folder(&item.path)? } else { self.read_animation(&item.path)? };
-        Ok(Sample { pixels, label: item.label })
+        Ok(Sample::classified(pixels, &self.sample_shape(), item.label))
     }
 }
 
@@ -183,7 +187,7 @@ mod tests {
     use super::*;
     use crate::data::{Batch, DataSpec, FrameShuffle};
 
-    fn open(base: &Path, view: View) -> Result<Box<dyn Source>, DataError> {
+    fn open(base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
         let spec = FrameFolderSpec {
             frames: 4,
             size: 6,
@@ -193,7 +197,7 @@ mod tests {
             split: Fractions { validation: 0.0, test: 0.0 },
             ..Default::default()
         };
-        DataSpec::FrameFolder(spec).open(base, &view)
+        DataSpec::FrameFolder(spec).open(base, view)
     }
 
     /// A folder clip of 12 frames whose value is ten times their number, and the same as an animation.
@@ -215,23 +219,24 @@ mod tests {
     }
 
     fn values(sample: &Sample) -> Vec<i64> {
-        sample.pixels.chunks(36).map(|frame| (frame.iter().sum::<f32>() / 36.0).round() as i64).collect()
+        sample.pixels().chunks(36).map(|frame| (frame.iter().sum::<f32>() / 36.0).round() as i64).collect()
     }
 
     #[test]
     fn frames_come_in_natural_order_from_folders_and_animations() {
         let base = tempfile::tempdir().unwrap();
         write(base.path());
-        let source = open(base.path(), View::default()).unwrap();
+        let source = open(base.path(), &View::default()).unwrap();
         assert_eq!(source.classes(), ["a", "b"]);
         assert_eq!(source.sample_shape(), [4, 1, 6, 6]);
         for (index, label) in [(0, 0), (1, 1)] {
             let sample = source.sample(Split::Train, index).unwrap();
-            assert_eq!((sample.label, values(&sample)), (label, vec![10, 40, 70, 100]));
+            assert_eq!((sample.label(), values(&sample)), (Some(label), vec![10, 40, 70, 100]));
+            assert_eq!(source.key(Split::Train, index, "labels"), Some(label));
         }
-        let all = open(base.path(), View { frames: Some(12), ..View::default() }).unwrap();
-        let repeated = open(base.path(), View { frames: Some(24), ..View::default() }).unwrap();
-        let shuffled = open(base.path(), View { frames: None, shuffle: FrameShuffle::Frames }).unwrap();
+        let all = open(base.path(), &View { frames: Some(12), ..View::default() }).unwrap();
+        let repeated = open(base.path(), &View { frames: Some(24), ..View::default() }).unwrap();
+        let shuffled = open(base.path(), &View { shuffle: FrameShuffle::Frames, ..View::default() }).unwrap();
         for index in 0..2 {
             assert_eq!(
                 values(&all.sample(Split::Train, index).unwrap()),
@@ -252,9 +257,10 @@ mod tests {
         fs::create_dir_all(base.path().join("clips/a/empty")).unwrap();
         fs::write(base.path().join("clips/a/walk/frame4.png"), "damaged").unwrap();
         fs::write(base.path().join("clips/b/bad.gif"), "damaged").unwrap();
-        let source = open(base.path(), View::default()).unwrap();
+        let source = open(base.path(), &View::default()).unwrap();
         let batch = Batch::read(&*source, Split::Train, &[0, 1, 2, 3]).unwrap();
-        assert_eq!((batch.indices, batch.shape), (vec![3], vec![1, 4, 1, 6, 6]));
+        assert_eq!(batch.indices, [3]);
+        assert_eq!(batch.columns["pixel_values"].shape, [1, 4, 1, 6, 6]);
         let names = ["empty", "frame4.png", "bad.gif"];
         assert_eq!(batch.skipped.len(), names.len());
         for (skip, name) in batch.skipped.iter().zip(names) {
@@ -267,7 +273,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         fs::create_dir_all(base.path().join("clips/a")).unwrap();
         fs::write(base.path().join("clips/a/frame1.png"), "x").unwrap();
-        let message = open(base.path(), View::default()).unwrap_err().to_string();
+        let message = open(base.path(), &View::default()).unwrap_err().to_string();
         assert!(message.contains("expected clips (folders of frames, or .gif)"), "{message}");
         assert!(message.contains("1 other"), "{message}");
     }

@@ -8,17 +8,8 @@ use std::thread::Builder;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Batch, LoadError, Source, Split};
-use crate::tensor::Stream;
 
-/// The order in which an epoch visits `len` samples: a permutation that depends on (seed, epoch, len) only.
-#[must_use]
-pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..len).collect();
-    Stream::new(seed, "data.order").at(epoch).shuffle(&mut order);
-    order
-}
-
-/// An iterator over the batches of one pass, in order, the last one possibly smaller.
+/// An iterator over the batches of one pass, in order.
 ///
 /// Whole batches are read by `threads` threads, at most `prefetch` of them ahead of the reader; what comes
 /// out does not depend on either. A batch that cannot be made is an `Err` in its place and the pass goes
@@ -42,8 +33,7 @@ pub struct Loader {
 struct Plan {
     source: Arc<dyn Source>,
     split: Split,
-    order: Vec<usize>,
-    batch_size: usize,
+    batches: Vec<Vec<usize>>,
     cancelled: AtomicBool,
 }
 
@@ -54,19 +44,13 @@ struct Threads {
 }
 
 impl Plan {
-    fn batches(&self) -> usize {
-        self.order.len().div_ceil(self.batch_size)
-    }
-
     fn read(&self, batch: usize) -> Result<Batch, LoadError> {
-        let start = batch * self.batch_size;
-        let end = (start + self.batch_size).min(self.order.len());
-        Batch::read_unless(&*self.source, self.split, &self.order[start..end], &self.cancelled)
+        Batch::read_unless(&*self.source, self.split, &self.batches[batch], &self.cancelled)
     }
 }
 
 impl Loader {
-    /// Begins to read the samples of `order` (indices within `split`) in batches of `batch_size` (at least 1).
+    /// Begins to read `batches` (indices within `split`, of one group each, see [`batches`](super::batches)).
     ///
     /// With `threads` 0 nothing is read ahead and the caller's thread does the work. `prefetch` counts batches
     /// that are being read or waiting, so memory holds `prefetch` batches and the one in use; fewer
@@ -75,14 +59,13 @@ impl Loader {
     pub fn new(
         source: Arc<dyn Source>,
         split: Split,
-        order: Vec<usize>,
-        batch_size: usize,
+        batches: Vec<Vec<usize>>,
         threads: usize,
         prefetch: usize,
     ) -> Self {
         let cancelled = AtomicBool::new(false);
-        let plan = Arc::new(Plan { source, split, order, batch_size: batch_size.max(1), cancelled });
-        let ahead = prefetch.clamp(1, plan.batches().max(1));
+        let plan = Arc::new(Plan { source, split, batches, cancelled });
+        let ahead = prefetch.clamp(1, plan.batches.len().max(1));
         let threads = spawn(&plan, threads.min(ahead), ahead);
         let mut loader = Self { plan, next: 0, asked: 0, early: BTreeMap::new(), threads };
         for _ in 0..ahead {
@@ -94,7 +77,7 @@ impl Loader {
     /// Has one more batch read. Never waits: no more are under way than the channel holds.
     fn ask(&mut self) {
         if let Some(threads) = &self.threads
-            && self.asked < self.plan.batches()
+            && self.asked < self.plan.batches.len()
             && threads.requests.send(self.asked).is_ok()
         {
             self.asked += 1;
@@ -143,7 +126,7 @@ impl Iterator for Loader {
     type Item = Result<Batch, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.plan.batches() {
+        if self.next == self.plan.batches.len() {
             return None;
         }
         let batch = self.wait(self.next);
@@ -153,7 +136,7 @@ impl Iterator for Loader {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.plan.batches() - self.next;
+        let left = self.plan.batches.len() - self.next;
         (left, Some(left))
     }
 }
@@ -172,7 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::data::{Sample, SampleError, Skipped};
+    use crate::data::{Sample, SampleError, Skipped, batches, epoch_order};
 
     /// 100 samples of two values; some cannot be read, some panic, some take longer than others.
     #[derive(Debug, Default)]
@@ -205,23 +188,17 @@ mod tests {
                 return Err(SampleError::Unreadable { reason: "cut short".into(), path: "a/b.png".into() });
             }
             let length = if self.wrong.contains(&index) { 3 } else { 2 };
-            Ok(Sample { pixels: vec![index as f32; length], label: index as i64 % 4 })
+            Ok(Sample::classified(vec![index as f32; length], &[1, 1, 2], index as i64 % 4))
         }
     }
 
-    fn loader(source: Odd, batch_size: usize, threads: usize, prefetch: usize) -> Loader {
-        Loader::new(Arc::new(source), Split::Train, epoch_order(1, 0, 100), batch_size, threads, prefetch)
+    fn chunks(batch_size: usize) -> Vec<Vec<usize>> {
+        batches(&Odd::default(), Split::Train, &(0..100).collect::<Vec<_>>(), batch_size)
     }
 
-    #[test]
-    fn epoch_orders_are_permutations_that_differ() {
-        let order = epoch_order(3, 1, 50);
-        assert_eq!(order, epoch_order(3, 1, 50));
-        assert_ne!(order, epoch_order(3, 2, 50));
-        assert_ne!(order, epoch_order(4, 1, 50));
-        let mut sorted = order;
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    fn loader(source: Odd, batch_size: usize, threads: usize, prefetch: usize) -> Loader {
+        let batches = batches(&source, Split::Train, &epoch_order(1, 0, 100), batch_size);
+        Loader::new(Arc::new(source), Split::Train, batches, threads, prefetch)
     }
 
     #[test]
@@ -233,7 +210,8 @@ mod tests {
         };
         let expected = all(0, 0);
         assert_eq!(expected.iter().map(Batch::len).sum::<usize>(), 99);
-        assert_eq!(expected[12].shape, [4, 1, 1, 2]);
+        assert_eq!(expected[12].columns["pixel_values"].shape, [4, 1, 1, 2]);
+        assert_eq!(expected[12].columns["labels"].shape, [4]);
         let visited: Vec<usize> = expected.iter().flat_map(|batch| batch.indices.clone()).collect();
         assert_eq!(
             visited,
@@ -256,12 +234,14 @@ mod tests {
         assert_eq!((skipped[0].what.as_str(), skipped[0].why.as_str()), ("a/b.png", "cut short"));
         for batch in &batches {
             assert_eq!(batch.len() + batch.skipped.len(), 10);
-            assert_eq!(batch.shape[0], batch.len());
-            assert_eq!(batch.pixels.len(), 2 * batch.len());
+            let pixels = &batch.columns["pixel_values"];
+            assert_eq!(pixels.shape, [batch.len(), 1, 1, 2]);
+            assert_eq!(pixels.as_floats().unwrap().len(), 2 * batch.len());
+            assert_eq!(batch.labels().len(), batch.len());
         }
         let none = Odd { missing: (0..100).collect(), ..Odd::default() };
         let batch = Batch::read(&none, Split::Train, &[1, 2]).unwrap();
-        assert!(batch.is_empty() && batch.shape == [0, 1, 1, 2] && batch.skipped.len() == 2);
+        assert!(batch.is_empty() && batch.columns.is_empty() && batch.skipped.len() == 2);
     }
 
     #[test]
@@ -282,7 +262,11 @@ mod tests {
     fn sources_that_misbehave_are_errors() {
         let wrong = Odd { wrong: vec![4], ..Odd::default() };
         let error = Batch::read(&wrong, Split::Test, &[4]).unwrap_err();
-        assert!(matches!(error, LoadError::Extent { index: 4, expected: 2, found: 3, .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "column `pixel_values` of sample 4 in split `test` should be floats [1, 1, 2] and is \
+             floats [1, 1, 2] with 3 values; its source is at fault"
+        );
         let error = Batch::read(&Odd::default(), Split::Test, &[100]).unwrap_err();
         assert!(error.to_string().contains("sample 100") && error.to_string().contains("`test`"), "{error}");
     }
@@ -292,7 +276,7 @@ mod tests {
         for taken in [0, 1, 5] {
             let source = Arc::new(Odd { slow: true, ..Odd::default() });
             let shared: Arc<dyn Source> = Arc::<Odd>::clone(&source);
-            let mut loader = Loader::new(shared, Split::Train, (0..100).collect(), 4, 3, 4);
+            let mut loader = Loader::new(shared, Split::Train, chunks(4), 3, 4);
             for _ in 0..taken {
                 loader.next().unwrap().unwrap();
             }
@@ -311,7 +295,7 @@ mod tests {
     fn reading_ahead_is_bounded() {
         let source = Arc::new(Odd::default());
         let shared: Arc<dyn Source> = Arc::<Odd>::clone(&source);
-        let mut loader = Loader::new(shared, Split::Train, (0..100).collect(), 10, 4, 2);
+        let mut loader = Loader::new(shared, Split::Train, chunks(10), 4, 2);
         loader.next().unwrap().unwrap();
         std::thread::sleep(Duration::from_millis(100));
         assert!(source.reads.load(Ordering::Relaxed) <= 30);
@@ -320,7 +304,7 @@ mod tests {
 
     #[test]
     fn nothing_to_read_ends_at_once() {
-        let mut loader = Loader::new(Arc::new(Odd::default()), Split::Train, Vec::new(), 10, 4, 2);
+        let mut loader = Loader::new(Arc::new(Odd::default()), Split::Train, Vec::new(), 4, 2);
         assert!(loader.next().is_none() && loader.next().is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::digits::check_canvas;
+use super::field::LABELS;
 use super::glyph::{Glyph, Scaler};
 use super::idx::{self, Pictures};
 use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation, positive};
@@ -314,10 +315,15 @@ impl Source for MovingDigits {
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "a label below 8")]
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        (column == LABELS && index < self.len(split)).then_some((index % CLASSES) as i64)
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "a label below 8")]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let clip = self.clip(split, index);
-        Ok(Sample { pixels: self.render(&clip, split, index), label: clip.label as i64 })
+        Ok(Sample::classified(self.render(&clip, split, index), &self.sample_shape(), clip.label as i64))
     }
 }
 

@@ -1,21 +1,35 @@
 //! Arrays in one `.safetensors` file, held in memory in their stored form.
 
+mod columns;
+mod stored;
+
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use self::columns::{FileColumn, columns};
+use self::stored::Stored;
+use super::field::{LABELS, PIXELS};
 use super::view::sampled_frames;
-use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation};
-use crate::tensor::{Stream, elements};
+use super::{
+    Column, DataError, Field, FieldValues, Sample, SampleError, Source, Split, View, check_normalisation,
+};
+use crate::tensor::{Stream, elements, fnv1a};
 
 /// One file with `inputs` `[N, …]` and `labels` i64 `[N]`, and optionally `test_inputs` and `test_labels`.
 ///
-/// Inputs are u8, scaled to 0…1, or f32, taken as they are; then `mean` and `std`. Inputs of clips are
-/// `[N, frames, channels, height, width]`, and a view with other frames takes the middle one of equal parts.
-/// Tokens (i64 inputs) are not read: samples are values here.
+/// Inputs that are u8, scaled to 0…1, or f32, taken as they are, become the column `pixel_values`, to which
+/// `mean` and `std` are applied. Those of clips are `[N, frames, channels, height, width]`, and a view with
+/// other frames takes the middle one of equal parts. Inputs that are i64 become the column `input_ids`.
+///
+/// Every other tensor of f32, i64 or u8 whose first extent is N is a column under its own name (u8 as
+/// integers, unless it is called `pixel_values`), and where there are `test_inputs`, `test_<name>` is its
+/// test part. Tensors of other first extents are left alone.
+///
+/// Where extents vary from sample to sample, a column (`inputs` too) lies flat, all samples' values one
+/// after the other, and `<name>.extents`, i64 `[N, axes]`, says each sample's extents. Samples share a batch
+/// when they have the same extents in every column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TensorsSpec {
@@ -46,9 +60,6 @@ impl Default for TensorsSpec {
     }
 }
 
-/// More classes than any data set has: beyond it labels are not class numbers.
-const MAX_CLASSES: i64 = 1 << 20;
-
 pub(super) fn open(spec: &TensorsSpec, base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
     if !(0.0..1.0).contains(&spec.validation) {
         return Err(DataError::setting("validation", spec.validation, "it must be from 0 to below 1"));
@@ -60,102 +71,17 @@ pub(super) fn open(spec: &TensorsSpec, base: &Path, view: &View) -> Result<Box<d
     if source.shape.len() == 4 { view.apply(source, spec.seed) } else { Ok(Box::new(source)) }
 }
 
-/// The file's bytes, and where its tensors lie in them.
-struct Stored {
-    bytes: Vec<u8>,
-    /// Where the tensors begin, bytes.
-    start: usize,
-    metadata: Metadata,
-    path: PathBuf,
-}
-
-/// One tensor of the file.
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    /// Where its values lie in the file, bytes.
-    range: Range<usize>,
-}
-
-impl Stored {
-    fn new(bytes: Vec<u8>, path: PathBuf) -> Result<Self, DataError> {
-        match SafeTensors::read_metadata(&bytes) {
-            Ok((header, metadata)) => Ok(Self { start: header + 8, metadata, bytes, path }),
-            Err(error) => {
-                let expected = "an undamaged .safetensors file".to_owned();
-                Err(DataError::Layout { expected, found: error.to_string(), path })
-            }
-        }
-    }
-
-    fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> DataError {
-        DataError::Layout { expected: expected.into(), found: found.into(), path: self.path.clone() }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.metadata.info(name).is_some()
-    }
-
-    /// The tensor `name`, when it has one of `dtypes`.
-    fn tensor(&self, name: &str, dtypes: &[Dtype]) -> Result<Tensor, DataError> {
-        let kinds = dtypes.iter().map(Dtype::to_string).collect::<Vec<_>>().join(" or ");
-        let Some(info) = self.metadata.info(name) else {
-            let mut names = self.metadata.offset_keys();
-            names.sort();
-            let found =
-                if names.is_empty() { "no tensors".to_owned() } else { format!("only {}", names.join(", ")) };
-            return Err(self.wrong(format!("a tensor `{name}` of {kinds}"), found));
-        };
-        if !dtypes.contains(&info.dtype) {
-            return Err(self.wrong(format!("`{name}` of {kinds}"), info.dtype.to_string()));
-        }
-        let (begin, end) = info.data_offsets;
-        Ok(Tensor {
-            dtype: info.dtype,
-            shape: info.shape.clone(),
-            range: self.start + begin..self.start + end,
-        })
-    }
-
-    /// Inputs and labels of the training or test samples, checked against each other.
-    fn pair(&self, inputs_name: &str, labels_name: &str) -> Result<(Tensor, Vec<i64>), DataError> {
-        let inputs = self.tensor(inputs_name, &[Dtype::U8, Dtype::F32])?;
-        let labels = self.tensor(labels_name, &[Dtype::I64])?;
-        let [count, ..] = inputs.shape[..] else {
-            return Err(
-                self.wrong(format!("`{inputs_name}` with samples along its first axis"), "a single value")
-            );
-        };
-        if labels.shape != [count] {
-            let expected = format!("`{labels_name}` of shape [{count}], a label for each of `{inputs_name}`");
-            return Err(self.wrong(expected, format!("shape {:?}", labels.shape)));
-        }
-        let values: Vec<i64> = self.bytes[labels.range]
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|bytes| i64::from_le_bytes(*bytes))
-            .collect();
-        if let Some(label) = values.iter().find(|label| !(0..MAX_CLASSES).contains(*label)) {
-            return Err(self
-                .wrong(format!("`{labels_name}` from 0, one number a class"), format!("the label {label}")));
-        }
-        Ok((inputs, values))
-    }
-}
-
 struct Tensors {
     stored: Stored,
-    train: Tensor,
-    train_labels: Vec<i64>,
-    /// Absent when the file has no test samples.
-    test: Option<(Tensor, Vec<i64>)>,
-    /// Rows of the training or test tensor in each split.
+    columns: Vec<FileColumn>,
+    /// What each of them is to the outside, after the view.
+    public: Vec<Column>,
+    /// Rows of the training or test tensors in each split.
     members: [Vec<usize>; 3],
-    /// Of one sample, after the view.
+    /// Of `pixel_values`, or of the inputs; the largest extents, after the view.
     shape: Vec<usize>,
-    /// The stored frames that the view takes, for clips.
-    frames: Option<Vec<usize>>,
+    /// Frames that the view wants of each clip, if other than all.
+    frames: Option<usize>,
     /// One a channel or one for all, as (mean, std).
     normalisation: Vec<(f32, f32)>,
     classes: Vec<String>,
@@ -163,55 +89,105 @@ struct Tensors {
 
 impl Tensors {
     fn new(spec: &TensorsSpec, stored: Stored, view: &View) -> Result<Self, DataError> {
-        let (train, train_labels) = stored.pair("inputs", "labels")?;
-        let test = if stored.has("test_inputs") || stored.has("test_labels") {
-            Some(stored.pair("test_inputs", "test_labels")?)
-        } else {
-            None
-        };
-        let mut shape = train.shape[1..].to_vec();
-        if let Some((test, _)) = &test
-            && test.shape[1..] != shape[..]
-        {
-            let expected = format!("`test_inputs` of shape [N, …] with samples {shape:?} like `inputs`");
-            return Err(stored.wrong(expected, format!("samples {:?}", &test.shape[1..])));
-        }
+        let columns = columns(&stored)?;
+        // The inputs come first.
+        let inputs = &columns[0];
         let drawn = Stream::new(spec.seed, "data.split");
         let (held, kept): (Vec<usize>, Vec<usize>) =
-            (0..train_labels.len()).partition(|index| drawn.at(*index as u64).uniform() < spec.validation);
-        if kept.is_empty() || elements(&shape) == 0 {
-            let shape = &train.shape;
-            let why =
-                format!("`inputs` has shape {shape:?}, and `validation` takes {}; add samples", held.len());
-            return Err(DataError::EmptyTrain { why });
-        }
-        let tested = (0..test.as_ref().map_or(0, |(_, labels)| labels.len())).collect();
-        let frames = if shape.len() == 4 {
-            let available = shape[0];
-            shape[0] = view.frames.unwrap_or(available);
-            Some(sampled_frames(available, shape[0]).collect())
+            (0..inputs.train.count).partition(|index| drawn.at(*index as u64).uniform() < spec.validation);
+        check_filled(&stored, inputs, kept.len(), held.len())?;
+        let bounds: Vec<Vec<(usize, usize)>> = columns.iter().map(FileColumn::bounds).collect();
+        let mut public: Vec<Column> = columns
+            .iter()
+            .zip(&bounds)
+            .map(|(column, bounds)| Column {
+                name: column.name.clone(),
+                integers: column.train.is_integers(&column.name),
+                extents: bounds.iter().map(|(low, high)| (low == high).then_some(*high)).collect(),
+            })
+            .collect();
+        let is_pixels = |column: &Column| column.name == PIXELS && !column.integers;
+        let pixels = public.iter().position(is_pixels);
+        let main = pixels.unwrap_or(0);
+        let mut shape: Vec<usize> = bounds[main].iter().map(|(_, high)| *high).collect();
+        let frames = if pixels.is_some() && shape.len() == 4 {
+            if let Some(frames) = view.frames {
+                shape[0] = frames;
+                public[main].extents[0] = Some(frames);
+            }
+            view.frames
         } else {
             view.check_still()?;
             None
         };
-        let labels = train_labels.iter().chain(test.iter().flat_map(|(_, labels)| labels));
-        let classes = class_names(spec, labels.max().copied().unwrap_or(0))?;
-        let normalisation = normalisation(spec, &shape)?;
+        let labels = columns.iter().filter(|column| column.name == LABELS).flat_map(FileColumn::parts);
+        let largest = labels
+            .flat_map(|part| (0..part.count).filter_map(|row| part.key(&stored, LABELS, row)))
+            .max()
+            .unwrap_or(0);
+        let classes = class_names(spec, largest)?;
+        let normalisation = match pixels {
+            Some(pixels) => normalisation(spec, &public[pixels])?,
+            None => no_normalisation(spec)?,
+        };
+        let tested = (0..inputs.test.as_ref().map_or(0, |part| part.count)).collect();
         let members = [kept, held, tested];
-        Ok(Self { stored, train, train_labels, test, members, shape, frames, normalisation, classes })
+        Ok(Self { stored, columns, public, members, shape, frames, normalisation, classes })
     }
 
-    /// One stored sample as values, before normalisation and sampling of frames.
-    fn values(&self, tensor: &Tensor, row: usize) -> Vec<f32> {
-        let stored = &self.stored.bytes[tensor.range.clone()];
-        let stride = stored.len() / tensor.shape[0];
-        let row = &stored[row * stride..(row + 1) * stride];
-        if tensor.dtype == Dtype::U8 {
-            row.iter().map(|byte| f32::from(*byte) / 255.0).collect()
+    /// A column's extents for one sample, after the view.
+    fn extents(&self, column: &FileColumn, split: Split, row: usize) -> Vec<usize> {
+        let mut extents = column.part(split).extents(row).to_vec();
+        if column.name == PIXELS
+            && let (Some(frames), Some(first)) = (self.frames, extents.first_mut())
+        {
+            *first = frames;
+        }
+        extents
+    }
+
+    /// Takes the view's frames, and normalises.
+    fn prepare(&self, field: &mut Field) {
+        let FieldValues::Floats(pixels) = &mut field.values else { return };
+        if pixels.is_empty() {
+            return;
+        }
+        if let Some(wanted) = self.frames {
+            let area = elements(&field.shape[1..]);
+            *pixels = sampled_frames(field.shape[0], wanted)
+                .flat_map(|frame| &pixels[frame * area..(frame + 1) * area])
+                .copied()
+                .collect();
+            field.shape[0] = wanted;
+        }
+        // With one pair for all, the whole sample is one plane.
+        let plane = if self.normalisation.len() == 1 {
+            pixels.len()
         } else {
-            row.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+            elements(&field.shape[field.shape.len() - 2..])
+        };
+        for (pixels, (mean, std)) in pixels.chunks_mut(plane).zip(self.normalisation.iter().cycle()) {
+            for pixel in pixels {
+                *pixel = (*pixel - mean) / std;
+            }
         }
     }
+}
+
+/// Refuses inputs that leave nothing to train on, and samples without a value.
+fn check_filled(stored: &Stored, inputs: &FileColumn, kept: usize, held: usize) -> Result<(), DataError> {
+    if kept == 0 || (!inputs.train.is_ragged() && elements(inputs.train.extents(0)) == 0) {
+        let shape = inputs.train.stored_shape();
+        let why = format!("`inputs` has shape {shape:?}, and `validation` takes {held}; add samples");
+        return Err(DataError::EmptyTrain { why });
+    }
+    for (name, part) in ["inputs", "test_inputs"].into_iter().zip(inputs.parts()) {
+        if let Some(row) = (0..part.count).find(|row| elements(part.extents(*row)) == 0) {
+            let found = format!("extents {:?} for sample {row}", part.extents(row));
+            return Err(stored.wrong(format!("`{name}` with at least one value a sample"), found));
+        }
+    }
+    Ok(())
 }
 
 fn class_names(spec: &TensorsSpec, largest: i64) -> Result<Vec<String>, DataError> {
@@ -226,15 +202,15 @@ fn class_names(spec: &TensorsSpec, largest: i64) -> Result<Vec<String>, DataErro
 }
 
 /// Mean and standard deviation for each channel, or one pair for all.
-fn normalisation(spec: &TensorsSpec, shape: &[usize]) -> Result<Vec<(f32, f32)>, DataError> {
-    let channels = shape.len().checked_sub(3).map(|axis| shape[axis]);
+fn normalisation(spec: &TensorsSpec, pixels: &Column) -> Result<Vec<(f32, f32)>, DataError> {
+    let channels = pixels.extents.len().checked_sub(3).and_then(|axis| pixels.extents[axis]);
     for (field, values) in [("mean", &spec.mean), ("std", &spec.std)] {
         if values.len() != 1 && Some(values.len()) != channels {
             let rule = match channels {
                 Some(channels) => {
                     format!("it needs 1 value, or one for each of the {channels} channels")
                 }
-                None => format!("it needs 1 value: samples of shape {shape:?} have no channels"),
+                None => format!("it needs 1 value: samples of {pixels} have no fixed number of channels"),
             };
             return Err(DataError::setting(field, format!("{values:?}"), rule));
         }
@@ -245,11 +221,23 @@ fn normalisation(spec: &TensorsSpec, shape: &[usize]) -> Result<Vec<(f32, f32)>,
     Ok((0..count).map(|channel| (nth(&spec.mean, channel), nth(&spec.std, channel))).collect())
 }
 
+/// Refuses to normalise where there is nothing to normalise.
+fn no_normalisation(spec: &TensorsSpec) -> Result<Vec<(f32, f32)>, DataError> {
+    let default = TensorsSpec::default();
+    for (field, values, neutral) in [("mean", &spec.mean, default.mean), ("std", &spec.std, default.std)] {
+        if *values != neutral {
+            let rule = format!("there is no column `{PIXELS}` of floats that it applies to: leave it out");
+            return Err(DataError::setting(field, format!("{values:?}"), rule));
+        }
+    }
+    Ok(vec![(0.0, 1.0)])
+}
+
 impl fmt::Debug for Tensors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tensors")
             .field("path", &self.stored.path)
-            .field("shape", &self.shape)
+            .field("columns", &self.public)
             .finish_non_exhaustive()
     }
 }
@@ -267,31 +255,42 @@ impl Source for Tensors {
         self.shape.clone()
     }
 
+    fn columns(&self) -> Vec<Column> {
+        self.public.clone()
+    }
+
+    fn group(&self, split: Split, index: usize) -> u64 {
+        let Some(&row) = self.members[split.position()].get(index) else { return 0 };
+        if self.columns.iter().all(|column| !column.part(split).is_ragged()) {
+            return 0;
+        }
+        let mut bytes = Vec::new();
+        for column in &self.columns {
+            let extents = self.extents(column, split, row);
+            for number in std::iter::once(extents.len()).chain(extents) {
+                bytes.extend_from_slice(&(number as u64).to_le_bytes());
+            }
+        }
+        fnv1a(&bytes)
+    }
+
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        let row = *self.members[split.position()].get(index)?;
+        let column = self.columns.iter().find(|other| other.name == column)?;
+        column.part(split).key(&self.stored, &column.name, row)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let row = self.members[split.position()][index];
-        let (tensor, labels) = match (&self.test, split) {
-            (Some((tensor, labels)), Split::Test) => (tensor, labels),
-            _ => (&self.train, &self.train_labels),
-        };
-        let mut pixels = self.values(tensor, row);
-        if let Some(frames) = &self.frames {
-            let area = elements(&self.shape[1..]);
-            pixels =
-                frames.iter().flat_map(|frame| &pixels[frame * area..(frame + 1) * area]).copied().collect();
-        }
-        // With one pair for all, the whole sample is one plane.
-        let plane = if self.normalisation.len() == 1 {
-            pixels.len()
-        } else {
-            elements(&self.shape[self.shape.len() - 2..])
-        };
-        for (pixels, (mean, std)) in pixels.chunks_mut(plane).zip(self.normalisation.iter().cycle()) {
-            for pixel in pixels {
-                *pixel = (*pixel - mean) / std;
+        let column = |column: &FileColumn| {
+            let mut field = column.part(split).field(&self.stored, &column.name, row);
+            if column.name == PIXELS {
+                self.prepare(&mut field);
             }
-        }
-        Ok(Sample { pixels, label: labels[row] })
+            (column.name.clone(), field)
+        };
+        Ok(Sample { columns: self.columns.iter().map(column).collect() })
     }
 }
 

@@ -1,20 +1,23 @@
-//! What a stage asks of the data: how many frames, and in which order.
+//! What a stage asks of the data: how many frames, in which order, and of which samples.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Sample, SampleError, Source, Split};
+use super::field::PIXELS;
+use super::{Column, DataError, Field, FieldValues, Sample, SampleError, Source, Split};
 use crate::tensor::Stream;
 
 /// What a stage asks of the data beside the project's own spec.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct View {
     /// Frames a clip, instead of the spec's own number. The same clip is sampled more or less densely.
     pub frames: Option<usize>,
     /// Whether the order of the frames is destroyed, as a control of what a model reads from it.
     pub shuffle: FrameShuffle,
+    /// Keeps the samples whose scalar integer column has that value, as `("labels", 3)`; all must hold.
+    pub only: Vec<(String, i64)>,
 }
 
 /// Which units of a clip are permuted. The permutation is drawn for each (split, index) from the
@@ -79,11 +82,55 @@ impl View {
         let [frames, _, _, _] = shape[..] else {
             return self.check_still().map(|()| -> Box<dyn Source> { Box::new(source) });
         };
+        let fixed = |column: &Column| column.name == PIXELS && column.extents.first() == Some(&Some(frames));
+        if unit > 1 && !source.columns().iter().any(fixed) {
+            let rule = "the clips have different numbers of frames: choose a number by `frames`, or `Frames`";
+            return Err(DataError::setting("shuffle", format!("Groups({unit})"), rule));
+        }
         if frames % unit != 0 {
             let rule = format!("a clip has {frames} frames, which must divide into whole groups");
             return Err(DataError::setting("shuffle", format!("Groups({unit})"), rule));
         }
-        Ok(Box::new(Shuffled { source, units: frames / unit, streams: Split::streams(seed, "data.shuffle") }))
+        Ok(Box::new(Shuffled { source, unit, streams: Split::streams(seed, "data.shuffle") }))
+    }
+
+    /// Leaves out the samples that this view does not ask for.
+    pub(super) fn choose(&self, source: Box<dyn Source>) -> Result<Box<dyn Source>, DataError> {
+        if self.only.is_empty() {
+            return Ok(source);
+        }
+        let keys: Vec<String> =
+            source.columns().into_iter().filter(Column::is_key).map(|column| column.name).collect();
+        let unknown = |column: &str| {
+            let known = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+            let rule =
+                format!("the source tells no single integer `{column}` of its samples; known: {known}");
+            DataError::setting("only", format!("{:?}", self.only), rule)
+        };
+        if let Some((column, _)) = self.only.iter().find(|(column, _)| !keys.contains(column)) {
+            return Err(unknown(column));
+        }
+        let mut members = [const { Vec::new() }; 3];
+        for split in Split::ALL {
+            for index in 0..source.len(split) {
+                let mut kept = true;
+                for (column, wanted) in &self.only {
+                    let found = source.key(split, index, column).ok_or_else(|| unknown(column))?;
+                    kept &= found == *wanted;
+                }
+                if kept {
+                    members[split.position()].push(index);
+                }
+            }
+        }
+        if members[0].is_empty() {
+            let all = source.len(Split::Train);
+            let wanted: Vec<String> =
+                self.only.iter().map(|(column, value)| format!("`{column}` {value}")).collect();
+            let why = format!("none of its {all} samples has {}; change `only`", wanted.join(" and "));
+            return Err(DataError::EmptyTrain { why });
+        }
+        Ok(Box::new(Chosen { source, members }))
     }
 }
 
@@ -97,7 +144,8 @@ pub(super) fn sampled_frames(available: usize, wanted: usize) -> impl Iterator<I
 /// A source of clips with units of frames permuted.
 struct Shuffled<S> {
     source: S,
-    units: usize,
+    /// Frames in a unit.
+    unit: usize,
     streams: [Stream; 3],
 }
 
@@ -105,7 +153,7 @@ impl<S: Source> fmt::Debug for Shuffled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shuffled")
             .field("source", &self.source)
-            .field("units", &self.units)
+            .field("unit", &self.unit)
             .finish_non_exhaustive()
     }
 }
@@ -123,16 +171,71 @@ impl<S: Source> Source for Shuffled<S> {
         self.source.sample_shape()
     }
 
+    fn columns(&self) -> Vec<Column> {
+        self.source.columns()
+    }
+
+    fn group(&self, split: Split, index: usize) -> u64 {
+        self.source.group(split, index)
+    }
+
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        self.source.key(split, index, column)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
-        let Sample { pixels, label } = self.source.sample(split, index)?;
-        let mut order: Vec<usize> = (0..self.units).collect();
-        self.streams[split.position()].at(index as u64).shuffle(&mut order);
-        let stride = pixels.len() / self.units;
-        let mut shuffled = Vec::with_capacity(pixels.len());
-        for unit in order {
-            shuffled.extend_from_slice(&pixels[unit * stride..(unit + 1) * stride]);
+        let mut sample = self.source.sample(split, index)?;
+        if let Some(Field { shape, values: FieldValues::Floats(pixels) }) = sample.columns.get_mut(PIXELS) {
+            let units = shape.first().map_or(0, |frames| frames / self.unit);
+            let mut order: Vec<usize> = (0..units).collect();
+            self.streams[split.position()].at(index as u64).shuffle(&mut order);
+            let stride = pixels.len() / units.max(1);
+            let mut shuffled = Vec::with_capacity(pixels.len());
+            for unit in order {
+                shuffled.extend_from_slice(&pixels[unit * stride..(unit + 1) * stride]);
+            }
+            *pixels = shuffled;
         }
-        Ok(Sample { pixels: shuffled, label })
+        Ok(sample)
+    }
+}
+
+/// Some of a source's samples, in its order.
+#[derive(Debug)]
+struct Chosen {
+    source: Box<dyn Source>,
+    /// Indices in the source, of each split.
+    members: [Vec<usize>; 3],
+}
+
+impl Source for Chosen {
+    fn len(&self, split: Split) -> usize {
+        self.members[split.position()].len()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    fn sample_shape(&self) -> Vec<usize> {
+        self.source.sample_shape()
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        self.source.columns()
+    }
+
+    fn group(&self, split: Split, index: usize) -> u64 {
+        self.members[split.position()].get(index).map_or(0, |index| self.source.group(split, *index))
+    }
+
+    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+        self.source.key(split, *self.members[split.position()].get(index)?, column)
+    }
+
+    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
+        SampleError::check_range(split, index, self.len(split))?;
+        self.source.sample(split, self.members[split.position()][index])
     }
 }
 
@@ -154,19 +257,24 @@ mod tests {
         fn sample_shape(&self) -> Vec<usize> {
             vec![8, 1, 1, 1]
         }
-        fn sample(&self, _split: Split, _index: usize) -> Result<Sample, SampleError> {
-            Ok(Sample { pixels: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], label: 0 })
+        fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
+            (column == "labels" && index < self.len(split)).then_some(index as i64 % 3)
+        }
+        fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
+            SampleError::check_range(split, index, 50)?;
+            let pixels = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+            Ok(Sample::classified(pixels, &[8, 1, 1, 1], index as i64 % 3))
         }
     }
 
     fn frames(shuffle: FrameShuffle, split: Split, index: usize) -> Vec<f32> {
-        let view = View { frames: None, shuffle };
-        view.apply(Counting, 3).unwrap().sample(split, index).unwrap().pixels
+        let view = View { shuffle, ..View::default() };
+        view.apply(Counting, 3).unwrap().sample(split, index).unwrap().pixels().to_vec()
     }
 
     #[test]
     fn shuffles_permute_units_per_sample_and_reproducibly() {
-        let ordered = Counting.sample(Split::Train, 0).unwrap().pixels;
+        let ordered = Counting.sample(Split::Train, 0).unwrap().pixels().to_vec();
         assert_eq!(frames(FrameShuffle::None, Split::Train, 4), ordered);
         let bag = frames(FrameShuffle::Frames, Split::Train, 4);
         assert_eq!(bag, frames(FrameShuffle::Frames, Split::Train, 4));
@@ -185,7 +293,7 @@ mod tests {
 
     #[test]
     fn views_that_cannot_work_are_refused() {
-        let groups = |n| View { frames: None, shuffle: FrameShuffle::Groups(n) };
+        let groups = |n| View { shuffle: FrameShuffle::Groups(n), ..View::default() };
         assert!(groups(0).check().is_err());
         assert!(View { frames: Some(0), ..View::default() }.check().is_err());
         let error = groups(3).apply(Counting, 0).unwrap_err().to_string();
@@ -193,6 +301,34 @@ mod tests {
         assert!(groups(2).check_still().is_err());
         assert!(View { frames: Some(4), ..View::default() }.check_still().is_err());
         assert!(View::default().check_still().is_ok());
+    }
+
+    fn only(conditions: &[(&str, i64)]) -> Result<Box<dyn Source>, DataError> {
+        let only = conditions.iter().map(|(column, value)| ((*column).to_owned(), *value)).collect();
+        let view = View { shuffle: FrameShuffle::Frames, only, ..View::default() };
+        view.choose(view.apply(Counting, 3)?)
+    }
+
+    #[test]
+    fn chosen_samples_are_those_of_the_source() {
+        let (all, chosen) = (only(&[]).unwrap(), only(&[("labels", 2)]).unwrap());
+        assert_eq!(Split::ALL.map(|split| chosen.len(split)), [16, 16, 16]);
+        assert_eq!(chosen.columns(), all.columns());
+        for index in 0..16 {
+            let sample = chosen.sample(Split::Train, index).unwrap();
+            assert_eq!(sample, all.sample(Split::Train, 3 * index + 2).unwrap());
+            assert_eq!(chosen.key(Split::Train, index, "labels"), Some(2));
+        }
+        assert!(matches!(chosen.sample(Split::Test, 16), Err(SampleError::OutOfRange { len: 16, .. })));
+        assert_eq!(only(&[("labels", 2), ("labels", 2)]).unwrap().len(Split::Train), 16);
+    }
+
+    #[test]
+    fn conditions_that_cannot_hold_are_refused() {
+        let message = only(&[("labels", 1), ("task", 1)]).unwrap_err().to_string();
+        assert!(message.contains("single integer `task`") && message.contains("known: labels"), "{message}");
+        let message = only(&[("labels", 1), ("labels", 2)]).unwrap_err().to_string();
+        assert!(message.contains("train split is empty") && message.contains("`labels` 1 and"), "{message}");
     }
 
     #[test]

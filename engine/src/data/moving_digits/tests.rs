@@ -1,6 +1,6 @@
 use super::*;
+use crate::data::DataSpec;
 use crate::data::idx::tests::bundled;
-use crate::data::{DataSpec, FrameShuffle};
 
 fn spec() -> MovingDigitsSpec {
     MovingDigitsSpec { folder: PathBuf::new(), ..Default::default() }
@@ -10,8 +10,8 @@ fn source(spec: &MovingDigitsSpec) -> MovingDigits {
     MovingDigits::new(spec, &bundled(), spec.frames).unwrap()
 }
 
-fn open(spec: MovingDigitsSpec, view: View) -> Result<Box<dyn Source>, DataError> {
-    DataSpec::MovingDigits(spec).open(&bundled(), &view)
+fn open(spec: MovingDigitsSpec, view: &View) -> Result<Box<dyn Source>, DataError> {
+    DataSpec::MovingDigits(spec).open(&bundled(), view)
 }
 
 /// Centre of brightness of a frame without distractors or noise, pixels.
@@ -30,8 +30,9 @@ fn names_describe_the_motion_that_is_seen() {
     let source = source(&MovingDigitsSpec { frames: 64, jitter_degrees: 5.0, ..spec() });
     for (label, name) in source.classes().iter().enumerate() {
         let sample = source.sample(Split::Train, label).unwrap();
-        assert_eq!(sample.label, label as i64);
-        let at: Vec<[f32; 2]> = sample.pixels.chunks(1024).take(3).map(|frame| place(frame, 32)).collect();
+        assert_eq!(sample.label(), Some(label as i64));
+        assert_eq!(source.key(Split::Train, label, "labels"), sample.label());
+        let at: Vec<[f32; 2]> = sample.pixels().chunks(1024).take(3).map(|frame| place(frame, 32)).collect();
         let step = |k: usize| [at[k + 1][0] - at[k][0], at[k + 1][1] - at[k][1]];
         let (first, second) = (step(0), step(1));
         let heading = match (first[0].abs() > first[1].abs(), first[0] + first[1] > 0.0) {
@@ -76,8 +77,8 @@ fn nearest_mean_accuracy(source: &MovingDigits, features: impl Fn(&[f32]) -> Vec
     let (fitted, tested) = (2000, 1000);
     for index in 0..fitted {
         let sample = source.sample(Split::Train, index).unwrap();
-        let seen = features(&sample.pixels);
-        let mean = &mut means[sample.label as usize];
+        let seen = features(sample.pixels());
+        let mean = &mut means[sample.label().unwrap() as usize];
         mean.resize(seen.len(), 0.0);
         for (sum, value) in mean.iter_mut().zip(&seen) {
             *sum += value / (fitted / CLASSES) as f32;
@@ -87,10 +88,10 @@ fn nearest_mean_accuracy(source: &MovingDigits, features: impl Fn(&[f32]) -> Vec
         |mean: &[f32], seen: &[f32]| mean.iter().zip(seen).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
     let correct = (fitted..fitted + tested).filter(|index| {
         let sample = source.sample(Split::Train, *index).unwrap();
-        let seen = features(&sample.pixels);
+        let seen = features(sample.pixels());
         let distances: Vec<f32> = means.iter().map(|mean| distance(mean, &seen)).collect();
         let nearest = (0..CLASSES).min_by(|a, b| distances[*a].total_cmp(&distances[*b]));
-        nearest == Some(sample.label as usize)
+        nearest == Some(sample.label().unwrap() as usize)
     });
     correct.count() as f64 / tested as f64
 }
@@ -126,13 +127,13 @@ fn only_the_order_of_frames_tells_the_class() {
 #[test]
 fn coarser_views_show_the_same_clip() {
     let spec = MovingDigitsSpec { noise: 0.1, distractors: 1, ..spec() };
-    let fine = open(spec.clone(), View::default()).unwrap();
-    let coarse = open(spec, View { frames: Some(8), ..View::default() }).unwrap();
+    let fine = open(spec.clone(), &View::default()).unwrap();
+    let coarse = open(spec, &View { frames: Some(8), ..View::default() }).unwrap();
     assert_eq!(coarse.sample_shape(), [8, 1, 32, 32]);
     for split in Split::ALL {
         let (fine, coarse) = (fine.sample(split, 13).unwrap(), coarse.sample(split, 13).unwrap());
-        assert_eq!(fine.label, coarse.label);
-        for (even, frame) in fine.pixels.chunks(1024).step_by(2).zip(coarse.pixels.chunks(1024)) {
+        assert_eq!(fine.label(), coarse.label());
+        for (even, frame) in fine.pixels().chunks(1024).step_by(2).zip(coarse.pixels().chunks(1024)) {
             let difference = even.iter().zip(frame).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(difference < 1e-4, "{difference}");
         }
@@ -142,12 +143,12 @@ fn coarser_views_show_the_same_clip() {
 #[test]
 fn clips_are_deterministic_and_splits_differ() {
     let open =
-        |seed| open(MovingDigitsSpec { seed, channels: 3, noise: 0.2, ..spec() }, View::default()).unwrap();
+        |seed| open(MovingDigitsSpec { seed, channels: 3, noise: 0.2, ..spec() }, &View::default()).unwrap();
     let source = open(1);
     assert_eq!(Split::ALL.map(|split| source.len(split)), [4000, 1000, 5000]);
     let sample = source.sample(Split::Train, 5).unwrap();
-    assert_eq!(sample.pixels.len(), 16 * 3 * 1024);
-    assert_eq!(sample.pixels[..1024], sample.pixels[2048..3072]);
+    assert_eq!(sample.pixels().len(), 16 * 3 * 1024);
+    assert_eq!(sample.pixels()[..1024], sample.pixels()[2048..3072]);
     assert_eq!(sample, open(1).sample(Split::Train, 5).unwrap());
     assert_ne!(sample, open(2).sample(Split::Train, 5).unwrap());
     assert_ne!(sample, source.sample(Split::Validation, 5).unwrap());
@@ -159,14 +160,14 @@ fn the_digit_stays_on_the_canvas() {
     let source = source(&spec());
     for index in 0..200 {
         let sample = source.sample(Split::Test, index).unwrap();
-        let masses: Vec<f32> = sample.pixels.chunks(1024).map(|frame| frame.iter().sum()).collect();
+        let masses: Vec<f32> = sample.pixels().chunks(1024).map(|frame| frame.iter().sum()).collect();
         assert!(masses.iter().all(|mass| (mass - masses[0]).abs() < 1e-2 * masses[0]), "{masses:?}");
     }
 }
 
 #[test]
 fn settings_that_would_leak_the_class_are_refused() {
-    let view = |frames| View { frames: Some(frames), shuffle: FrameShuffle::None };
+    let view = |frames| View { frames: Some(frames), ..View::default() };
     for (spec, view, expected) in [
         (MovingDigitsSpec { frames: 6, ..spec() }, View::default(), "`frames` is 6"),
         (MovingDigitsSpec { revolutions: 2, ..spec() }, view(4), "`frames` is 4"),
@@ -178,7 +179,7 @@ fn settings_that_would_leak_the_class_are_refused() {
         (MovingDigitsSpec { noise: f32::NAN, ..spec() }, View::default(), "`noise` is NaN"),
         (MovingDigitsSpec { train: 0, ..spec() }, View::default(), "train split is empty"),
     ] {
-        let message = open(spec, view).unwrap_err().to_string();
+        let message = open(spec, &view).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
 }
