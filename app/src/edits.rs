@@ -16,7 +16,7 @@ pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: us
     let index = document.project().adapters.len();
     document.edit(&label, None, |project| {
         for stage in &mut project.stages {
-            let StageSpec::Train(spec) = stage;
+            let Some(spec) = stage.as_train_mut() else { continue };
             if spec.adapters == AdapterUse::All {
                 freeze::make_room(spec, &model.graph, site);
             }
@@ -34,7 +34,7 @@ pub(crate) fn remove(document: &mut Document, index: usize) {
     document.edit(&label, None, |project| {
         project.adapters.remove(index);
         for stage in &mut project.stages {
-            let StageSpec::Train(spec) = stage;
+            let Some(spec) = stage.as_train_mut() else { continue };
             for rules in [&mut spec.train, &mut spec.freeze] {
                 *rules = rules.iter().filter_map(|rule| renumbered(rule, index)).collect();
             }

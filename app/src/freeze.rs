@@ -112,7 +112,7 @@ mod tests {
 
     use graft_engine::models::DataShape;
     use graft_engine::project;
-    use graft_engine::train::{StageSpec, select};
+    use graft_engine::train::select;
 
     use super::*;
 
@@ -121,11 +121,12 @@ mod tests {
                     data: Digits(), adapters: [(at: \"model.blocks.1.attention.query\", kind: Lora(rank: 2))], \
                     stages: [Train()])";
         let project = project::parse(text, Path::new("a.ron")).unwrap();
-        let shape = DataShape::new(&[1, 16, 16], &["a".to_owned(), "b".to_owned()]).unwrap();
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let shape = DataShape { columns: Vec::new(), sample: vec![1, 16, 16], classes };
         let resolved = project.model.resolve(Path::new("."), &shape).unwrap();
         let graph = resolved.architecture.build("model").unwrap();
         let (graph, _) = graft_engine::adapters::place(&graph, 0, &project.adapters[0]).unwrap();
-        let StageSpec::Train(spec) = project.stages[0].clone();
+        let spec = project.stages[0].as_train().unwrap().clone();
         (graph, spec)
     }
 

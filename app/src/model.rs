@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use graft_engine::adapters::place;
 use graft_engine::data::{DataSpec, Source, Split, View as DataView};
-use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, RegionKind, is_below};
-use graft_engine::project::{BuildError, Project, build_stage, open_source, stage_view};
+use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, RegionKind, is_below, modes};
+use graft_engine::project::{BuildError, Project, build_stage};
 use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
 
@@ -159,22 +159,50 @@ impl Model {
     }
 }
 
+/// What a stage's model is drawn from: its own settings, where it trains; of a repetition those of the first stage
+/// in it that does; of any other kind its data and adapters, with nothing that trains.
+fn shown(job: &Job, stage: usize) -> Result<TrainSpec, BuildError> {
+    let count = job.project.stages.len();
+    let stage = job.project.stages.get(stage).ok_or(BuildError::NoStage { stage, count })?;
+    let inner = match stage {
+        StageSpec::Repeat(repeat) => repeat.stages.iter().find_map(StageSpec::as_train),
+        other => other.as_train(),
+    };
+    Ok(inner.cloned().unwrap_or_else(|| {
+        let view = stage.view();
+        TrainSpec {
+            name: stage.name().to_owned(),
+            frames: view.frames,
+            shuffle: view.shuffle,
+            only: view.only,
+            freeze: vec!["model".to_owned()],
+            adapters: stage.adapters(),
+            ..TrainSpec::default()
+        }
+    }))
+}
+
+fn shown_view(spec: &TrainSpec) -> DataView {
+    StageSpec::Train(spec.clone()).view()
+}
+
 /// Builds a stage's model. An adapter that cannot be placed is told of and left out.
 ///
 /// # Errors
 /// When data or architecture cannot be used at all.
 fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Model, BuildError> {
-    let StageSpec::Train(spec) = job
-        .project
-        .stages
-        .get(job.stage)
-        .ok_or(BuildError::NoStage { stage: job.stage, count: job.project.stages.len() })?;
+    let spec = &shown(job, job.stage)?;
     // First the bare architecture: rules that name what is not there must not hide it.
     let mut bare = (*job.project).clone();
     bare.adapters.clear();
-    bare.stages[job.stage] =
-        StageSpec::Train(TrainSpec { train: vec!["model".to_owned()], freeze: Vec::new(), ..spec.clone() });
-    let built = build_stage(&bare, &job.base, job.stage, source)?;
+    bare.stages = vec![StageSpec::Train(TrainSpec {
+        train: vec!["model".to_owned()],
+        frames: spec.frames,
+        shuffle: spec.shuffle,
+        only: spec.only.clone(),
+        ..TrainSpec::default()
+    })];
+    let built = build_stage(&bare, &job.base, 0, source)?;
     let mut graph = built.graph;
     let uses_adapters = spec.adapters == AdapterUse::All;
     let mut coverage = Vec::new();
@@ -195,9 +223,10 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
     };
     let shapes =
         graph.shapes(&built.architecture.binding(1)).map_err(graft_engine::models::ModelError::from)?;
-    let tracked = graph.downstream(selection.nodes.iter().copied());
+    let training = modes(&graph, &selection.nodes, &[]);
+    let tracked = graph.downstream(selection.nodes.iter().copied(), &training);
     let steps = job.project.stages.iter().zip(samples).map(|(stage, samples)| {
-        let StageSpec::Train(spec) = stage;
+        let spec = stage.as_train()?;
         samples.map(|all| {
             let used = spec.samples.map_or(all, |limit| limit.min(all));
             (used.div_ceil(spec.batch.max(1)) * spec.epochs) as u64
@@ -242,9 +271,11 @@ fn parts(graph: &Graph, selection: &Selection) -> Vec<Part> {
     let above = |parts: &[Part], from: usize| {
         std::iter::successors(Some(from), |&i| parts[i].parent).collect::<Vec<usize>>()
     };
+    // What only stands ready for merging is not drawn.
+    let live = graph.live();
     for (place, &id) in graph.order().iter().enumerate() {
         let node = graph.node(id);
-        if !matches!(node.kind, NodeKind::Op(_)) {
+        if !live[id.index()] || !matches!(node.kind, NodeKind::Op(_)) {
             continue;
         }
         let own = node.region.index();
@@ -416,10 +447,7 @@ struct Sources(Vec<(DataSpec, DataView, PathBuf, Arc<dyn Source>)>);
 
 impl Sources {
     fn open(&mut self, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
-        let Some(StageSpec::Train(spec)) = job.project.stages.get(stage) else {
-            return Err(BuildError::NoStage { stage, count: job.project.stages.len() });
-        };
-        let view = stage_view(spec);
+        let view = shown_view(&shown(job, stage)?);
         let known = self
             .0
             .iter()
@@ -427,7 +455,7 @@ impl Sources {
         if let Some((_, _, _, source)) = known {
             return Ok(Arc::clone(source));
         }
-        let source = open_source(&job.project, &job.base, stage)?;
+        let source: Arc<dyn Source> = Arc::from(job.project.data.open(&job.base, &view)?);
         if self.0.len() >= 4 {
             self.0.remove(0);
         }

@@ -36,8 +36,7 @@ pub(crate) fn stages(ui: &mut Ui, canvas: Rect, desk: Desk<'_>, view: &View, act
         .iter()
         .enumerate()
         .map(|(index, stage)| {
-            let StageSpec::Train(spec) = stage;
-            shorten(ui, &format!("{} {}", index + 1, spec.name), &medium(12.0), each - 22.0)
+            shorten(ui, &format!("{} {}", index + 1, stage.name()), &medium(12.0), each - 22.0)
         })
         .collect();
     let width =
@@ -52,7 +51,7 @@ pub(crate) fn stages(ui: &mut Ui, canvas: Rect, desk: Desk<'_>, view: &View, act
         x += width;
         let response = ui.interact(rect, egui::Id::unique(("show stage", index)), Sense::click());
         let shown = view.stage == index;
-        let StageSpec::Train(spec) = &stages[index];
+        let stage = &stages[index];
         let name = format!("Show stage {}", index + 1);
         response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, shown, &name));
         if shown {
@@ -64,8 +63,13 @@ pub(crate) fn stages(ui: &mut Ui, canvas: Rect, desk: Desk<'_>, view: &View, act
         if response.clicked() {
             actions.push(Action::ShowStage(index));
         }
-        let adapters = if spec.adapters == AdapterUse::All { "with adapters" } else { "without adapters" };
-        response.on_hover_text(format!("{}\n{} epochs, {adapters}", spec.name, spec.epochs));
+        let adapters = if stage.adapters() == AdapterUse::All { "with adapters" } else { "without adapters" };
+        let what = match stage {
+            StageSpec::Train(spec) => format!("{} epochs, {adapters}", spec.epochs),
+            StageSpec::Repeat(repeat) => format!("{} stages, repeated {} times", repeat.stages.len(), repeat.over.len()),
+            other => format!("{}, {adapters}", other.kind()),
+        };
+        response.on_hover_text(format!("{}\n{what}", stage.name()));
     }
 }
 

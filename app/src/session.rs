@@ -173,7 +173,7 @@ impl Series {
                 self.position.total = resumed_at.unwrap_or(0);
                 self.note(format!("{project} on {device}, seed {seed}, {stages} stages, in {folder}"));
             }
-            EventBody::Stage { stage, name, trainable, loaded, epochs, steps } => {
+            EventBody::Stage { stage, name, trainable, loaded, epochs, steps, .. } => {
                 self.stages.push(StageMark {
                     index: *stage,
                     name: name.clone(),
@@ -203,6 +203,11 @@ impl Series {
                     "stage {}, after epoch {epoch}: {split} loss {loss:.4}, top-1 {top1:.1} % of {samples}",
                     stage + 1
                 ));
+            }
+            EventBody::Done { stage, changed, samples, .. } => {
+                let first = changed.first().map_or_else(String::new, |first| format!(", the first {first}"));
+                let seen = if *samples > 0 { format!(" after {samples} samples") } else { String::new() };
+                self.note(format!("stage {}: {} changed{first}{seen}", stage + 1, changed.len()));
             }
             EventBody::Checkpoint { path, step, best } => {
                 let best = if *best { ", the best so far" } else { "" };
@@ -413,9 +418,11 @@ mod tests {
     fn step(step: u64) -> Event {
         event(EventBody::Step {
             stage: 0,
+            repetition: 0,
             epoch: 0,
             step,
             loss: 2.0,
+            losses: std::collections::BTreeMap::new(),
             lr: 1e-3,
             grad_norm: 1.0,
             samples_per_sec: 10.0,
@@ -434,7 +441,9 @@ mod tests {
         let mut series = Series::default();
         let stage = EventBody::Stage {
             stage: 0,
+            repetition: 0,
             name: "one".to_owned(),
+            kind: "train".to_owned(),
             trainable: 5,
             loaded: graft_engine::runs::Loaded::default(),
             epochs: 1,

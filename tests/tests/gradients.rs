@@ -10,7 +10,7 @@ use graft_engine::graph::{Graph, NodeId, NodeKind};
 use graft_engine::ops::Context;
 use graft_engine::project::{Built, build_stage, open_source};
 use graft_engine::tensor::{Stream, Value, elements};
-use graft_engine::train::StepGraph;
+use graft_engine::train::{StepGraph, StepSpec};
 use graft_engine::weights::Params;
 use graft_tests::{repository, tiny_project};
 
@@ -31,7 +31,9 @@ fn case(train_all: bool) -> Case {
     let base = repository("projects");
     let source = open_source(&project, &base, 1).unwrap();
     let built = build_stage(&project, &base, 1, source.as_ref()).unwrap();
-    let step = StepGraph::new(&built.graph, &built.selection.nodes, 0.1).unwrap();
+    let columns = source.columns();
+    let spec = StepSpec { leaves: &built.selection.nodes, label_smoothing: 0.1, columns: &columns, ..StepSpec::default() };
+    let step = StepGraph::new(&built.graph, &spec).unwrap();
     let mut params = Params::new();
     for (_, path, leaf) in built.graph.params() {
         let mut draws = Stream::new(5, path).at(0);
@@ -49,16 +51,9 @@ fn case(train_all: bool) -> Case {
 
 fn walk(case: &Case, params: &Params) -> (f64, BTreeMap<String, Value>) {
     let mut gradients = BTreeMap::new();
-    let walk = Walk {
-        graph: &case.step.graph,
-        schedule: &case.step.schedule,
-        params,
-        seed: 1,
-        step: 1,
-        training: true,
-    };
+    let walk = Walk { graph: &case.step.graph, schedule: &case.step.schedule, seed: 1, step: 1 };
     let outcome = walk
-        .run(&case.inputs, |path, gradient| {
+        .run(&mut params.clone(), &case.inputs, &mut |_, path, gradient, _| {
             assert!(gradients.insert(path.to_owned(), gradient).is_none(), "{path} twice");
         })
         .unwrap();
@@ -78,6 +73,7 @@ fn tape(
         let node = graph.node(id);
         values[id.index()] = Some(match &node.kind {
             NodeKind::Input(leaf) => inputs[&leaf.column].clone(),
+            NodeKind::State(_) | NodeKind::Const(_) => params.get(&node.path).unwrap().clone(),
             NodeKind::Param(_) => {
                 let value = params.get(&node.path).unwrap().clone();
                 if tracked.contains(&id) { value.tracked() } else { value }

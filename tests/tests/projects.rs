@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use graft_engine::project::{build_stage, load, open_source, parse, set, to_text};
-use graft_engine::train::StageSpec;
 use graft_tests::{fixture, repository, tiny_project};
 
 fn project_files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -68,7 +67,7 @@ fn errors_point_at_line_and_field() {
         &[&format!("line {line}"), "epoch", "did you mean `epochs`?", "p.ron"],
     );
     check(&text.replacen("Lora(", "Lorra(", 1), &["Lorra", "Lora"]);
-    check(&text.replacen("version: 1", "version: 99", 1), &["version 99", "newer graft"]);
+    check(&text.replacen("version: 2", "version: 99", 1), &["version 99", "newer graft"]);
     check("(", &["line 1"]);
 }
 
@@ -91,10 +90,10 @@ fn rules_that_match_nothing_name_the_nearest() {
 fn settings_by_path() {
     let project = tiny_project();
     let changed = set(&project, "stages.0.epochs", "5").unwrap();
-    let StageSpec::Train(spec) = &changed.stages[0];
+    let spec = changed.stages[0].as_train().unwrap();
     assert_eq!(spec.epochs, 5);
     let changed = set(&project, "stages.0.optimiser.learning_rate", "0.5").unwrap();
-    let StageSpec::Train(spec) = &changed.stages[0];
+    let spec = changed.stages[0].as_train().unwrap();
     assert!((spec.optimiser.learning_rate() - 0.5).abs() < 1e-12);
     let error = set(&project, "stages.0.epoch", "5").unwrap_err().to_string();
     assert!(error.contains("no setting `stages.0.epoch`") && error.contains("epochs"), "{error}");

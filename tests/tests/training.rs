@@ -118,11 +118,13 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
     let (params, _) = load(&built.graph, None, project.seed, &device).unwrap();
     let before = params.to_host();
     let mut params = params;
-    let graft_engine::train::StageSpec::Train(spec) = &project.stages[0];
+    let spec = project.stages[0].as_train().unwrap();
     let stage = graft_engine::train::Stage {
         index: 0,
+        repetition: 0,
         spec,
         model: &built.graph,
+        step: built.step.as_ref().unwrap(),
         selection: &built.selection,
         source: &source,
         device: &device,

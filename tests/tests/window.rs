@@ -10,7 +10,6 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::session::State;
 use graft_app::{App, Options, theme};
 use graft_engine::project::{self, Project};
-use graft_engine::train::StageSpec;
 use graft_tests::{repository, tiny_project};
 use tempfile::TempDir;
 
@@ -166,7 +165,7 @@ fn removing_takes_the_selected_rule_off() {
 fn freezing_a_part_writes_a_rule_and_shows() {
     let mut window = Window::tiny();
     let rules = |window: &Window| {
-        let StageSpec::Train(spec) = &window.project().stages[1];
+        let spec = window.project().stages[1].as_train().unwrap();
         spec.freeze.clone()
     };
     assert_eq!(rules(&window), ["model.spatial"]);
@@ -298,7 +297,8 @@ fn closing_asks_about_unsaved_changes() {
     assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose));
     window.harness.get_by_label("Save and close").click();
     window.until("it closes", |window| window.commands().contains(&ViewportCommand::Close));
-    let StageSpec::Train(spec) = &project::load(&window.path).unwrap().stages[1];
+    let loaded = project::load(&window.path).unwrap();
+    let spec = loaded.stages[1].as_train().unwrap();
     assert_eq!(spec.freeze, ["model.spatial", "model.head"], "saved before closing");
 }
 

@@ -102,11 +102,11 @@ fn the_frozen_side_ends_before_the_first_part_that_trains() {
     let top = |path: &str| folded.cards.iter().find(|card| card.path == path).unwrap().rect;
     assert!(y > top("model.spatial").bottom() && y < top("model.bridge.adapter_0").top());
     let mut whole = project();
-    let graft_engine::train::StageSpec::Train(spec) = &mut whole.stages[0];
+    let spec = whole.stages[0].as_train_mut().unwrap();
     spec.freeze = vec!["model".to_owned()];
     assert_eq!(layout(&model(whole), &BTreeSet::new(), Flow::Down).cut, Some(Cut::AllFrozen));
     let mut free = project();
-    let graft_engine::train::StageSpec::Train(spec) = &mut free.stages[0];
+    let spec = free.stages[0].as_train_mut().unwrap();
     spec.freeze.clear();
     let free = layout(&model(free), &BTreeSet::new(), Flow::Down);
     assert_eq!(free.cut, None, "what has no weights is not frozen");

@@ -73,7 +73,6 @@ fn stages(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
     egui::ScrollArea::vertical().id_salt("stages").auto_shrink([false, false]).show(ui, |ui| {
         ui.add_space(8.0);
         for (index, stage) in document.project().stages.iter().enumerate() {
-            let StageSpec::Train(spec) = stage;
             let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 54.0), Sense::hover());
             let inner = rect.shrink2(vec2(12.0, 3.0));
             let card = ui.interact(inner, Id::unique(("stage card", index)), Sense::click());
@@ -92,10 +91,27 @@ fn stages(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
                     .max_rect(inner.shrink2(vec2(12.0, 4.0)))
                     .layout(Layout::left_to_right(Align::Center)),
             );
-            stage_row(&mut content, index, spec, desk, actions);
+            match stage.as_train() {
+                Some(spec) => stage_row(&mut content, index, spec, desk, actions),
+                None => other_row(&mut content, index, stage),
+            }
         }
         ui.add_space(8.0);
     });
+}
+
+/// A stage that does not train: its name and what it does.
+fn other_row(ui: &mut Ui, index: usize, stage: &StageSpec) {
+    let theme = Theme::of(ui);
+    let what = match stage {
+        StageSpec::Repeat(repeat) => {
+            let names: Vec<&str> = repeat.stages.iter().map(StageSpec::name).collect();
+            format!("repeats {} for {}", names.join(", "), repeat.over.join(", "))
+        }
+        other => other.kind().to_owned(),
+    };
+    ui.label(egui::RichText::new(format!("{}  {}", index + 1, stage.name())).font(medium(13.0)).color(theme.text));
+    ui.label(egui::RichText::new(what).color(theme.label));
 }
 
 fn stage_row(

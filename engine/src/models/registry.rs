@@ -19,7 +19,7 @@ pub struct RegisteredSpec {
 }
 
 /// Makes an architecture for some data.
-pub type Maker = dyn Fn(&RegisteredSpec, &DataShape) -> Result<Resolved, ModelError> + Send + Sync;
+type Maker = dyn Fn(&RegisteredSpec, &DataShape) -> Result<Resolved, ModelError> + Send + Sync;
 
 static MAKERS: RwLock<BTreeMap<String, Arc<Maker>>> = RwLock::new(BTreeMap::new());
 

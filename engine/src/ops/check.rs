@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::{Context, Kept, Op, vjp_by_tape};
+use super::{Context, Kept, Op, Reads, vjp_by_tape};
 use crate::tensor::{Stream, Value, elements};
 
 /// Checks an op whose inputs are all floats of these shapes.
@@ -34,11 +34,21 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
         let extras: Vec<_> = extras.iter().map(Value::shape).collect();
         assert_eq!(extras, op.extras(&shapes, &declared), "extras of {}", op.name());
     }
+    if op.takes_absent() {
+        let present: Vec<Option<Value>> = inputs.iter().cloned().map(Some).collect();
+        let found = op.forward_present(&present, &context).expect("everything is present");
+        assert_eq!(found.to_f64(), output.to_f64(), "{} with everything present", op.name());
+    }
     let dy = random("dy", &declared);
+    // An input that is read for its extents, or not at all, wants no gradient.
+    let reads = |i: usize| i < floats.len() && op.reads(i, true) == Reads::Value;
 
     // Every subset of wanted inputs: what `keeps` names must suffice.
     for mask in 1..(1usize << floats.len()) {
-        let wanted: Vec<bool> = (0..inputs.len()).map(|i| i < floats.len() && mask & (1 << i) != 0).collect();
+        let wanted: Vec<bool> = (0..inputs.len()).map(|i| reads(i) && mask & (1 << i) != 0).collect();
+        if !wanted.contains(&true) {
+            continue;
+        }
         let keeps = op.keeps(&wanted, true);
         let kept = Kept {
             inputs: (0..inputs.len()).map(|i| keeps.input(i).then(|| inputs[i].clone())).collect(),
@@ -63,7 +73,7 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
     }
 
     // Finite differences along three random directions per input.
-    let wanted: Vec<bool> = (0..inputs.len()).map(|i| i < floats.len()).collect();
+    let wanted: Vec<bool> = (0..inputs.len()).map(reads).collect();
     let keeps = op.keeps(&wanted, true);
     let kept = Kept {
         inputs: (0..inputs.len()).map(|i| keeps.input(i).then(|| inputs[i].clone())).collect(),
@@ -72,7 +82,7 @@ pub(crate) fn check_op_on(op: &dyn Op, shapes: &[&[usize]], others: &[Value]) {
         input_shapes: inputs.iter().map(Value::shape).collect(),
     };
     let gradients = op.vjp(&kept, dy.clone(), &wanted, &context);
-    for (i, float) in floats.iter().enumerate() {
+    for (i, float) in floats.iter().enumerate().filter(|(i, _)| reads(*i)) {
         for direction in 0..3 {
             let towards = random(&format!("direction {direction} {i}"), &float.shape());
             let step = 1e-5;

@@ -11,14 +11,36 @@ use super::{Project, ProjectError};
 pub fn set(project: &Project, path: &str, value: &str) -> Result<Project, ProjectError> {
     let wrong = |why: String| ProjectError::Setting { field: path.to_owned(), why };
     let mut document = serde_json::to_value(project).map_err(|error| wrong(error.to_string()))?;
-    let target = descend(&mut document, path)?;
-    *target = super::value::parse(value);
+    put(&mut document, path, value)?;
     serde_json::from_value(document)
         .map_err(|error| wrong(format!("cannot be `{value}`: {error}")))
         .and_then(|project: Project| project.check().map(|()| project))
 }
 
-pub(super) fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
+/// Puts a value at a path. What is left out of a file at its default (an empty list) is there to be set as well.
+pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), ProjectError> {
+    let value = super::value::parse(value);
+    match descend(document, path) {
+        Ok(target) => *target = value,
+        Err(error) => {
+            let (above, last) = match path.rsplit_once('.') {
+                Some(parts) => parts,
+                None => return Err(error),
+            };
+            let parent = through_variant(descend(document, above)?, last);
+            match parent {
+                Value::Object(map) if LEFT_OUT.contains(&last) => drop(map.insert(last.to_owned(), value)),
+                _ => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Settings that files leave out where they say nothing.
+const LEFT_OUT: [&str; 8] = ["only", "data", "modes", "instances", "losses", "recompute", "position_std", "mlp"];
+
+fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
     let mut here = document;
     let mut reached = String::new();
     for segment in path.split('.') {

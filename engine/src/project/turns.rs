@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::{Project, ProjectError};
 use crate::train::{Position, RepeatSpec, StageSpec};
 
@@ -98,8 +96,7 @@ fn with_value(repeat: &RepeatSpec, value: &str, place: usize) -> Result<Vec<Stag
     let wrong = |path: &str, why: String| ProjectError::Setting { field: format!("stages.{place}.into.{path}"), why };
     let mut document = serde_json::to_value(&repeat.stages).map_err(|error| wrong("", error.to_string()))?;
     for path in &repeat.into {
-        let target: &mut Value = super::edit::descend(&mut document, path)?;
-        *target = super::value::parse(value);
+        super::edit::put(&mut document, path, value)?;
     }
     serde_json::from_value(document)
         .map_err(|error| wrong(&repeat.into.join(", "), format!("cannot take `{value}`: {error}")))

@@ -16,7 +16,7 @@ pub use train_spec::TrainSpec;
 
 use std::sync::Arc;
 
-use crate::data::{Batch, Loader, Source, Split, batches};
+use crate::data::{Batch, Field, FieldValues, Loader, Source, Split, batches};
 use crate::exec::{Inputs, rows};
 use crate::graph::Graph;
 use crate::tensor::Value;
@@ -35,7 +35,7 @@ pub(super) fn in_order(source: &Arc<dyn Source>, split: Split, limit: Option<usi
     Loader::new(Arc::clone(source), split, planned, prefetch_threads(), 4)
 }
 
-/// The columns of a batch on a device, and the rows that the graph sends to its branches by one of them.
+/// The columns of a batch that the graph reads, on a device, and the rows that the graph sends to its branches by one of them.
 pub fn upload(batch: Batch, graph: &Graph, device: &Device) -> Inputs {
     let mut inputs = Inputs::new();
     for leaf in graph.columns() {
@@ -46,8 +46,13 @@ pub fn upload(batch: Batch, graph: &Graph, device: &Device) -> Inputs {
             inputs.insert(leaf.key(), Value::from_i64(rows, &[count], device));
         }
     }
-    for (name, field) in batch.columns {
-        inputs.insert(name, field.into_value(device));
+    let read = |name: &str| graph.columns().any(|leaf| leaf.column == name);
+    for (name, Field { shape, values }) in batch.columns.into_iter().filter(|(name, _)| read(name)) {
+        let value = match values {
+            FieldValues::Floats(values) => Value::from_f32(values, &shape, device),
+            FieldValues::Integers(values) => Value::from_i64(values, &shape, device),
+        };
+        inputs.insert(name, value);
     }
     inputs
 }
