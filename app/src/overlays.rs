@@ -66,7 +66,9 @@ pub(crate) fn stages(ui: &mut Ui, canvas: Rect, desk: Desk<'_>, view: &View, act
         let adapters = if stage.adapters() == AdapterUse::All { "with adapters" } else { "without adapters" };
         let what = match stage {
             StageSpec::Train(spec) => format!("{} epochs, {adapters}", spec.epochs),
-            StageSpec::Repeat(repeat) => format!("{} stages, repeated {} times", repeat.stages.len(), repeat.over.len()),
+            StageSpec::Repeat(repeat) => {
+                format!("{} stages, repeated {} times", repeat.stages.len(), repeat.over.len())
+            }
             other => format!("{}, {adapters}", other.kind()),
         };
         response.on_hover_text(format!("{}\n{what}", stage.name()));

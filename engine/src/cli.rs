@@ -12,8 +12,8 @@ mod train;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
 use crate::project::{self, Project};
+use clap::{Parser, Subcommand};
 
 /// Puts parameter-efficient adapters on frozen transformers: train, evaluate, compare, without a window.
 #[derive(Debug, Parser)]

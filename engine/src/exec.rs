@@ -108,7 +108,8 @@ impl Walk<'_> {
         }
         let begin = Instant::now();
         // Backward begins at the loss: the first node to be differentiated.
-        let first = backward.iter().find_map(|step| if let Move::Vjp(loss) = step { Some(*loss) } else { None });
+        let first =
+            backward.iter().find_map(|step| if let Move::Vjp(loss) = step { Some(*loss) } else { None });
         if let Some(loss) = first
             && let Some(value) = &state.values[loss.index()]
         {
@@ -177,9 +178,11 @@ impl Walk<'_> {
         match &node.kind {
             NodeKind::Op(_) => Ok(state.values[id.index()].clone()),
             NodeKind::Input(leaf) => column(leaf, inputs),
-            NodeKind::Param(_) | NodeKind::State(_) | NodeKind::Const(_) => {
-                params.get(&node.path).cloned().map(Some).ok_or_else(|| ExecError::MissingParam { path: node.path.clone() })
-            }
+            NodeKind::Param(_) | NodeKind::State(_) | NodeKind::Const(_) => params
+                .get(&node.path)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| ExecError::MissingParam { path: node.path.clone() }),
         }
     }
 

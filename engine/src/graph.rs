@@ -23,9 +23,7 @@ use std::sync::Arc;
 pub use binding::{Binding, Extent};
 pub use build::{Builder, LinearSpec};
 pub use cut::{Cut, cut};
-pub use demand::{
-    Becomes, Demands, Ending, Finish, Fold, LossTerm, Measure, Observed, Update, When,
-};
+pub use demand::{Becomes, Demands, Ending, Finish, Fold, LossTerm, Measure, Observed, Update, When};
 pub use error::GraphError;
 pub use instance::{Instance, Sharing};
 pub use leaf::{Alias, Beginning, ConstLeaf, Fit, Init, InputLeaf, ParamLeaf, StateLeaf};
@@ -364,7 +362,8 @@ impl Graph {
                 continue;
             }
             let from = self.node(id).inputs.iter().enumerate();
-            if from.clone().any(|(i, input)| reached[input.0] && op.reads(i, training[id.0]) == Reads::Value) {
+            if from.clone().any(|(i, input)| reached[input.0] && op.reads(i, training[id.0]) == Reads::Value)
+            {
                 reached[id.0] = true;
             }
         }

@@ -1,5 +1,8 @@
 //! What the tests that cross rooms share: fixtures and comparisons.
 
+pub mod equal;
+pub mod proving;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -27,28 +30,26 @@ pub fn tensors(name: &str) -> BTreeMap<String, Tensor> {
     read_tensors(&path).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Asserts that two tensors agree to `tolerance` of the second one's largest value.
-///
-/// # Panics
-/// When they don't.
-pub fn assert_close(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
-    assert_eq!(got.len(), want.len(), "{what}: lengths");
-    let scale = want.iter().fold(1e-12f32, |m, x| m.max(x.abs()));
-    let worst = got.iter().zip(want).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-    assert!(worst <= tolerance * scale, "{what}: off by {worst:e} on a scale of {scale:e}");
-}
-
 /// An i64 tensor of a fixture file.
 ///
 /// # Panics
 /// When it is not there.
 #[must_use]
 pub fn integers(name: &str, tensor: &str) -> Vec<i64> {
-    let bytes = std::fs::read(fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let file =
-        safetensors::SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{name}: {error}"));
-    view.data().as_chunks::<8>().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()
+    integers_of(&fixture(name), tensor)
+}
+
+/// An i64 tensor of a file.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn integers_of(path: &std::path::Path, tensor: &str) -> Vec<i64> {
+    let mut integers = graft_engine::weights::read_integers(path).unwrap_or_else(|error| panic!("{error}"));
+    match integers.remove(tensor) {
+        Some((_, values)) => values,
+        None => panic!("there is no {tensor} in {}", path.display()),
+    }
 }
 
 /// A tiny two-stage video project on the repository's digits; its base folder is [`repository`]`("projects")`.

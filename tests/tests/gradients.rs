@@ -32,7 +32,12 @@ fn case(train_all: bool) -> Case {
     let source = open_source(&project, &base, 1).unwrap();
     let built = build_stage(&project, &base, 1, source.as_ref()).unwrap();
     let columns = source.columns();
-    let spec = StepSpec { leaves: &built.selection.nodes, label_smoothing: 0.1, columns: &columns, ..StepSpec::default() };
+    let spec = StepSpec {
+        leaves: &built.selection.nodes,
+        label_smoothing: 0.1,
+        columns: &columns,
+        ..StepSpec::default()
+    };
     let step = StepGraph::new(&built.graph, &spec).unwrap();
     let mut params = Params::new();
     for (_, path, leaf) in built.graph.params() {

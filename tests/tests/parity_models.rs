@@ -8,7 +8,8 @@ use graft_engine::exec::{Inputs, infer};
 use graft_engine::models;
 use graft_engine::tensor::Value;
 use graft_engine::weights::{load, save_model};
-use graft_tests::{assert_close, fixture, tensors};
+use graft_tests::equal::same_to;
+use graft_tests::{fixture, tensors};
 
 /// Agreement wanted, as a share of the output's largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -35,7 +36,7 @@ fn check(folder: &str, wanted_outputs: usize) {
             let Some(want) = io.get(&format!("{output}{suffix}")) else { continue };
             let got = &values[id];
             assert_eq!(got.shape(), want.shape, "{folder} {output}{suffix}");
-            assert_close(&got.to_f32(), &want.data, TOLERANCE, &format!("{folder} {output}{suffix}"));
+            same_to(TOLERANCE, &got.to_f32(), &want.data, &format!("{folder} {output}{suffix}"));
             compared += 1;
         }
     }
@@ -127,7 +128,7 @@ fn lora_computes_what_peft_computes() {
     let logits = graph.output("logits").unwrap();
     let inputs = Inputs::from([("pixel_values".to_owned(), pixels)]);
     let got = infer(&graph, &params, &inputs, &[logits]).unwrap();
-    assert_close(&got[&logits].to_f32(), &io["logits"].data, TOLERANCE, "logits");
+    same_to(TOLERANCE, &got[&logits].to_f32(), &io["logits"].data, "logits");
     // The fixture can tell: without the adapter the logits are others.
     let (plain, _) = load(&base, resolved.weights.as_ref(), 0, &device).unwrap();
     let logits = base.output("logits").unwrap();

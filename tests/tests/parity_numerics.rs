@@ -14,7 +14,8 @@ use graft_engine::ops::{
 use graft_engine::tensor::Value;
 use graft_engine::train::{AdamW, Decay, Optimiser, OptimiserSpec, Sgd, clip_factor};
 use graft_engine::weights::{Tensor, resample_rows};
-use graft_tests::{assert_close, fixture, integers, tensors};
+use graft_tests::equal::same_to;
+use graft_tests::{fixture, integers, tensors};
 
 fn numerics() -> BTreeMap<String, Tensor> {
     tensors("numerics.safetensors")
@@ -34,7 +35,7 @@ fn check_op(op: &dyn Op, prefix: &str, names: &[&str], tolerance: f32) {
     let get = |name: &str| &all[&format!("{prefix}.{name}")];
     let inputs: Vec<Value> = names.iter().map(|name| value(get(name))).collect();
     let (output, extras) = op.forward_keeping(&inputs, &Context::inference());
-    assert_close(&output.to_f32(), &get("output").data, tolerance, &format!("{prefix} output"));
+    same_to(tolerance, &output.to_f32(), &get("output").data, &format!("{prefix} output"));
     let kept = Kept {
         inputs: inputs.iter().cloned().map(Some).collect(),
         output: Some(output),
@@ -45,12 +46,7 @@ fn check_op(op: &dyn Op, prefix: &str, names: &[&str], tolerance: f32) {
     let gradients = op.vjp(&kept, value(get("upstream")), &wanted, &Context::inference());
     for (name, gradient) in names.iter().zip(gradients) {
         let want = get(&format!("{name}_grad"));
-        assert_close(
-            &gradient.unwrap().to_f32(),
-            &want.data,
-            tolerance,
-            &format!("{prefix} {name} gradient"),
-        );
+        same_to(tolerance, &gradient.unwrap().to_f32(), &want.data, &format!("{prefix} {name} gradient"));
     }
 }
 
@@ -83,7 +79,7 @@ fn attention_and_its_gradients() {
     let inputs = vec![q, joined("key").0, joined("value").0];
     let op = Attention { heads };
     let (output, extras) = op.forward_keeping(&inputs, &Context::inference());
-    assert_close(&output.to_f32(), &joined("output").0.to_f32(), 1e-5, "attention");
+    same_to(1e-5, &output.to_f32(), &joined("output").0.to_f32(), "attention");
     let kept = Kept {
         input_shapes: inputs.iter().map(Value::shape).collect(),
         inputs: inputs.into_iter().map(Some).collect(),
@@ -92,7 +88,7 @@ fn attention_and_its_gradients() {
     };
     let gradients = op.vjp(&kept, joined("upstream").0, &[true; 3], &Context::inference());
     for (name, gradient) in ["query_grad", "key_grad", "value_grad"].iter().zip(gradients) {
-        assert_close(&gradient.unwrap().to_f32(), &joined(name).0.to_f32(), 1e-5, name);
+        same_to(1e-5, &gradient.unwrap().to_f32(), &joined(name).0.to_f32(), name);
     }
 }
 
@@ -110,7 +106,7 @@ fn a_tubelet_embedding_is_a_strided_convolution() {
     let [batch, out, frames, rows, columns] = want.shape[..] else { panic!("five axes") };
     let got =
         embedded.reshape(&[batch, frames, rows, columns, out]).permute(&[0, 4, 1, 2, 3]).reshape(&want.shape);
-    assert_close(&got.to_f32(), &want.data, 1e-5, "tubelets");
+    same_to(1e-5, &got.to_f32(), &want.data, "tubelets");
 }
 
 #[test]
@@ -123,7 +119,7 @@ fn cross_entropy_with_and_without_smoothing() {
         let op = CrossEntropy { label_smoothing };
         let inputs = [value(&all["cross_entropy.logits"]), labels.clone()];
         let loss = op.forward(&inputs, &Context::inference());
-        assert_close(&loss.to_f32(), &all[&format!("cross_entropy.{name}.loss")].data, 1e-6, name);
+        same_to(1e-6, &loss.to_f32(), &all[&format!("cross_entropy.{name}.loss")].data, name);
         let kept = Kept {
             input_shapes: inputs.iter().map(Value::shape).collect(),
             inputs: inputs.into_iter().map(Some).collect(),
@@ -132,7 +128,7 @@ fn cross_entropy_with_and_without_smoothing() {
         let one = Value::from_f32(vec![1.0], &[1], &device);
         let gradients = op.vjp(&kept, one, &[true, false], &Context::inference());
         let want = &all[&format!("cross_entropy.{name}.logits_grad")].data;
-        assert_close(&gradients[0].clone().unwrap().to_f32(), want, 1e-5, name);
+        same_to(1e-5, &gradients[0].clone().unwrap().to_f32(), want, name);
     }
 }
 
@@ -163,12 +159,7 @@ fn optimisers_follow_pytorch_step_by_step() {
             let gradient = Tensor { shape: vec![3, 5], data: gradients.data[step * 15..][..15].to_vec() };
             let rate = rates.as_ref().map_or(rate, |rates| rates[step]);
             parameter = optimiser.step("p", parameter, value(&gradient), rate);
-            assert_close(
-                &parameter.to_f32(),
-                &want.data[step * 15..][..15],
-                1e-5,
-                &format!("{name} step {step}"),
-            );
+            same_to(1e-5, &parameter.to_f32(), &want.data[step * 15..][..15], &format!("{name} step {step}"));
         }
     }
 }
@@ -180,7 +171,7 @@ fn clipping_scales_by_the_global_norm() {
     let factor = clip_factor(norm, 1.0) as f32;
     for i in 0..2 {
         let scaled: Vec<f32> = all[&format!("clip.grad_{i}")].data.iter().map(|x| x * factor).collect();
-        assert_close(&scaled, &all[&format!("clip.clipped_{i}")].data, 1e-6, "clipped");
+        same_to(1e-6, &scaled, &all[&format!("clip.clipped_{i}")].data, "clipped");
     }
     assert!((clip_factor(f64::from(all["clip_small.norm"].data[0]), 1.0) - 1.0).abs() < 1e-12);
 }
@@ -220,7 +211,7 @@ fn resizing_follows_pytorch_and_scipy() {
             }
         }
     }
-    assert_close(&got, &want.data, 1e-5, "bicubic");
+    same_to(1e-5, &got, &want.data, "bicubic");
     let settings = settings();
     let list = |name: &str| -> Vec<f32> {
         settings["linear_resize"][name]
@@ -231,5 +222,5 @@ fn resizing_follows_pytorch_and_scipy() {
             .collect()
     };
     let (input, output) = (list("input"), list("output"));
-    assert_close(&resample_rows(&input, 0, input.len(), output.len(), 1), &output, 1e-5, "linear");
+    same_to(1e-5, &resample_rows(&input, 0, input.len(), output.len(), 1), &output, "linear");
 }

@@ -265,8 +265,13 @@ impl<'a> Maker<'a> {
             ..Piece::default()
         };
         // A region of one layer offers that layer's site itself.
-        let inside: Vec<_> =
-            self.model.graph.sites().iter().filter(|s| is_below(&s.path, &card.path) && !s.is_of_adapter()).collect();
+        let inside: Vec<_> = self
+            .model
+            .graph
+            .sites()
+            .iter()
+            .filter(|s| is_below(&s.path, &card.path) && !s.is_of_adapter())
+            .collect();
         let weights = inside.iter().filter(|site| matches!(site.kind, SiteKind::Weight { .. })).count();
         if card.look == Look::Card && weights <= 2 && inside.len() == weights {
             // The head's region is a site beside its layer; the region's own name is the better one.

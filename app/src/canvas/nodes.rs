@@ -74,7 +74,8 @@ impl Maker<'_> {
     /// The sites that stand for an op's weight, by path.
     pub(super) fn weight_sites(&self, node: NodeId) -> Vec<String> {
         let is_here = |kind: &SiteKind| matches!(kind, SiteKind::Weight { op, .. } if *op == node);
-        let sites = self.model.graph.sites().iter().filter(|site| is_here(&site.kind) && !site.is_of_adapter());
+        let sites =
+            self.model.graph.sites().iter().filter(|site| is_here(&site.kind) && !site.is_of_adapter());
         sites.map(|site| site.path.clone()).collect()
     }
 

@@ -110,7 +110,9 @@ fn other_row(ui: &mut Ui, index: usize, stage: &StageSpec) {
         }
         other => other.kind().to_owned(),
     };
-    ui.label(egui::RichText::new(format!("{}  {}", index + 1, stage.name())).font(medium(13.0)).color(theme.text));
+    ui.label(
+        egui::RichText::new(format!("{}  {}", index + 1, stage.name())).font(medium(13.0)).color(theme.text),
+    );
     ui.label(egui::RichText::new(what).color(theme.label));
 }
 

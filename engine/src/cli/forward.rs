@@ -89,7 +89,8 @@ impl Forward {
             wanted.insert(path.clone(), site.node);
         }
         let results: Vec<NodeId> = wanted.values().copied().collect();
-        let schedule = Schedule::new(&graph, &Request { results: &results, given: &given, ..Request::default() })?;
+        let schedule =
+            Schedule::new(&graph, &Request { results: &results, given: &given, ..Request::default() })?;
         let walk = Walk { graph: &graph, schedule: &schedule, seed: 0, step: 0 };
         let values = walk.run(&mut params.clone(), &inputs, &mut |_, _, _, _| {})?.values;
         let tensors = wanted
@@ -129,7 +130,9 @@ impl Forward {
         let mut binding = Binding::new();
         let mut leaves: Vec<(String, &Node)> = Vec::new();
         match entry {
-            Some(entry) => leaves.extend(entry.inputs.iter().map(|(name, id)| (name.clone(), graph.node(*id)))),
+            Some(entry) => {
+                leaves.extend(entry.inputs.iter().map(|(name, id)| (name.clone(), graph.node(*id))))
+            }
             None => leaves.extend(graph.nodes().iter().filter_map(|node| match &node.kind {
                 NodeKind::Input(leaf) => Some((leaf.column.clone(), &**node)),
                 _ => None,

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use crate::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
 use crate::models;
 use crate::project::{self, build_stage, open_source};
 use crate::tensor::Shape;
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Done, line};

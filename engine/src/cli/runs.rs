@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
 use crate::data::Split;
 use crate::runs::{EventBody, RunFolder, evaluate_run};
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Done, line};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
 use crate::runs::{self, Event, Outcome, RunOptions, SweepError, SweepOptions};
 use crate::train::Control;
+use clap::Args;
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;

@@ -107,7 +107,8 @@ impl Adapter {
         std::fs::create_dir_all(folder)
             .map_err(|error| AdapterFileError::Io { error, path: folder.to_path_buf() })?;
         let path = folder.join("adapter.ron");
-        let placements = self.placements.iter().map(|(number, placement)| (*number, placement.clone())).collect();
+        let placements =
+            self.placements.iter().map(|(number, placement)| (*number, placement.clone())).collect();
         let description = Description { version: VERSION, placements };
         let text = ron::ser::to_string_pretty(&description, ron::ser::PrettyConfig::default())
             .map_err(|error| AdapterFileError::Description { why: error.to_string(), path: path.clone() })?;

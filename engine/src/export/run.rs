@@ -141,8 +141,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     let samples = batch.len();
     let ours = logits(&built.graph, &params, batch.clone(), &device)?;
     let theirs = logits(&graph, &loaded, batch, &device)?;
-    let differences: Vec<f64> =
-        ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs())).collect();
+    let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs())).collect();
     #[expect(clippy::cast_precision_loss, reason = "a few samples")]
     let mean_difference = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
     Ok(ExportReport {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Alias, Beginning, ConstLeaf, Entry, Extent, Fit, Graph, GraphError, Init, InputLeaf, Layer, LossTerm, Node,
-    NodeId, NodeKind, ParamLeaf, Parts, Region, RegionId, RegionKind, RowRange, Site, SiteKind, StateLeaf, Update,
-    WeightEdge, When,
+    Alias, Beginning, ConstLeaf, Entry, Extent, Fit, Graph, GraphError, Init, InputLeaf, Layer, LossTerm,
+    Node, NodeId, NodeKind, ParamLeaf, Parts, Region, RegionId, RegionKind, RowRange, Site, SiteKind,
+    StateLeaf, Update, WeightEdge, When,
 };
 use crate::ops::{Conv2d, Linear, Op};
 use crate::tensor::elements;
@@ -52,7 +52,14 @@ impl Builder {
         let path = format!("{}.{name}", self.parts.regions[parent.0].path);
         let found = self.parts.regions.iter().position(|region| region.path == path);
         let id = found.unwrap_or_else(|| {
-            self.parts.regions.push(Region { path, title: title.to_owned(), kind, parent: Some(parent), mode: None, of: None });
+            self.parts.regions.push(Region {
+                path,
+                title: title.to_owned(),
+                kind,
+                parent: Some(parent),
+                mode: None,
+                of: None,
+            });
             self.parts.regions.len() - 1
         });
         self.current = RegionId(id);
@@ -121,8 +128,7 @@ impl Builder {
 
     /// A state of the base model, stored in files as `stored`.
     pub fn state(&mut self, name: &str, shape: &[usize], begins: Beginning, stored: &str) -> NodeId {
-        let leaf =
-            StateLeaf { shape: shape.to_vec(), begins, stored: stored.to_owned(), placement: None };
+        let leaf = StateLeaf { shape: shape.to_vec(), begins, stored: stored.to_owned(), placement: None };
         self.push(name, NodeKind::State(leaf), Vec::new())
     }
 
@@ -186,7 +192,8 @@ impl Builder {
     /// # Panics
     /// When the layer is no weight site.
     pub fn slice_site(&mut self, layer: NodeId, name: &str, rows: RowRange) {
-        let whole = |site: &&Site| matches!(site.kind, SiteKind::Weight { op, rows: None, .. } if op == layer);
+        let whole =
+            |site: &&Site| matches!(site.kind, SiteKind::Weight { op, rows: None, .. } if op == layer);
         let Some(site) = self.parts.sites.iter().find(whole) else {
             panic!("{name} should be a slice of a weight site")
         };

@@ -7,7 +7,7 @@ use petgraph::algo::dinics;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
 
-use super::{Graph, NodeId, NodeKind, Schedule};
+use super::{Graph, Move, NodeId, NodeKind, Schedule, Thing, When};
 use crate::ops::{Element, Op, Reads, Rows};
 use crate::tensor::{Shape, elements};
 
@@ -58,7 +58,8 @@ pub fn cut(graph: &Graph, schedule: &Schedule, shapes: &[Shape]) -> Option<Cut> 
         ends.insert(id, (enter, leave));
     }
     // What reads the prefix from outside needs its values in every walk.
-    let outside = graph.order().iter().copied().filter(|id| prefix.runs[id.index()] && !ends.contains_key(id));
+    let outside =
+        graph.order().iter().copied().filter(|id| prefix.runs[id.index()] && !ends.contains_key(id));
     let read: BTreeSet<NodeId> =
         outside.flat_map(|id| reads(graph, schedule, id)).chain(prefix.results.iter().copied()).collect();
     for (_, leave) in read.iter().filter_map(|id| ends.get(id)) {
@@ -129,8 +130,8 @@ impl Prefix {
         let mut dropped = vec![false; count];
         for step in &schedule.moves {
             match step {
-                super::Move::Run { node, .. } => runs[node.index()] = true,
-                super::Move::Drop(super::Thing::Value(node)) => dropped[node.index()] = true,
+                Move::Run { node, .. } => runs[node.index()] = true,
+                Move::Drop(Thing::Value(node)) => dropped[node.index()] = true,
                 _ => {}
             }
         }
@@ -138,12 +139,20 @@ impl Prefix {
         let mut prefix = Self { runs, keepable: vec![false; count], results };
         // Of a column; a function of its own sample alone; rows in the batch's own order.
         let (mut batch, mut own, mut aligned) = (vec![false; count], vec![true; count], vec![true; count]);
-        let changing: BTreeSet<NodeId> = schedule.updates.iter().map(|update| update.target).collect();
+        // What changes from step to step: updated within the walk or after it, or trained and read without a gradient.
+        let late = graph.demands().updates.iter().filter(|update| update.when == When::AfterStep);
+        let mut changing: BTreeSet<NodeId> =
+            schedule.updates.iter().chain(late).map(|update| update.target).collect();
+        changing.extend(schedule.moves.iter().filter_map(|step| match step {
+            Move::Gradient(leaf, _) => Some(*leaf),
+            _ => None,
+        }));
         for &id in graph.order() {
             let i = id.index();
             let Some(op) = op_of(graph, id) else {
                 batch[i] = matches!(&graph.node(id).kind, NodeKind::Input(_));
-                aligned[i] = !matches!(&graph.node(id).kind, NodeKind::Input(leaf) if leaf.rows_where.is_some());
+                aligned[i] =
+                    !matches!(&graph.node(id).kind, NodeKind::Input(leaf) if leaf.rows_where.is_some());
                 own[i] = !changing.contains(&id);
                 continue;
             };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Beginning, Builder, Graph, GraphError, Mode, Node, NodeId, NodeKind, Region, RegionId, StateLeaf, Update, When,
-    is_below, order,
+    Beginning, Builder, Graph, GraphError, Mode, ModeRule, Node, NodeId, NodeKind, Region, RegionId,
+    StateLeaf, Update, When, is_below, modes, order,
 };
 use crate::ops::{Blend, Detach};
 
@@ -23,7 +23,7 @@ pub struct Instance {
     /// How it stands to that one's weights.
     #[serde(default)]
     pub weights: Sharing,
-    /// Its mode, if not the one that follows from what trains.
+    /// Its mode; left out, it goes with what trains where weights are shared, and is inference elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
 }
@@ -52,14 +52,28 @@ pub enum Sharing {
     },
 }
 
+impl Instance {
+    /// What fixes the mode of the whole instance, if anything: a teacher is not trained.
+    fn default_mode(&self) -> Option<Mode> {
+        let follows = self.weights == Sharing::Shared;
+        self.mode.or_else(|| (!follows).then_some(Mode::Inference))
+    }
+}
+
 impl Builder {
-    /// Adds an instance. Every op of the original that its outputs depend on is there again under the
-    /// instance's name, and so are its outputs, as `name.output`. `trained` are the parameters that train:
-    /// the others are simply shared.
+    /// Adds an instance: its outputs, as `name.output`, and under its name every op that does not compute the
+    /// very same as the original does. An op does when it reads the same values, draws nothing and runs in the
+    /// same mode; it is then run once for both. `trained` are the parameters that train, `rules` the modes that
+    /// the stage asks for.
     ///
     /// # Errors
     /// When the nodes so far go in a circle.
-    pub fn instance(&mut self, instance: &Instance, trained: &BTreeSet<NodeId>) -> Result<(), GraphError> {
+    pub fn instance(
+        &mut self,
+        instance: &Instance,
+        trained: &BTreeSet<NodeId>,
+        rules: &[ModeRule],
+    ) -> Result<(), GraphError> {
         let so_far = self.so_far()?;
         let own = |name: &str| !name.contains('.') || is_below(name, &instance.of);
         let outputs: BTreeMap<String, NodeId> = so_far
@@ -71,6 +85,16 @@ impl Builder {
         let wanted = so_far.upstream(outputs.values().copied());
         let renamed = |path: &str| format!("{}{}", instance.name, &path[instance.of.len()..]);
         let regions = self.copy_regions(&so_far, instance, &renamed);
+        let leaves: Vec<NodeId> = trained.iter().copied().collect();
+        let training = modes(&so_far, &leaves, rules);
+        let mode_of = |id: NodeId| {
+            let path = renamed(&so_far.node(id).path);
+            let asked = rules.iter().rev().find(|rule| rule.rule.matches_below(&path)).map(|rule| rule.mode);
+            match asked.or_else(|| instance.default_mode()) {
+                Some(mode) => mode == Mode::Training,
+                None => training[id.index()],
+            }
+        };
         let mut copies: HashMap<NodeId, NodeId> = HashMap::new();
         for id in order::topological(so_far.nodes())? {
             let node = so_far.node(id);
@@ -79,7 +103,14 @@ impl Builder {
             }
             let (path, region) = (renamed(&node.path), regions[&node.region]);
             let copy = match &node.kind {
-                NodeKind::Op(_) => {
+                NodeKind::Op(op) => {
+                    let (here, there) = (training[id.index()], mode_of(id));
+                    let by_mode =
+                        op.draws() || (0..node.inputs.len()).any(|i| op.reads(i, true) != op.reads(i, false));
+                    let differs = (op.draws() && there) || (here != there && by_mode);
+                    if !differs && !node.inputs.iter().any(|input| copies.contains_key(input)) {
+                        continue;
+                    }
                     let inputs = node.inputs.iter().map(|i| copies.get(i).copied().unwrap_or(*i)).collect();
                     Node { path, region, kind: node.kind.clone(), inputs }
                 }
@@ -96,7 +127,8 @@ impl Builder {
                 },
                 _ => continue,
             };
-            copies.insert(id, self.put(copy));
+            let copy = self.put(copy);
+            copies.insert(id, copy);
         }
         for (name, id) in outputs {
             let id = copies.get(&id).copied().unwrap_or(id);
@@ -126,7 +158,7 @@ impl Builder {
                 title: region.title.clone(),
                 kind: region.kind,
                 parent: region.parent.and_then(|parent| regions.get(&parent).copied()),
-                mode: region.parent.is_none().then_some(instance.mode).flatten(),
+                mode: if region.parent.is_none() { instance.default_mode() } else { region.mode },
                 of: Some(region.of.unwrap_or(RegionId(index))),
             };
             self.parts.regions.push(copy);

@@ -25,18 +25,14 @@ pub struct ModeRule {
 
 /// Per node whether it runs in training mode while `leaves` are trained.
 ///
-/// A node does when its region is not frozen and a gradient reaches it, or its region itself holds a parameter
-/// that trains (a norm's statistics lie beside its scale, not behind it). A region is frozen when it holds
-/// parameters of its own (an adapter's are not the region's) and none of them trains; one without parameters
-/// goes with the region around it. A mode of the region and, after that, the last matching rule overrule this.
+/// A node goes with the innermost region around it that holds parameters (an adapter's are not those of the
+/// region that it is placed in): where none of them trains, the region is frozen and runs in inference mode. Of
+/// the rest of a model outside all such regions, what a gradient reaches runs in training mode. A mode of the
+/// region and, after that, the last matching rule overrule this.
 #[must_use]
 pub fn modes(graph: &Graph, leaves: &[NodeId], rules: &[ModeRule]) -> Vec<bool> {
     let reached = reached(graph, leaves);
-    let frozen = frozen(graph, leaves);
-    let mut own = vec![false; graph.regions().len()];
-    for leaf in leaves.iter().filter(|leaf| matches!(graph.node(**leaf).kind, NodeKind::Param(_))) {
-        own[graph.node(*leaf).region.index()] = true;
-    }
+    let held = held(graph, leaves);
     graph
         .nodes()
         .iter()
@@ -48,7 +44,11 @@ pub fn modes(graph: &Graph, leaves: &[NodeId], rules: &[ModeRule]) -> Vec<bool> 
             }
             match mode {
                 Some(mode) => mode == Mode::Training,
-                None => (reached[index] || own[node.region.index()]) && !frozen[node.region.index()],
+                None => match held[node.region.index()] {
+                    Held::Frozen => false,
+                    Held::Trained => true,
+                    Held::Loose => reached[index],
+                },
             }
         })
         .collect()
@@ -64,7 +64,8 @@ fn reached(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
         let node = graph.node(id);
         let NodeKind::Op(op) = &node.kind else { continue };
         let passes = |(i, input): (usize, &NodeId)| {
-            reached[input.index()] && [true, false].iter().any(|&training| op.reads(i, training) == Reads::Value)
+            reached[input.index()]
+                && [true, false].iter().any(|&training| op.reads(i, training) == Reads::Value)
         };
         if op.passes_gradient() && node.inputs.iter().enumerate().any(passes) {
             reached[id.index()] = true;
@@ -73,8 +74,19 @@ fn reached(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
     reached
 }
 
-/// Per region whether it is frozen.
-fn frozen(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
+/// How a region stands to what trains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// The innermost region with parameters trains none of them.
+    Frozen,
+    /// It trains some.
+    Trained,
+    /// There is none below a whole model, some of which trains.
+    Loose,
+}
+
+/// Per region how it stands.
+fn held(graph: &Graph, leaves: &[NodeId]) -> Vec<Held> {
     let regions = graph.regions();
     let (mut holds, mut trains) = (vec![false; regions.len()], vec![false; regions.len()]);
     for (id, _, _) in graph.params() {
@@ -90,12 +102,14 @@ fn frozen(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
         .map(|index| {
             let mut here = Some(original(graph, RegionId(index)));
             while let Some(region) = here {
-                if holds[region.index()] {
-                    return !trains[region.index()];
+                let parent = graph.region(region).parent;
+                match (holds[region.index()], trains[region.index()]) {
+                    (true, false) => return Held::Frozen,
+                    (true, true) if parent.is_some() => return Held::Trained,
+                    _ => here = parent,
                 }
-                here = graph.region(region).parent;
             }
-            false
+            Held::Loose
         })
         .collect()
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, GraphError, Init, LossTerm,
-    Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange, Site, SiteKind,
-    StateLeaf, Update, WeightEdge, When, is_below,
+    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, GraphError, Init,
+    LossTerm, Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange,
+    Site, SiteKind, StateLeaf, Update, WeightEdge, When, is_below,
 };
 use crate::ops::{Add, AddSlice, Concat, Linear, Op, Reshape, Slice};
 use crate::tensor::elements;

@@ -86,7 +86,9 @@ pub(super) fn again(
             made_again[id.index()] = true;
             for input in reads(id) {
                 match regions.of(input) {
-                    Some(other) if other == region && !kept[input.index()] => made_again[input.index()] = true,
+                    Some(other) if other == region && !kept[input.index()] => {
+                        made_again[input.index()] = true
+                    }
                     Some(other) if other != region && !kept[input.index()] => boundary.push(input),
                     _ => {}
                 }

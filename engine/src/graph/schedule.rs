@@ -128,7 +128,8 @@ impl Schedule {
 
     fn make(graph: &Graph, request: &Request<'_>) -> Self {
         let count = graph.nodes().len();
-        let training = if request.training.is_empty() { vec![false; count] } else { request.training.to_vec() };
+        let training =
+            if request.training.is_empty() { vec![false; count] } else { request.training.to_vec() };
         let mut given = vec![false; count];
         for id in request.given {
             given[id.index()] = true;
@@ -144,7 +145,8 @@ impl Schedule {
         };
         draft.decide(request.loss);
         let moves = draft.moves(request);
-        let forward_moves = moves.iter().position(|step| matches!(step, Move::Vjp(_) | Move::Recompute { .. }));
+        let forward_moves =
+            moves.iter().position(|step| matches!(step, Move::Vjp(_) | Move::Recompute { .. }));
         let forward_moves = forward_moves.unwrap_or(moves.len());
         let Draft { tracked, wanted, keeps, differentiated, .. } = draft;
         let mut schedule = Self {

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{MODEL_TYPE, TubeletInit, Vivit};
-use super::registry::{self, RegisteredSpec};
 use super::{Architecture, ModelError};
 use crate::data::{Column, Source};
 use crate::ops::GeluForm;

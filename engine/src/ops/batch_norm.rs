@@ -40,7 +40,8 @@ impl Op for BatchNorm {
             && inputs[X].len() >= 2
             && inputs[1..].iter().all(|shape| *shape == [inputs[X][1]]);
         require(fits, self.name(), inputs, || {
-            "needs x [batch, channels, …] and six of [channels]: means, variances, running ones, gamma, beta".to_owned()
+            "needs x [batch, channels, …] and six of [channels]: means, variances, running ones, gamma, beta"
+                .to_owned()
         })?;
         Ok(inputs[X].clone())
     }
@@ -138,7 +139,15 @@ mod tests {
 
         let mean = ChannelMean.forward(std::slice::from_ref(&x), &context);
         let variance = ChannelVariance.forward(&[x.clone(), mean.clone()], &context);
-        let inputs = [Some(x.clone()), Some(mean.clone()), Some(variance.clone()), None, None, Some(gamma.clone()), Some(beta.clone())];
+        let inputs = [
+            Some(x.clone()),
+            Some(mean.clone()),
+            Some(variance.clone()),
+            None,
+            None,
+            Some(gamma.clone()),
+            Some(beta.clone()),
+        ];
         let kept = Kept {
             input_shapes: inputs.iter().map(|v| v.as_ref().map_or_else(Vec::new, Value::shape)).collect(),
             inputs: inputs.to_vec(),

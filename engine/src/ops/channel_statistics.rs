@@ -77,7 +77,9 @@ impl Op for ChannelVariance {
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let fits = inputs.len() == 2 && has_channels(&inputs[0]) && inputs[1] == [inputs[0][1]];
-        require(fits, self.name(), inputs, || "needs x [batch, channels, …] and means [channels]".to_owned())?;
+        require(fits, self.name(), inputs, || {
+            "needs x [batch, channels, …] and means [channels]".to_owned()
+        })?;
         Ok(vec![inputs[0][1]])
     }
 
@@ -111,7 +113,9 @@ impl Op for Unbias {
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let fits = inputs.len() == 2 && has_channels(&inputs[1]) && inputs[0] == [inputs[1][1]];
-        require(fits, self.name(), inputs, || "needs variances [channels] and x [batch, channels, …]".to_owned())?;
+        require(fits, self.name(), inputs, || {
+            "needs variances [channels] and x [batch, channels, …]".to_owned()
+        })?;
         Ok(inputs[0].clone())
     }
 

@@ -21,7 +21,8 @@ impl Op for Combine {
             format!("needs a base, then rows and row numbers of {} branches", self.branches)
         })?;
         for pair in inputs[1..].chunks(2) {
-            let fits = pair[1].len() == 1 && pair[0].first() == pair[1].first() && pair[0][1..] == inputs[0][1..];
+            let fits =
+                pair[1].len() == 1 && pair[0].first() == pair[1].first() && pair[0][1..] == inputs[0][1..];
             require(fits, self.name(), inputs, || "a branch's rows should be like the base's".to_owned())?;
         }
         Ok(inputs[0].clone())
@@ -86,8 +87,7 @@ mod tests {
     fn branches_are_added_where_their_rows_were_and_the_rest_keeps_its_bits() {
         let op = Combine { branches: 2 };
         let base = value(&[0.1, 0.2, 0.3, 0.4], &[4, 1]);
-        let inputs =
-            [Some(base), Some(value(&[10.0, 20.0], &[2, 1])), Some(rows(&[2, 0])), None, None];
+        let inputs = [Some(base), Some(value(&[10.0, 20.0], &[2, 1])), Some(rows(&[2, 0])), None, None];
         let found = op.forward_present(&inputs, &Context::inference()).unwrap().to_f64();
         assert_eq!(found, [20.1, 0.2, 10.3, 0.4]);
     }

@@ -45,7 +45,9 @@ impl Op for Conv2d {
             || format!("the kernel takes {} channels in {groups} groups, the input has {}", kernel[1], x[1]),
         )?;
         if let Some(bias) = inputs.get(2) {
-            require(bias[..] == [kernel[0]], self.name(), inputs, || format!("the bias should be [{}]", kernel[0]))?;
+            require(bias[..] == [kernel[0]], self.name(), inputs, || {
+                format!("the bias should be [{}]", kernel[0])
+            })?;
         }
         let mut shape = vec![x[0], kernel[0]];
         for axis in 0..2 {
@@ -102,7 +104,10 @@ mod tests {
         let strided = Conv2d { stride: [2, 2], padding: [1, 1], groups: 1 };
         check_op(&strided, &[&[2, 3, 7, 6], &[4, 3, 3, 3], &[4]]);
         check_op(&strided, &[&[1, 2, 5, 4], &[3, 2, 3, 2]]);
-        check_op(&Conv2d { stride: [1, 3], padding: [0, 2], groups: 2 }, &[&[2, 4, 5, 6], &[6, 2, 2, 3], &[6]]);
+        check_op(
+            &Conv2d { stride: [1, 3], padding: [0, 2], groups: 2 },
+            &[&[2, 4, 5, 6], &[6, 2, 2, 3], &[6]],
+        );
     }
 
     #[test]

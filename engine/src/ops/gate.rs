@@ -27,7 +27,8 @@ impl Op for Gate {
 
     fn forward_present(&self, inputs: &[Option<Value>], _context: &Context) -> Option<Value> {
         let (x, drawn) = (inputs[0].clone()?, inputs[1].as_ref()?);
-        (drawn.to_i64().first().and_then(|drawn| usize::try_from(*drawn).ok()) == Some(self.branch)).then_some(x)
+        (drawn.to_i64().first().and_then(|drawn| usize::try_from(*drawn).ok()) == Some(self.branch))
+            .then_some(x)
     }
 
     fn takes_absent(&self) -> bool {

@@ -46,9 +46,8 @@ impl Op for Kronecker {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == 2
-            && inputs.iter().all(|shape| shape.len() == 3)
-            && inputs[0][0] == inputs[1][0];
+        let fits =
+            inputs.len() == 2 && inputs.iter().all(|shape| shape.len() == 3) && inputs[0][0] == inputs[1][0];
         require(fits, self.name(), inputs, || "needs A [n, p, q] and B [n, rows, columns]".to_owned())?;
         Ok(vec![inputs[0][1] * inputs[1][1], inputs[0][2] * inputs[1][2]])
     }
@@ -72,9 +71,8 @@ impl Op for Kronecker {
         let sides = Sides::of(&shapes[0], &shapes[1]);
         let dy = sides.apart(dy);
         vec![
-            wanted[0].then(|| {
-                sides.right(kept.input(1)).matmul(dy.clone().swap_axes(0, 1)).reshape(&shapes[0])
-            }),
+            wanted[0]
+                .then(|| sides.right(kept.input(1)).matmul(dy.clone().swap_axes(0, 1)).reshape(&shapes[0])),
             wanted[1].then(|| sides.left(kept.input(0)).matmul(dy.clone()).reshape(&shapes[1])),
         ]
     }
@@ -106,7 +104,8 @@ mod tests {
             }
         }
         let device = Device::flex();
-        let inputs = [Value::from_f64(a, &[n, p, q], &device), Value::from_f64(b, &[n, rows, columns], &device)];
+        let inputs =
+            [Value::from_f64(a, &[n, p, q], &device), Value::from_f64(b, &[n, rows, columns], &device)];
         assert_eq!(Kronecker.forward(&inputs, &Context::inference()).to_f64(), expected);
     }
 }

@@ -16,7 +16,9 @@ impl Op for MatMul {
             let rank = a.len();
             rank >= 2 && rank == b.len() && a[..rank - 2] == b[..rank - 2] && a[rank - 1] == b[rank - 2]
         };
-        require(fits(), self.name(), inputs, || "needs [.., rows, inner] and [.., inner, columns]".to_owned())?;
+        require(fits(), self.name(), inputs, || {
+            "needs [.., rows, inner] and [.., inner, columns]".to_owned()
+        })?;
         let mut shape = inputs[0].clone();
         let last = shape.len() - 1;
         shape[last] = inputs[1][last];
@@ -38,10 +40,7 @@ impl Op for MatMul {
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let last = kept.input_shapes[0].len() - 1;
         let turned = |i: usize| kept.input(i).swap_axes(last - 1, last);
-        vec![
-            wanted[0].then(|| dy.clone().matmul(turned(1))),
-            wanted[1].then(|| turned(0).matmul(dy.clone())),
-        ]
+        vec![wanted[0].then(|| dy.clone().matmul(turned(1))), wanted[1].then(|| turned(0).matmul(dy.clone()))]
     }
 }
 

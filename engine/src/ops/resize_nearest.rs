@@ -23,7 +23,9 @@ impl Op for ResizeNearest {
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let fits = inputs.len() == 2 && inputs[0].len() == 4 && inputs[1].len() >= 2;
-        require(fits, self.name(), inputs, || "needs x [batch, channels, height, width] and a like".to_owned())?;
+        require(fits, self.name(), inputs, || {
+            "needs x [batch, channels, height, width] and a like".to_owned()
+        })?;
         let like = &inputs[1][inputs[1].len() - 2..];
         Ok(vec![inputs[0][0], inputs[0][1], like[0], like[1]])
     }

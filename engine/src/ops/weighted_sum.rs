@@ -41,8 +41,9 @@ impl Op for WeightedSum {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let gradient =
-            |(i, weight): (usize, &f64)| (wanted[i] && kept.is_present(i)).then(|| dy.clone().mul_scalar(*weight));
+        let gradient = |(i, weight): (usize, &f64)| {
+            (wanted[i] && kept.is_present(i)).then(|| dy.clone().mul_scalar(*weight))
+        };
         self.weights.iter().enumerate().map(gradient).collect()
     }
 

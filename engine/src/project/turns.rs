@@ -93,7 +93,8 @@ impl Project {
 
 /// A repetition's stages with one of its values in place.
 fn with_value(repeat: &RepeatSpec, value: &str, place: usize) -> Result<Vec<StageSpec>, ProjectError> {
-    let wrong = |path: &str, why: String| ProjectError::Setting { field: format!("stages.{place}.into.{path}"), why };
+    let wrong =
+        |path: &str, why: String| ProjectError::Setting { field: format!("stages.{place}.into.{path}"), why };
     let mut document = serde_json::to_value(&repeat.stages).map_err(|error| wrong("", error.to_string()))?;
     for path in &repeat.into {
         super::edit::put(&mut document, path, value)?;

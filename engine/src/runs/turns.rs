@@ -11,8 +11,9 @@ use crate::graph::Graph;
 use crate::memory::Meter;
 use crate::project::{Built, Turn, build_turn, generated, open_source_in};
 use crate::train::{
-    Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring, Optimiser, Progress,
-    Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate, generate,
+    Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring, Optimiser,
+    Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate,
+    generate,
 };
 use crate::weights::{LoadReport, Params, Tensor, from_params, load, save_model};
 
@@ -35,7 +36,8 @@ impl Run<'_, '_> {
             self.changed.extend(checkpoint.params.keys().cloned());
             let at = checkpoint.position;
             let place = self.turns.iter().position(|turn| turn.at(at.step) == at);
-            first = place.ok_or_else(|| self.unfit("its checkpoint is of a stage that the project does not have"))?;
+            first = place
+                .ok_or_else(|| self.unfit("its checkpoint is of a stage that the project does not have"))?;
         }
         let mut meter = Meter::start();
         let mut before: Option<BTreeMap<String, Tensor>> = None;
@@ -263,9 +265,8 @@ impl Run<'_, '_> {
         self.announce(&standing.turn, report, 0, 0, 1);
         let present = standing.turn.present(self.project);
         let Standing { turn, built, params, source, .. } = standing;
-        let changed = spec
-            .apply(&built.graph, params, &present, self.project.seed)
-            .map_err(TrainError::from)?;
+        let changed =
+            spec.apply(&built.graph, params, &present, self.project.seed).map_err(TrainError::from)?;
         self.changed.extend(changed.iter().cloned());
         let gone: BTreeSet<usize> = turn.merged.union(&spec.merged(&present)).copied().collect();
         let turn = turn.clone();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::TrainSpec;
-use crate::graph::{Graph, NodeId, Rule, RuleError};
+use crate::graph::{Graph, NodeId, ParamLeaf, Rule, RuleError};
 use crate::tensor::elements;
 
 /// The parameters that a stage trains.
@@ -27,9 +27,7 @@ pub fn select(graph: &Graph, spec: &TrainSpec) -> Result<Selection, RuleError> {
     let mut selection = Selection::default();
     let unfrozen = &graph.demands().unfrozen;
     for (id, path, leaf) in graph.params() {
-        let named = |rule: &Rule| {
-            rule.matches_below(path) || leaf.aliases.iter().any(|alias| rule.matches_below(&alias.path))
-        };
+        let named = |rule: &Rule| names(rule, path, leaf);
         let with_adapter = leaf.placement.is_some() || unfrozen.contains(&id);
         let trains = with_adapter || train.iter().any(named);
         if trains && !freeze.iter().any(named) {
@@ -41,15 +39,20 @@ pub fn select(graph: &Graph, spec: &TrainSpec) -> Result<Selection, RuleError> {
     Ok(selection)
 }
 
+/// Whether a rule names a parameter, by its path or by another name of it.
+fn names(rule: &Rule, path: &str, leaf: &ParamLeaf) -> bool {
+    rule.matches_below(path) || leaf.aliases.iter().any(|alias| rule.matches_below(&alias.path))
+}
+
 fn rules(graph: &Graph, texts: &[String]) -> Result<Vec<Rule>, RuleError> {
     texts
         .iter()
         .map(|text| {
             let rule = Rule::parse(text)?;
-            if graph.params().any(|(_, path, _)| rule.matches_below(path)) {
+            if graph.params().any(|(_, path, leaf)| names(&rule, path, leaf)) {
                 return Ok(rule);
             }
-            let names: Vec<&str> = graph
+            let known: Vec<&str> = graph
                 .regions()
                 .iter()
                 .map(|region| region.path.as_str())
@@ -58,7 +61,7 @@ fn rules(graph: &Graph, texts: &[String]) -> Result<Vec<Rule>, RuleError> {
             Err(RuleError::NoMatch {
                 rule: text.clone(),
                 what: "parameter".to_owned(),
-                near: rule.nearest(&names, 4),
+                near: rule.nearest(&known, 4),
             })
         })
         .collect()

@@ -131,9 +131,8 @@ impl StageSpec {
     /// What is wrong with it by itself, if anything: field and complaint.
     #[must_use]
     pub fn complaint(&self) -> Option<(String, String)> {
-        let own = |complaint: Option<(&'static str, String)>| {
-            complaint.map(|(field, why)| (field.to_owned(), why))
-        };
+        let own =
+            |complaint: Option<(&'static str, String)>| complaint.map(|(field, why)| (field.to_owned(), why));
         match self {
             Self::Train(spec) => own(spec.complaint()),
             Self::Measure(spec) => own(spec.complaint()),
@@ -154,9 +153,10 @@ impl RepeatSpec {
             return Some(("stages".to_owned(), "should hold at least one stage".to_owned()));
         }
         self.stages.iter().enumerate().find_map(|(i, stage)| match stage {
-            StageSpec::Repeat(_) => {
-                Some((format!("stages.{i}"), "should not repeat itself: list all values in one `over`".to_owned()))
-            }
+            StageSpec::Repeat(_) => Some((
+                format!("stages.{i}"),
+                "should not repeat itself: list all values in one `over`".to_owned(),
+            )),
             _ => stage.complaint().map(|(field, why)| (format!("stages.{i}.{field}"), why)),
         })
     }

@@ -10,7 +10,7 @@ mod train_spec;
 pub use edit::{Edit, EditError, EditSpec};
 pub use evaluate::EvaluateSpec;
 pub use generate::{GenerateError, GenerateSpec, generate};
-pub use measure::{Folded, Measuring, MeasureSpec};
+pub use measure::{Folded, MeasureSpec, Measuring};
 pub use train::{Ended, Progress, Snapshot, Stage, StepReport, TrainError};
 pub use train_spec::TrainSpec;
 

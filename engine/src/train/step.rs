@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::losses::{CrossEntropyTerm, LossSpec};
 use super::TrainSpec;
+use super::losses::{CrossEntropyTerm, LossSpec};
 use crate::data::Column;
 use crate::graph::{
-    Builder, Extent, Graph, GraphError, InputLeaf, Instance, LossTerm, ModeRule, NodeId, Request, Rule, RuleError,
-    Schedule, ScheduleError, Take, When, is_below, modes, updates_at,
+    Builder, Extent, Graph, GraphError, InputLeaf, Instance, LossTerm, ModeRule, NodeId, Request, Rule,
+    RuleError, Schedule, ScheduleError, Take, When, is_below, modes, updates_at,
 };
 use crate::ops::{Op, WeightedSum};
 
@@ -119,7 +119,8 @@ impl StepBuilder<'_> {
         if name == "logits" {
             return Err(StepError::NoHead);
         }
-        let columns: Vec<String> = self.columns.iter().map(|column| format!("batch.{}", column.name)).collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("batch.{}", column.name)).collect();
         let nodes = self.model.nodes().iter().map(|node| node.path.as_str());
         let known = self.model.outputs().keys().map(String::as_str).chain(nodes);
         let known: Vec<&str> = known.chain(columns.iter().map(String::as_str)).collect();
@@ -139,7 +140,11 @@ fn leaf(column: &Column) -> InputLeaf {
         None => Extent::Named(format!("{}.{axis}", column.name)),
     });
     let extents = std::iter::once(Extent::named("batch")).chain(own).collect();
-    if column.integers { InputLeaf::integers(&column.name, extents) } else { InputLeaf::floats(&column.name, extents) }
+    if column.integers {
+        InputLeaf::integers(&column.name, extents)
+    } else {
+        InputLeaf::floats(&column.name, extents)
+    }
 }
 
 impl StepGraph {
@@ -150,16 +155,23 @@ impl StepGraph {
     pub fn new(model: &Graph, spec: &StepSpec<'_>) -> Result<Self, StepError> {
         let mut builder = Builder::extend(model, "step", "Step");
         let trained: BTreeSet<NodeId> = spec.leaves.iter().copied().collect();
+        let rules: Vec<ModeRule> = spec
+            .modes
+            .iter()
+            .map(|(text, mode)| Ok(ModeRule { rule: Rule::parse(text)?, mode: *mode }))
+            .collect::<Result<_, RuleError>>()?;
         for instance in spec.instances {
-            builder.instance(instance, &trained)?;
+            builder.instance(instance, &trained, &rules)?;
         }
         let model = if spec.instances.is_empty() { model.clone() } else { builder.so_far()? };
         let mut terms = model.demands().losses.clone();
         let mut step = StepBuilder { builder, model, columns: spec.columns };
         let usual;
         let losses = if spec.losses.is_empty() {
-            usual =
-                [LossSpec::CrossEntropy(CrossEntropyTerm { label_smoothing: spec.label_smoothing, ..Default::default() })];
+            usual = [LossSpec::CrossEntropy(CrossEntropyTerm {
+                label_smoothing: spec.label_smoothing,
+                ..Default::default()
+            })];
             &usual[..]
         } else {
             spec.losses
@@ -187,16 +199,22 @@ impl StepGraph {
             builder.op(if single { "weighted_loss" } else { "loss" }, WeightedSum { weights }, &nodes)
         };
         builder.output("loss", loss);
-        Self::plan(builder.finish()?, loss, terms, spec)
+        Self::plan(builder.finish()?, loss, terms, spec, &rules)
     }
 
-    fn plan(graph: Graph, loss: NodeId, terms: Vec<LossTerm>, spec: &StepSpec<'_>) -> Result<Self, StepError> {
-        let rules: Vec<ModeRule> = spec
-            .modes
-            .iter()
-            .map(|(text, mode)| Ok(ModeRule { rule: over_regions(&graph, text)?, mode: *mode }))
-            .collect::<Result<_, RuleError>>()?;
-        let training = modes(&graph, spec.leaves, &rules);
+    fn plan(
+        graph: Graph,
+        loss: NodeId,
+        terms: Vec<LossTerm>,
+        spec: &StepSpec<'_>,
+        rules: &[ModeRule],
+    ) -> Result<Self, StepError> {
+        let regions = graph.regions().iter().map(|region| region.path.as_str());
+        let paths: Vec<&str> = regions.chain(graph.nodes().iter().map(|node| node.path.as_str())).collect();
+        for rule in rules {
+            rule.rule.cover_names(&paths, "region or node")?;
+        }
+        let training = modes(&graph, spec.leaves, rules);
         // Statistics of a frozen region stay what they are.
         let mut updates = updates_at(&graph, When::AfterBackward);
         updates.retain(|update| training[update.value.index()]);
@@ -220,14 +238,6 @@ impl StepGraph {
         };
         Ok(Self { graph, loss, terms, schedule, after })
     }
-}
-
-/// A rule that matches a region or node.
-fn over_regions(graph: &Graph, text: &str) -> Result<Rule, RuleError> {
-    let rule = Rule::parse(text)?;
-    let regions = graph.regions().iter().map(|region| region.path.as_str());
-    let paths: Vec<&str> = regions.chain(graph.nodes().iter().map(|node| node.path.as_str())).collect();
-    rule.cover_names(&paths, "region or node").map(|_| rule)
 }
 
 /// The nodes of each region that a rule names; a region inside another goes with that one.

@@ -78,7 +78,8 @@ pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>,
     let integers = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::I64);
     Ok(integers
         .map(|(name, view)| {
-            let values = view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
+            let values =
+                view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
             (name, (view.shape().to_vec(), values))
         })
         .collect())

@@ -72,10 +72,7 @@ impl AdapterKind for LowRank {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        vec![
-            Setting::width("rank", "Rank", self.rank),
-            Setting::number("alpha", "Alpha", self.alpha, SCALES),
-        ]
+        vec![Setting::width("rank", "Rank", self.rank), Setting::number("alpha", "Alpha", self.alpha, SCALES)]
     }
 
     fn assign(&mut self, name: &str, value: f64) {

@@ -138,7 +138,11 @@ fn below(graph: &Graph, text: &str) -> Result<Vec<(String, Option<crate::graph::
     if matched.is_empty() {
         let names: Vec<&str> = rest.iter().map(|(path, _)| path.as_str()).collect();
         let near = rule.nearest(&names, 4);
-        return Err(RuleError::NoMatch { rule: text.to_owned(), what: "parameter or state".to_owned(), near });
+        return Err(RuleError::NoMatch {
+            rule: text.to_owned(),
+            what: "parameter or state".to_owned(),
+            near,
+        });
     }
     Ok(matched)
 }

@@ -155,7 +155,11 @@ pub fn generate(
         for (name, column) in &spec.copy {
             let field = batch.columns.get(column).ok_or_else(|| {
                 let known: Vec<&str> = batch.columns.keys().map(String::as_str).collect();
-                GenerateError::NoSuchValue { name: column.clone(), what: "column", near: nearest(column, &known, 3) }
+                GenerateError::NoSuchValue {
+                    name: column.clone(),
+                    what: "column",
+                    near: nearest(column, &known, 3),
+                }
             })?;
             append(&mut written, name, field)?;
         }
@@ -175,7 +179,11 @@ fn node_of(graph: &Graph, name: &str) -> Result<NodeId, GenerateError> {
     graph.output(name).or(site).or_else(|| graph.find(name)).ok_or_else(|| {
         let nodes = graph.nodes().iter().map(|node| node.path.as_str());
         let known: Vec<&str> = graph.outputs().keys().map(String::as_str).chain(nodes).collect();
-        GenerateError::NoSuchValue { name: name.to_owned(), what: "output, site or node", near: nearest(name, &known, 3) }
+        GenerateError::NoSuchValue {
+            name: name.to_owned(),
+            what: "output, site or node",
+            near: nearest(name, &known, 3),
+        }
     })
 }
 
@@ -217,7 +225,8 @@ fn write(columns: &BTreeMap<String, Field>, path: &Path) -> Result<(), GenerateE
     let views: Vec<(&str, TensorView<'_>)> = bytes
         .iter()
         .map(|(name, field, dtype, data)| {
-            let view = TensorView::new(*dtype, field.shape.clone(), data).map_err(|error| wrong(error.to_string()))?;
+            let view = TensorView::new(*dtype, field.shape.clone(), data)
+                .map_err(|error| wrong(error.to_string()))?;
             Ok((name.as_str(), view))
         })
         .collect::<Result<_, GenerateError>>()?;

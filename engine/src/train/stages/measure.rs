@@ -226,7 +226,13 @@ fn add(sum: &mut Tensor, value: &[f32], rows: usize) {
 }
 
 /// The state's new values; what was never seen counts as zero.
-fn finished(measure: &Measure, graph: &Graph, params: &Params, sum: Option<&Tensor>, samples: u64) -> Vec<f32> {
+fn finished(
+    measure: &Measure,
+    graph: &Graph,
+    params: &Params,
+    sum: Option<&Tensor>,
+    samples: u64,
+) -> Vec<f32> {
     let path = &graph.node(measure.state).path;
     let count = params.get(path).map_or(0, |value| value.shape().iter().product());
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^23")]

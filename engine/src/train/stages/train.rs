@@ -232,13 +232,8 @@ impl Stage<'_> {
                 let begin = Instant::now();
                 let Some(batch) = loader.next().transpose()? else { break };
                 let data_secs = begin.elapsed().as_secs_f64();
-                let mut report = StepReport {
-                    epoch,
-                    step: step + 1,
-                    steps,
-                    data_secs,
-                    ..StepReport::default()
-                };
+                let mut report =
+                    StepReport { epoch, step: step + 1, steps, data_secs, ..StepReport::default() };
                 self.step(batch, params, optimiser, &mut report)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();

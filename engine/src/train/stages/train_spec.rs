@@ -115,4 +115,3 @@ impl TrainSpec {
         self.optimiser.complaint()
     }
 }
-

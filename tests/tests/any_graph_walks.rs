@@ -1,0 +1,443 @@
+//! The proving graph walked by hand: gradients, recomputation, routing, instances, the cut, one row at a time.
+
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use graft_engine::data::{Batch, Source, Split, batches};
+use graft_engine::device;
+use graft_engine::exec::{Inputs, Outcome, Walk, infer};
+use graft_engine::graph::{Graph, Instance, Mode, NodeKind, Request, Schedule, Sharing, cut};
+use graft_engine::project::{Built, Project, build_stage, open_source, parse, set};
+use graft_engine::tensor::{Stream, Value, elements};
+use graft_engine::train::{Optimiser, OptimiserSpec, StepGraph, StepSpec, merge, upload};
+use graft_engine::weights::{Params, load};
+use graft_tests::equal::{same_bits, same_to_rounding};
+use graft_tests::proving::{PROJECT, make_known, write_data};
+
+struct Case {
+    _folder: tempfile::TempDir,
+    project: Project,
+    source: Arc<dyn Source>,
+    built: Built,
+    params: Params,
+}
+
+/// The project at one turn, every value drawn at random (so that no zero hides a path).
+fn case(turn: usize, edit: impl Fn(Project) -> Project) -> Case {
+    make_known();
+    let folder = tempfile::tempdir().unwrap();
+    write_data(&folder.path().join("proving.safetensors"), 40).unwrap();
+    let project = edit(parse(PROJECT, std::path::Path::new("proving.ron")).unwrap());
+    let source = open_source(&project, folder.path(), turn).unwrap();
+    let built = build_stage(&project, folder.path(), turn, source.as_ref()).unwrap();
+    let mut params = Params::new();
+    let graph = built.walked();
+    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.shape));
+    for (path, shape) in params_of.chain(graph.states().map(|(_, path, leaf)| (path, &leaf.shape))) {
+        let mut draws = Stream::new(5, path).at(0);
+        let data = (0..elements(shape)).map(|_| draws.normal() * 0.4 + 0.5);
+        // A variance is not negative, and a mask is 0 or 1.
+        let data = if path.ends_with("running_var") {
+            data.map(f32::abs).collect()
+        } else if path.ends_with("mask") {
+            data.map(|x| if x > 0.5 { 1.0 } else { 0.0 }).collect()
+        } else {
+            data.collect()
+        };
+        params.set(path, Value::from_f32(data, shape, &device()));
+    }
+    Case { _folder: folder, project, source, built, params }
+}
+
+fn device() -> burn::tensor::Device {
+    device::open("flex").unwrap()
+}
+
+impl Case {
+    fn step(&self) -> &StepGraph {
+        self.built.step.as_ref().unwrap()
+    }
+
+    /// The first batch of the training split that has at least `rows` samples.
+    fn batch(&self, rows: usize) -> Batch {
+        let order: Vec<usize> = (0..self.source.len(Split::Train)).collect();
+        let planned = batches(self.source.as_ref(), Split::Train, &order, rows);
+        let full = planned.iter().find(|batch| batch.len() >= rows).unwrap();
+        Batch::read(self.source.as_ref(), Split::Train, full).unwrap()
+    }
+
+    /// A batch whose samples take these routes.
+    fn routed(&self, routes: &[i64]) -> Batch {
+        let group = self.source.group(Split::Train, 0);
+        let mut chosen: Vec<usize> = Vec::new();
+        for &route in routes {
+            let fits = |index: &usize| {
+                !chosen.contains(index)
+                    && self.source.group(Split::Train, *index) == group
+                    && self.source.key(Split::Train, *index, "route") == Some(route)
+            };
+            chosen.push((0..self.source.len(Split::Train)).find(fits).unwrap());
+        }
+        Batch::read(self.source.as_ref(), Split::Train, &chosen).unwrap()
+    }
+}
+
+fn in_f64(params: &Params) -> Params {
+    let mut wide = Params::new();
+    for (path, value) in params.iter() {
+        wide.set(path, Value::from_f64(value.to_f64(), &value.shape(), &device()));
+    }
+    wide
+}
+
+fn inputs_in_f64(inputs: &Inputs, graph: &Graph) -> Inputs {
+    let integers: BTreeSet<String> = graph
+        .columns()
+        .filter(|leaf| leaf.element == graft_engine::ops::Element::Integer)
+        .flat_map(|leaf| [leaf.key(), leaf.column.clone()])
+        .collect();
+    let wide = |(name, value): (&String, &Value)| {
+        let value = if integers.contains(name) {
+            value.clone()
+        } else {
+            Value::from_f64(value.to_f64(), &value.shape(), &device())
+        };
+        (name.clone(), value)
+    };
+    inputs.iter().map(wide).collect()
+}
+
+fn walk(
+    step: &StepGraph,
+    schedule: &Schedule,
+    params: &mut Params,
+    inputs: &Inputs,
+    number: u64,
+) -> (Outcome, BTreeMap<String, Value>) {
+    let mut gradients = BTreeMap::new();
+    let walk = Walk { graph: &step.graph, schedule, seed: 1, step: number };
+    let outcome = walk
+        .run(params, inputs, &mut |_, path, gradient, _| {
+            assert!(gradients.insert(path.to_owned(), gradient).is_none(), "{path} twice");
+        })
+        .unwrap();
+    (outcome, gradients)
+}
+
+/// Every parameter of both training stages, in training mode, with dropout, draws, routing, two instances and a
+/// moving average: three random directions in f64.
+#[test]
+fn every_parameter_agrees_with_finite_differences() {
+    for turn in [0, 2] {
+        let case = case(turn, |project| project);
+        let step = case.step();
+        let params = in_f64(&case.params);
+        let inputs = inputs_in_f64(&upload(case.routed(&[0, 1, 2, 0]), &step.graph, &device()), &step.graph);
+        // Steps in which either branch is drawn, so that both are reached.
+        let mut reached = BTreeSet::new();
+        for number in 0..4 {
+            let (_, gradients) = walk(step, &step.schedule, &mut params.clone(), &inputs, number);
+            let loss = |params: &Params| {
+                let (outcome, _) = walk(step, &step.schedule, &mut params.clone(), &inputs, number);
+                outcome.values[&step.loss].to_scalar()
+            };
+            for (path, gradient) in &gradients {
+                if !reached.insert(path.clone()) {
+                    continue;
+                }
+                let value = params.get(path).unwrap();
+                for direction in 0..3 {
+                    let mut draws = Stream::new(direction, path).at(1);
+                    let towards = (0..elements(&value.shape())).map(|_| f64::from(draws.normal())).collect();
+                    let towards = Value::from_f64(towards, &value.shape(), &value.device());
+                    let small = 1e-5;
+                    let at = |sign: f64| {
+                        let mut moved = params.clone();
+                        moved.set(path, value.clone().add(towards.clone().mul_scalar(sign * small)));
+                        loss(&moved)
+                    };
+                    let numeric = (at(1.0) - at(-1.0)) / (2.0 * small);
+                    let analytic = gradient.clone().mul(towards.clone()).sum_all().to_scalar();
+                    let tolerance = 1e-5 * numeric.abs().max(1e-3);
+                    assert!((numeric - analytic).abs() < tolerance, "{path}: {numeric} {analytic}");
+                }
+            }
+        }
+        let unreached: Vec<&String> = case.built.selection.paths.difference(&reached).collect();
+        assert!(unreached.is_empty(), "{unreached:?}");
+    }
+}
+
+#[test]
+fn recomputed_regions_give_the_same_bits_and_keep_less() {
+    let case = case(0, |project| project);
+    let again = self::case(0, |project| {
+        set(
+            &project,
+            "stages.0.recompute",
+            r#"["model.{vision,text,experts}", "second.vision", "model.joint"]"#,
+        )
+        .unwrap()
+    });
+    let inputs = upload(case.batch(5), &case.step().graph, &device());
+    let (mut kept_params, mut again_params) = (case.params.clone(), case.params.clone());
+    let (kept, gradients) = walk(case.step(), &case.step().schedule, &mut kept_params, &inputs, 3);
+    let (recomputed, repeated) = walk(again.step(), &again.step().schedule, &mut again_params, &inputs, 3);
+    let loss = |outcome: &Outcome, step: &StepGraph| outcome.values[&step.loss].to_f32();
+    same_bits(&loss(&recomputed, again.step()), &loss(&kept, case.step()), "loss");
+    assert_eq!(gradients.keys().collect::<Vec<_>>(), repeated.keys().collect::<Vec<_>>());
+    for (path, gradient) in &gradients {
+        same_bits(&repeated[path].to_f32(), &gradient.to_f32(), path);
+    }
+    // States are committed once, whatever runs twice.
+    for state in ["model.vision.norm.running_mean", "model.joint.centre"] {
+        let value = |params: &Params| params.get(state).unwrap().to_f32();
+        same_bits(&value(&again_params), &value(&kept_params), state);
+        assert_ne!(value(&kept_params), value(&case.params), "{state}");
+    }
+    let count = |schedule: &Schedule| {
+        use graft_engine::graph::Move;
+        schedule.moves.iter().filter(|step| matches!(step, Move::Recompute { .. })).count()
+    };
+    assert_eq!(count(&case.step().schedule), 0);
+    assert!(count(&again.step().schedule) > 10);
+}
+
+#[test]
+fn a_branch_without_rows_is_not_run_and_its_weights_are_left_alone() {
+    let case = case(0, |project| project);
+    let step = case.step();
+    let inputs = upload(case.routed(&[0, 1, 0]), &step.graph, &device());
+    assert!(!inputs.contains_key("route=2"));
+    let mut params = case.params.clone();
+    let (_, gradients) = walk(step, &step.schedule, &mut params, &inputs, 1);
+    let absent: BTreeSet<&String> =
+        case.built.selection.paths.iter().filter(|path| !gradients.contains_key(*path)).collect();
+    let drawn: BTreeSet<&str> = absent.iter().filter_map(|path| path.strip_prefix("model.drawn.")).collect();
+    assert!(absent.iter().filter(|path| path.starts_with("model.experts.2")).count() == 2, "{absent:?}");
+    // The second instance draws for itself, so a branch is without a gradient only if neither drew it.
+    assert!(drawn.len() == 2 || drawn.is_empty(), "{drawn:?}");
+
+    // With momentum and decay, a parameter without a gradient keeps value and moments.
+    let mut optimiser = Optimiser::new(OptimiserSpec::default());
+    let rare = "model.experts.2.fc.weight";
+    let full = upload(case.routed(&[0, 1, 2]), &step.graph, &device());
+    let (_, all) = walk(step, &step.schedule, &mut params, &full, 1);
+    for (path, gradient) in all {
+        optimiser.apply(&mut params, &path, gradient, 0.1);
+    }
+    let (before, steps) = (params.get(rare).unwrap().to_f32(), optimiser.to_host());
+    for (path, gradient) in gradients {
+        optimiser.apply(&mut params, &path, gradient, 0.1);
+    }
+    same_bits(&params.get(rare).unwrap().to_f32(), &before, rare);
+    let after = optimiser.to_host();
+    assert_eq!(after.0[&format!("{rare}#0")], steps.0[&format!("{rare}#0")]);
+    assert_eq!(after.1[rare], 1);
+    assert_eq!(after.1["model.head.weight"], 2);
+}
+
+#[test]
+fn a_batch_of_one_is_a_row_of_a_batch() {
+    let case = case(2, |project| project);
+    let graph = &case.built.graph;
+    let logits = graph.output("logits").unwrap();
+    let batch = case.batch(6);
+    let whole = infer(graph, &case.params, &upload(batch.clone(), graph, &device()), &[logits]).unwrap();
+    let whole = whole[&logits].to_f32();
+    for (row, one) in batch.split(1).into_iter().enumerate() {
+        let found = infer(graph, &case.params, &upload(one, graph, &device()), &[logits]).unwrap();
+        let wanted = &whole[row * 3..(row + 1) * 3];
+        same_to_rounding(&found[&logits].to_f32(), wanted, &format!("row {row}"));
+    }
+}
+
+#[test]
+fn a_tied_weight_is_one_tensor_under_two_names() {
+    let case = case(0, |project| project);
+    let graph = &case.built.graph;
+    assert_eq!(graph.find("model.text.table"), graph.find("model.text.unembed.weight"));
+    let frozen =
+        self::case(0, |project| set(&project, "stages.0.freeze", r#"["model.text.unembed"]"#).unwrap());
+    assert!(case.built.selection.paths.contains("model.text.table"));
+    assert!(!frozen.built.selection.paths.contains("model.text.table"));
+    let readers =
+        graph.nodes().iter().filter(|node| node.inputs.contains(&graph.find("model.text.table").unwrap()));
+    assert_eq!(readers.count(), 2);
+}
+
+#[test]
+fn a_frozen_region_runs_in_inference_mode_and_keeps_its_statistics() {
+    let case = case(2, |project| project);
+    let step = case.step();
+    let training = |path: &str| step.schedule.training[step.graph.find(path).unwrap().index()];
+    // Stage 3 trains adapters and head: the base around them is frozen, an adapter's own nodes are not.
+    assert!(!training("model.vision.norm.normed"));
+    assert!(!training("model.joint.dropout"), "frozen, though an adapter lies before it");
+    assert!(training("model.text.qkv.query.adapter_0.dropout"));
+    let targets: Vec<&str> =
+        step.schedule.updates.iter().map(|update| step.graph.node(update.target).path.as_str()).collect();
+    assert!(targets.is_empty(), "{targets:?}");
+    let asked = self::case(2, |project| {
+        set(&project, "stages.2.stages.0.modes", r#"[["model.joint", "Training"]]"#).unwrap()
+    });
+    let joint = asked.step().graph.find("model.joint.dropout").unwrap();
+    assert!(asked.step().schedule.training[joint.index()]);
+    assert_eq!(asked.step().schedule.updates.len(), 1);
+}
+
+#[test]
+fn instances_share_weights_but_not_streams() {
+    let divergence = |mode: Option<Mode>, weights: Sharing| {
+        let case = case(0, |project| project);
+        let instances = [Instance { name: "second".to_owned(), of: "model".to_owned(), weights, mode }];
+        let columns = case.source.columns();
+        let stage = case.project.stages[0].as_train().unwrap();
+        let spec =
+            StepSpec { instances: &instances, ..StepSpec::of(stage, &case.built.selection.nodes, &columns) };
+        let step = StepGraph::new(&case.built.graph, &spec).unwrap();
+        let mut params = case.params.clone();
+        for (_, path, leaf) in step.graph.states() {
+            if let graft_engine::graph::Beginning::CopyOf(of) = leaf.begins {
+                let value = params.get(&step.graph.node(of).path).unwrap().clone();
+                params.set(path, value);
+            }
+        }
+        let inputs = upload(case.batch(5), &step.graph, &device());
+        let (outcome, gradients) = walk(&step, &step.schedule, &mut params, &inputs, 2);
+        let kl = step.terms.iter().find(|term| term.name == "symmetric_kl").unwrap();
+        (outcome.values[&kl.node].to_scalar(), gradients)
+    };
+    let (second, _) = divergence(None, Sharing::Shared);
+    assert!(second > 0.0, "dropout and draws are each instance's own");
+    let (detached, gradients) = divergence(Some(Mode::Inference), Sharing::Detached);
+    let (average, of_average) = divergence(Some(Mode::Inference), Sharing::Average { decay: 0.9 });
+    assert!(detached > 0.0);
+    // An average begins as a copy: the same values by another way, and neither passes a gradient back.
+    assert!((detached - average).abs() <= 1e-6 * detached);
+    for (path, gradient) in &gradients {
+        same_bits(&gradient.to_f32(), &of_average[path].to_f32(), path);
+    }
+}
+
+#[test]
+fn the_cut_is_two_edges_before_the_frozen_sides() {
+    let case = case(2, |project| {
+        // Without adapters in the frozen halves.
+        let project = set(&project, "adapters.0.at", "model.joint.seen").unwrap();
+        let project = set(&project, "adapters.4.at", "model.joint.read").unwrap();
+        set(&project, "adapters.5.at", "model.joint.read").unwrap()
+    });
+    let graph = &case.step().graph;
+    let mut binding = case.built.architecture.binding(1);
+    for leaf in graph.columns().filter(|leaf| leaf.rows_where.is_some()) {
+        binding = binding.with(&leaf.key(), 1);
+    }
+    let shapes = graph.shapes(&binding).unwrap();
+    let found = cut(graph, &case.step().schedule, &shapes).unwrap();
+    let paths: Vec<&str> = found.after.iter().map(|id| graph.node(*id).path.as_str()).collect();
+    // The unembedding costs work, so its features are kept, not the mean before it.
+    assert_eq!(paths, ["model.vision.pooled", "model.text.features"]);
+    assert_eq!(found.bytes_per_sample, 4 * (4 + 4 + 6));
+    assert_eq!(found.columns[0], BTreeSet::from(["pixel_values".to_owned()]));
+    assert_eq!(found.columns[1], BTreeSet::from(["tokens".to_owned()]));
+    assert!(found.multiply_adds > 0);
+    // Walked from there, the logits are the same bits.
+    let logits = graph.output("logits").unwrap();
+    let inputs = upload(case.batch(4), graph, &device());
+    let mut wanted = found.after.clone();
+    wanted.push(logits);
+    let all = infer(graph, &case.params, &inputs, &wanted).unwrap();
+    let mut handed = inputs;
+    handed.remove("pixel_values");
+    handed.remove("tokens");
+    for id in &found.after {
+        handed.insert(graph.node(*id).path.clone(), all[id].clone());
+    }
+    let request = Request { results: &[logits], given: &found.after, ..Request::default() };
+    let schedule = Schedule::new(graph, &request).unwrap();
+    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
+    let values = walk.run(&mut case.params.clone(), &handed, &mut |_, _, _, _| {}).unwrap().values;
+    same_bits(&values[&logits].to_f32(), &all[&logits].to_f32(), "from the cut");
+    // With everything trained there is nothing before it.
+    let whole = self::case(0, |project| project);
+    let shapes = whole.step().graph.shapes(&binding).unwrap();
+    assert_eq!(cut(&whole.step().graph, &whole.step().schedule, &shapes), None);
+}
+
+#[test]
+fn entries_are_walked_on_their_own() {
+    let case = case(0, |project| project);
+    let graph = &case.built.graph;
+    let see = &graph.entries()["see"];
+    let batch = case.batch(4);
+    let inputs = upload(batch, graph, &device());
+    let pictures = Inputs::from([("pixel_values".to_owned(), inputs["pixel_values"].clone())]);
+    let pooled = see.outputs["pooled"];
+    let alone = infer(graph, &case.params, &pictures, &[pooled]).unwrap();
+    assert_eq!(alone[&pooled].shape(), [4, 4]);
+    let decide = &graph.entries()["decide"];
+    let (joint, logits) = (decide.inputs["joint"], decide.outputs["logits"]);
+    let whole = infer(graph, &case.params, &inputs, &[joint, logits]).unwrap();
+    let mut handed = Inputs::from([(graph.node(joint).path.clone(), whole[&joint].clone())]);
+    handed.insert("route".to_owned(), inputs["route"].clone());
+    let request = Request { results: &[logits], given: &[joint], ..Request::default() };
+    let schedule = Schedule::new(graph, &request).unwrap();
+    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
+    let values = walk.run(&mut case.params.clone(), &handed, &mut |_, _, _, _| {}).unwrap().values;
+    same_bits(&values[&logits].to_f32(), &whole[&logits].to_f32(), "decide");
+}
+
+#[test]
+fn merging_changes_nothing_but_rounding() {
+    let case = case(2, |project| project);
+    let merged: BTreeSet<usize> = [0, 1, 4, 5].into();
+    let base = case._folder.path();
+    let logits = case.built.graph.output("logits").unwrap();
+    let batch = case.batch(6);
+    let inputs = upload(batch, &case.built.graph, &device());
+    let want = infer(&case.built.graph, &case.params, &inputs, &[logits]).unwrap()[&logits].to_f32();
+    let mut params = case.params.clone();
+    let changed = merge(&case.built.graph, &case.params, &merged).unwrap();
+    let expected = [
+        "model.joint.read.weight",
+        "model.joint.seen.weight",
+        "model.text.qkv.weight",
+        "model.vision.coarse.weight",
+    ];
+    assert_eq!(changed.keys().collect::<Vec<_>>(), expected);
+    for (path, value) in changed {
+        params.set(&path, value);
+    }
+    let turns = case.project.turns().unwrap();
+    let plain =
+        graft_engine::project::build_turn(&case.project, base, &turns[2], &merged, case.source.as_ref())
+            .unwrap();
+    let logits = plain.graph.output("logits").unwrap();
+    let got = infer(&plain.graph, &params, &inputs, &[logits]).unwrap()[&logits].to_f32();
+    // A product of weights summed in another order: a few roundings.
+    graft_tests::equal::same_to(1e-5, &got, &want, "merged");
+    // One that stands on another cannot go before it; one that stays cannot go at all.
+    let error = merge(&case.built.graph, &case.params, &[5].into()).unwrap_err().to_string();
+    assert!(error.contains("adapter 6 stands on adapter 5"), "{error}");
+    let error = merge(&case.built.graph, &case.params, &[2].into()).unwrap_err().to_string();
+    assert!(error.contains("adapter 3 cannot be merged"), "{error}");
+}
+
+#[test]
+fn kinds_multiply_with_forms() {
+    let case = case(2, |project| project);
+    let count = |prefix: &str| case.built.graph.parameter_count_below(prefix);
+    // Both dense weights of the bottleneck are gone: shared left factors once, and the thin right ones.
+    assert_eq!(count("model.P4.adapter_2.down.adapter_3"), 2 * (2 + 4));
+    assert_eq!(count("model.shared.adapter_3"), 8);
+    let paths: BTreeSet<&str> = case.built.graph.params().map(|(_, path, _)| path).collect();
+    assert!(!paths.contains("model.P4.adapter_2.down.weight"));
+    assert!(paths.contains("model.P4.adapter_2.down.bias"));
+    let (_, report) = load(&case.built.graph, None, 1, &device()).unwrap();
+    assert!(report.missing.iter().any(|misfit| misfit.path == "model.shared.adapter_3.left"));
+    let states = case.built.graph.nodes().iter().filter(|node| matches!(node.kind, NodeKind::State(_)));
+    assert_eq!(states.count(), 3 + 2, "running statistics, the centre, two masks");
+}
