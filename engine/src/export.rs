@@ -1,4 +1,4 @@
-//! Writing what a run has trained, one file a format, each proving itself: what is written is read back, and must
+//! Writing what a run has trained, one file a format: what is written is read back, and must
 //! give the logits that the run's own model gives.
 
 mod adapter;

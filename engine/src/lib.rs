@@ -32,6 +32,8 @@ pub mod models;
 
 pub mod adapters;
 
+pub mod plan;
+
 pub mod exec;
 
 pub mod train;

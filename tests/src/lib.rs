@@ -2,6 +2,7 @@
 
 pub mod equal;
 pub mod proving;
+pub mod sound;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

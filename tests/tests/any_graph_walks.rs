@@ -1,6 +1,6 @@
 //! The proving graph walked by hand: gradients, recomputation, routing, instances, the cut, one row at a time.
 
-#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
+#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use graft_engine::train::{Optimiser, OptimiserSpec, StepGraph, StepSpec, merge, 
 use graft_engine::weights::{Params, load};
 use graft_tests::equal::{same_bits, same_to_rounding};
 use graft_tests::proving::{PROJECT, make_known, write_data};
+use graft_tests::sound::check_schedule;
 
 struct Case {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     project: Project,
     source: Arc<dyn Source>,
     built: Built,
@@ -48,7 +49,7 @@ fn case(turn: usize, edit: impl Fn(Project) -> Project) -> Case {
         };
         params.set(path, Value::from_f32(data, shape, &device()));
     }
-    Case { _folder: folder, project, source, built, params }
+    Case { folder, project, source, built, params }
 }
 
 fn device() -> burn::tensor::Device {
@@ -181,6 +182,9 @@ fn recomputed_regions_give_the_same_bits_and_keep_less() {
         )
         .unwrap()
     });
+    for case in [&case, &again, &self::case(2, |project| project)] {
+        check_schedule(&case.step().graph, &case.step().schedule);
+    }
     let inputs = upload(case.batch(5), &case.step().graph, &device());
     let (mut kept_params, mut again_params) = (case.params.clone(), case.params.clone());
     let (kept, gradients) = walk(case.step(), &case.step().schedule, &mut kept_params, &inputs, 3);
@@ -394,7 +398,7 @@ fn entries_are_walked_on_their_own() {
 fn merging_changes_nothing_but_rounding() {
     let case = case(2, |project| project);
     let merged: BTreeSet<usize> = [0, 1, 4, 5].into();
-    let base = case._folder.path();
+    let base = case.folder.path();
     let logits = case.built.graph.output("logits").unwrap();
     let batch = case.batch(6);
     let inputs = upload(batch, &case.built.graph, &device());

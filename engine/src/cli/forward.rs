@@ -131,7 +131,7 @@ impl Forward {
         let mut leaves: Vec<(String, &Node)> = Vec::new();
         match entry {
             Some(entry) => {
-                leaves.extend(entry.inputs.iter().map(|(name, id)| (name.clone(), graph.node(*id))))
+                leaves.extend(entry.inputs.iter().map(|(name, id)| (name.clone(), graph.node(*id))));
             }
             None => leaves.extend(graph.nodes().iter().filter_map(|node| match &node.kind {
                 NodeKind::Input(leaf) => Some((leaf.column.clone(), &**node)),

@@ -100,8 +100,8 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     }
 
     // The model without adapters, as whoever reads the export has it.
-    let bare: BTreeSet<usize> = (0..project.adapters.len()).collect();
-    let plain = build_turn(&project, &base, &turn, &bare, source.as_ref()).map_err(RunError::from)?;
+    let without: BTreeSet<usize> = (0..project.adapters.len()).collect();
+    let plain = build_turn(&project, &base, &turn, &without, source.as_ref()).map_err(RunError::from)?;
     let (graph, loaded, tensors, bytes) = match format {
         Format::Graft => {
             let uses = turn.spec.adapters() == crate::train::AdapterUse::All;

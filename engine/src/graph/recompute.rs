@@ -87,7 +87,7 @@ pub(super) fn again(
             for input in reads(id) {
                 match regions.of(input) {
                     Some(other) if other == region && !kept[input.index()] => {
-                        made_again[input.index()] = true
+                        made_again[input.index()] = true;
                     }
                     Some(other) if other != region && !kept[input.index()] => boundary.push(input),
                     _ => {}

@@ -33,8 +33,8 @@ impl Op for GlobalMean {
         let mut thin = shape[..2].to_vec();
         thin.resize(shape.len(), 1);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let share = dy.mul_scalar(1.0 / places as f64);
-        vec![Some(share.reshape(&thin).expand(shape))]
+        let each = dy.mul_scalar(1.0 / places as f64);
+        vec![Some(each.reshape(&thin).expand(shape))]
     }
 }
 

@@ -23,10 +23,7 @@ pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), P
     match descend(document, path) {
         Ok(target) => *target = value,
         Err(error) => {
-            let (above, last) = match path.rsplit_once('.') {
-                Some(parts) => parts,
-                None => return Err(error),
-            };
+            let Some((above, last)) = path.rsplit_once('.') else { return Err(error) };
             let parent = through_variant(descend(document, above)?, last);
             match parent {
                 Value::Object(map) if LEFT_OUT.contains(&last) => drop(map.insert(last.to_owned(), value)),

@@ -67,10 +67,13 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
     );
     line("|---|---|---|---|---|---|---|---|---|".into());
     for event in &events {
-        let EventBody::Stage { stage, name, trainable, .. } = &event.body else { continue };
+        let EventBody::Stage { stage, repetition, name, trainable, .. } = &event.body else { continue };
         let steps: Vec<StepPhases> = events
             .iter()
-            .filter(|event| matches!(&event.body, EventBody::Step { stage: s, .. } if s == stage))
+            .filter(|event| {
+                let same = |s: &usize, r: &usize| (s, r) == (stage, repetition);
+                matches!(&event.body, EventBody::Step { stage: s, repetition: r, .. } if same(s, r))
+            })
             .filter_map(|event| event.body.phases())
             .collect();
         let middle = |pick: fn(&StepPhases) -> f64| median(steps.iter().map(pick)) * 1e3;

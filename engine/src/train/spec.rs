@@ -7,6 +7,7 @@ use crate::data::View;
 
 /// One stage of a run. A kind of stage is a variant here and a file in `stages/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a project holds a few stages, and most of them train")]
 pub enum StageSpec {
     /// Trains some parameters on the training split.
     Train(TrainSpec),

@@ -111,10 +111,9 @@ impl StepBuilder<'_> {
         if let Some(id) = self.model.output(name).or_else(|| self.model.find(name)) {
             return Ok(id);
         }
-        if let Some(column) = name.strip_prefix("batch.") {
-            if let Some(column) = self.columns.iter().find(|other| other.name == column) {
-                return Ok(self.builder.column(leaf(column)));
-            }
+        let column = name.strip_prefix("batch.");
+        if let Some(column) = self.columns.iter().find(|other| Some(other.name.as_str()) == column) {
+            return Ok(self.builder.column(leaf(column)));
         }
         if name == "logits" {
             return Err(StepError::NoHead);

@@ -1,4 +1,4 @@
-//! A sparse delta on the weight itself (SHiRA, Bhardwaj et al., 2024; methods, section 10): `W + M ⊙ S`, the mask
+//! A sparse delta on the weight itself (`SHiRA`, Bhardwaj et al., 2024; methods, section 10): `W + M ⊙ S`, the mask
 //! `M` measured on data before training.
 
 use serde::{Deserialize, Serialize};
