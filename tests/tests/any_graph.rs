@@ -3,7 +3,7 @@
 //! What it holds and why stands at the top of `tests/src/proving.rs`. Its cells for `plan` and the cache come with
 //! those.
 
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
+#![expect(clippy::unwrap_used, clippy::float_cmp, reason = "a test may end at whatever is wrong")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
