@@ -228,6 +228,32 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
     }
 }
 
+/// A table that a stage's beginning made from another shape, and that no stage trains, is in no checkpoint's file of
+/// the model: a resumed run must have it from the checkpoint.
+#[test]
+fn a_resized_parameter_that_nothing_trains_survives_a_resume() {
+    let runs = tempfile::tempdir().unwrap();
+    let mut project = tiny_project();
+    for stage in 0..2 {
+        project = set(&project, &format!("stages.{stage}.train"), r#"["model.head"]"#).unwrap();
+        project = set(&project, &format!("stages.{stage}.freeze"), "[]").unwrap();
+    }
+    let whole = run(&project, runs.path());
+    let control = Control::new();
+    let options = RunOptions { runs: runs.path().to_path_buf() };
+    let mut steps = 0;
+    let summary = train(&project, &repository("projects"), &options, &control, &mut |event| {
+        steps += usize::from(matches!(event.body, EventBody::Step { .. }));
+        if steps == 5 {
+            control.set(Wish::Stop);
+        }
+    })
+    .unwrap();
+    assert_eq!(summary.outcome, Outcome::Stopped);
+    resume(&summary.folder, &Control::new(), &mut |_| {}).unwrap();
+    assert_eq!(losses(&RunFolder::events(&summary.folder).unwrap()), losses(&whole));
+}
+
 #[test]
 fn micro_batches_give_the_same_gradient_to_rounding() {
     let runs = tempfile::tempdir().unwrap();

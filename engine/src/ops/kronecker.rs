@@ -92,20 +92,20 @@ mod tests {
     #[test]
     fn is_the_sum_of_explicit_products() {
         let (n, p, q, rows, columns) = (2, 2, 2, 3, 1);
-        let a: Vec<f64> = (0..n * p * q).map(|i| i as f64 + 1.0).collect();
-        let b: Vec<f64> = (0..n * rows * columns).map(|i| 0.5 - i as f64).collect();
+        let left: Vec<f64> = (0..n * p * q).map(|i| i as f64 + 1.0).collect();
+        let right: Vec<f64> = (0..n * rows * columns).map(|i| 0.5 - i as f64).collect();
         let mut expected = vec![0.0; p * rows * q * columns];
         for i in 0..n {
             for row in 0..p * rows {
                 for column in 0..q * columns {
-                    expected[row * q * columns + column] += a[(i * p + row / rows) * q + column / columns]
-                        * b[(i * rows + row % rows) * columns + column % columns];
+                    expected[row * q * columns + column] += left[(i * p + row / rows) * q + column / columns]
+                        * right[(i * rows + row % rows) * columns + column % columns];
                 }
             }
         }
         let device = Device::flex();
         let inputs =
-            [Value::from_f64(a, &[n, p, q], &device), Value::from_f64(b, &[n, rows, columns], &device)];
+            [Value::from_f64(left, &[n, p, q], &device), Value::from_f64(right, &[n, rows, columns], &device)];
         assert_eq!(Kronecker.forward(&inputs, &Context::inference()).to_f64(), expected);
     }
 }
