@@ -205,11 +205,15 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
     let built = build_stage(&bare, &job.base, 0, source)?;
     let mut graph = built.graph;
     let uses_adapters = spec.adapters == AdapterUse::All;
+    // What stages before it have merged is in the weights by then.
+    let turns = job.project.turns().unwrap_or_default();
+    let turn = turns.iter().find(|turn| turn.listed == job.stage);
+    let merged = turn.map(|turn| turn.merged.clone()).unwrap_or_default();
     let mut coverage = Vec::new();
     for (index, placement) in job.project.adapters.iter().enumerate() {
         coverage.push(match place(&graph, index, placement) {
             Ok((next, covered)) => {
-                if uses_adapters {
+                if uses_adapters && !merged.contains(&index) {
                     graph = next;
                 }
                 Ok(covered)

@@ -9,7 +9,7 @@ use egui_plot::{
 };
 
 use crate::format;
-use crate::session::{Series, State, StepPoint};
+use crate::session::{Series, StageMark, State, StepPoint};
 use crate::theme::{Theme, bold, mono, regular};
 
 /// Names of the phases of a step, in the order in which they are stacked.
@@ -136,7 +136,12 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
     ui.style_mut().text_styles.insert(egui::TextStyle::Body, mono(10.0));
     ui.visuals_mut().override_text_color = Some(theme.label);
     let width = f64::from(size.x);
-    let stages = series.stages.iter().skip(1).map(|stage| (stage.x, stage.index));
+    // Of stages that begin at one step, as those do that take none, the last is named.
+    let marks = series.stages.iter().skip(1);
+    let named = |(place, stage): &(usize, &StageMark)| {
+        series.stages.get(place + 2).is_none_or(|next| next.x > stage.x)
+    };
+    let stages = marks.enumerate().filter(named).map(|(_, stage)| (stage.x, stage.index));
     let stages: Vec<(f64, usize)> = stages.collect();
     let lines = stages.clone();
     let response = plot.show(ui, |plot| {

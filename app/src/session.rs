@@ -173,9 +173,9 @@ impl Series {
                 self.position.total = resumed_at.unwrap_or(0);
                 self.note(format!("{project} on {device}, seed {seed}, {stages} stages, in {folder}"));
             }
-            EventBody::Stage { stage, name, trainable, loaded, epochs, steps, .. } => {
+            EventBody::Stage { stage, turn, name, trainable, loaded, epochs, steps, .. } => {
                 self.stages.push(StageMark {
-                    index: *stage,
+                    index: *turn,
                     name: name.clone(),
                     x: self.position.total as f64,
                     steps: *steps,
@@ -442,6 +442,7 @@ mod tests {
         let stage = EventBody::Stage {
             stage: 0,
             repetition: 0,
+            turn: 0,
             name: "one".to_owned(),
             kind: "train".to_owned(),
             trainable: 5,

@@ -100,9 +100,8 @@ fn stages(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
     });
 }
 
-/// A stage that does not train: its name and what it does.
+/// A stage that does not train.
 fn other_row(ui: &mut Ui, index: usize, stage: &StageSpec) {
-    let theme = Theme::of(ui);
     let what = match stage {
         StageSpec::Repeat(repeat) => {
             let names: Vec<&str> = repeat.stages.iter().map(StageSpec::name).collect();
@@ -110,10 +109,19 @@ fn other_row(ui: &mut Ui, index: usize, stage: &StageSpec) {
         }
         other => other.kind().to_owned(),
     };
-    ui.label(
-        egui::RichText::new(format!("{}  {}", index + 1, stage.name())).font(medium(13.0)).color(theme.text),
-    );
-    ui.label(egui::RichText::new(what).color(theme.label));
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 40.0), Sense::hover());
+    two_lines(ui, rect, &format!("{} · {}", index + 1, stage.name()), &what);
+}
+
+/// A stage's name, and below it what it does.
+fn two_lines(ui: &Ui, rect: Rect, name: &str, about: &str) {
+    let theme = Theme::of(ui);
+    let name = shorten(ui, name, &bold(12.0), rect.width());
+    let above = pos2(rect.left(), rect.top() + 12.0);
+    ui.painter().text(above, Align2::LEFT_CENTER, name, bold(12.0), theme.text);
+    let about = shorten(ui, about, &mono(9.5), rect.width());
+    let below = pos2(rect.left(), rect.top() + 29.0);
+    ui.painter().text(below, Align2::LEFT_CENTER, about, mono(9.5), theme.label);
 }
 
 fn stage_row(
@@ -127,14 +135,10 @@ fn stage_row(
     ui.spacing_mut().item_spacing.x = if ui.available_width() > 560.0 { 14.0 } else { 6.0 };
     let width = (ui.available_width() - 310.0).clamp(80.0, 230.0);
     let (rect, _) = ui.allocate_exact_size(vec2(width, 40.0), Sense::hover());
-    let name = shorten(ui, &format!("{} · {}", index + 1, spec.name), &bold(12.0), rect.width());
-    let above = pos2(rect.left(), rect.top() + 12.0);
-    ui.painter().text(above, Align2::LEFT_CENTER, name, bold(12.0), theme.text);
     let frozen =
         if spec.freeze.is_empty() { String::new() } else { format!(", frozen {}", spec.freeze.join(", ")) };
-    let about = shorten(ui, &format!("trains {}{frozen}", spec.train.join(", ")), &mono(9.5), rect.width());
-    let below = pos2(rect.left(), rect.top() + 29.0);
-    ui.painter().text(below, Align2::LEFT_CENTER, about, mono(9.5), theme.label);
+    let about = format!("trains {}{frozen}", spec.train.join(", "));
+    two_lines(ui, rect, &format!("{} · {}", index + 1, spec.name), &about);
     ui.add_enabled_ui(!desk.locked, |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         whole(ui, index, "Epochs", "epochs", spec.epochs, actions);

@@ -104,8 +104,10 @@ mod tests {
             }
         }
         let device = Device::flex();
-        let inputs =
-            [Value::from_f64(left, &[n, p, q], &device), Value::from_f64(right, &[n, rows, columns], &device)];
+        let inputs = [
+            Value::from_f64(left, &[n, p, q], &device),
+            Value::from_f64(right, &[n, rows, columns], &device),
+        ];
         assert_eq!(Kronecker.forward(&inputs, &Context::inference()).to_f64(), expected);
     }
 }

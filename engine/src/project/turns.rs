@@ -10,6 +10,8 @@ use crate::train::{Position, RepeatSpec, StageSpec};
 pub struct Turn {
     /// The stage's number, in the order in which the project lists them, those within a repetition included.
     pub stage: usize,
+    /// The place in the project's list of itself or of its repetition.
+    pub listed: usize,
     /// How often it was repeated before.
     pub repetition: usize,
     /// The value that its repetition stands for, if it is repeated: `frames = 8`.
@@ -57,13 +59,27 @@ impl Project {
                     for (inner, spec) in with_value(repeat, value, place)?.into_iter().enumerate() {
                         let value = Some(format!("{} = {value}", repeat.variable));
                         let merged = BTreeSet::new();
-                        turns.push(Turn { stage: number + inner, repetition, value, spec, merged });
+                        turns.push(Turn {
+                            stage: number + inner,
+                            listed: place,
+                            repetition,
+                            value,
+                            spec,
+                            merged,
+                        });
                     }
                 }
                 number += repeat.stages.len();
             } else {
                 let spec = stage.clone();
-                turns.push(Turn { stage: number, repetition: 0, value: None, spec, merged: BTreeSet::new() });
+                turns.push(Turn {
+                    stage: number,
+                    listed: place,
+                    repetition: 0,
+                    value: None,
+                    spec,
+                    merged: BTreeSet::new(),
+                });
                 number += 1;
             }
         }

@@ -49,6 +49,9 @@ pub enum EventBody {
         repetition: usize,
         /// Its name.
         name: String,
+        /// Its place in the run, repetitions counted, from 0.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        turn: usize,
         /// What kind of stage: `train`, `measure`, `edit`, `generate` or `evaluate`.
         #[serde(default = "train")]
         kind: String,

@@ -137,6 +137,7 @@ impl Run<'_, '_> {
         self.emit(EventBody::Stage {
             stage: turn.stage,
             repetition: turn.repetition,
+            turn: self.turns.iter().position(|other| other.at(0) == turn.at(0)).unwrap_or(0),
             name: turn.name(),
             kind: turn.spec.kind().to_owned(),
             trainable,

@@ -26,7 +26,7 @@ impl Default for LowRank {
 
 impl AdapterKind for LowRank {
     fn name(&self) -> &'static str {
-        "Low-rank form"
+        "Low-rank"
     }
 
     fn description(&self) -> &'static str {
@@ -38,7 +38,7 @@ impl AdapterKind for LowRank {
     }
 
     fn letter(&self) -> char {
-        'R'
+        'D'
     }
 
     fn accepts(&self, site: &Site) -> bool {

@@ -38,7 +38,7 @@ impl Phm {
 
 impl AdapterKind for Phm {
     fn name(&self) -> &'static str {
-        "PHM form"
+        "PHM"
     }
 
     fn description(&self) -> &'static str {

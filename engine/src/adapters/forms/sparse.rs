@@ -35,7 +35,7 @@ impl Default for Sparse {
 
 impl AdapterKind for Sparse {
     fn name(&self) -> &'static str {
-        "Sparse form"
+        "Sparse delta"
     }
 
     fn description(&self) -> &'static str {
