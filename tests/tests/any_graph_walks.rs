@@ -1,6 +1,6 @@
 //! The proving graph walked by hand: gradients, recomputation, routing, instances, the cut, one row at a time.
 
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -444,4 +444,208 @@ fn kinds_multiply_with_forms() {
     assert!(report.missing.iter().any(|misfit| misfit.path == "model.shared.adapter_3.left"));
     let states = case.built.graph.nodes().iter().filter(|node| matches!(node.kind, NodeKind::State(_)));
     assert_eq!(states.count(), 3 + 2, "running statistics, the centre, two masks");
+}
+
+/// The gradient of a column, against finite differences: what a controller needs.
+#[test]
+fn leaves_may_be_columns() {
+    let case = case(0, |project| project);
+    let step = case.step();
+    let graph = &step.graph;
+    let pixels = graph.find("model.pixel_values").unwrap();
+    let request = Request { loss: Some(step.loss), leaves: &[pixels], ..Request::default() };
+    let schedule = Schedule::new(graph, &request).unwrap();
+    let params = in_f64(&case.params);
+    let inputs = inputs_in_f64(&upload(case.batch(3), graph, &device()), graph);
+    let run = |inputs: &Inputs| {
+        let (outcome, gradients) = walk(step, &schedule, &mut params.clone(), inputs, 0);
+        (outcome.values[&step.loss].to_scalar(), gradients)
+    };
+    let (_, gradients) = run(&inputs);
+    assert_eq!(gradients.keys().collect::<Vec<_>>(), ["model.pixel_values"]);
+    let value = inputs["pixel_values"].clone();
+    let mut draws = Stream::new(1, "towards").at(0);
+    let towards = (0..elements(&value.shape())).map(|_| f64::from(draws.normal())).collect();
+    let towards = Value::from_f64(towards, &value.shape(), &device());
+    let at = |sign: f64| {
+        let mut moved = inputs.clone();
+        let value = value.clone().add(towards.clone().mul_scalar(sign * 1e-5));
+        moved.insert("pixel_values".to_owned(), value);
+        run(&moved).0
+    };
+    let numeric = (at(1.0) - at(-1.0)) / 2e-5;
+    let analytic = gradients["model.pixel_values"].clone().mul(towards.clone()).sum_all().to_scalar();
+    assert!((numeric - analytic).abs() < 1e-5 * numeric.abs().max(1e-3), "{numeric} {analytic}");
+}
+
+/// Forms on a fused weight and on its slices, and a path beside another slice, all at once.
+#[test]
+fn whole_and_sliced_weights_stack_in_listed_order() {
+    let case = case(2, |project| {
+        let mut project = project;
+        let text = r#"[
+            (at: "model.text.qkv", kind: LowRank(rank: 1)),
+            (at: "model.text.qkv.value", kind: LowRank(rank: 1, alpha: 2)),
+            (at: "model.text.qkv.{query,key}", kind: Lora(rank: 1, alpha: 3)),
+            (at: "model.text.qkv", kind: Sparse(share: 0.5)),
+        ]"#;
+        project.adapters.clear();
+        set(&project, "adapters", text).unwrap()
+    });
+    let step = case.step();
+    let params = in_f64(&case.params);
+    let inputs = inputs_in_f64(&upload(case.batch(4), &step.graph, &device()), &step.graph);
+    let (_, gradients) = walk(step, &step.schedule, &mut params.clone(), &inputs, 0);
+    for (path, gradient) in gradients.iter().filter(|(path, _)| path.contains("adapter_")) {
+        let value = params.get(path).unwrap();
+        let mut draws = Stream::new(1, path).at(1);
+        let towards = (0..elements(&value.shape())).map(|_| f64::from(draws.normal())).collect();
+        let towards = Value::from_f64(towards, &value.shape(), &device());
+        let at = |sign: f64| {
+            let mut moved = params.clone();
+            moved.set(path, value.clone().add(towards.clone().mul_scalar(sign * 1e-5)));
+            walk(step, &step.schedule, &mut moved, &inputs, 0).0.values[&step.loss].to_scalar()
+        };
+        let numeric = (at(1.0) - at(-1.0)) / 2e-5;
+        let analytic = gradient.clone().mul(towards).sum_all().to_scalar();
+        assert!((numeric - analytic).abs() < 1e-5 * numeric.abs().max(1e-3), "{path}: {numeric} {analytic}");
+    }
+    let all: BTreeSet<usize> = (0..4).collect();
+    let merged = merge(&case.built.graph, &case.params, &all).unwrap();
+    assert_eq!(merged.keys().collect::<Vec<_>>(), ["model.text.qkv.weight"]);
+    let mut changed = case.params.clone();
+    for (path, value) in merged {
+        changed.set(&path, value);
+    }
+    let turns = case.project.turns().unwrap();
+    let folder = case.folder.path();
+    let plain =
+        graft_engine::project::build_turn(&case.project, folder, &turns[2], &all, case.source.as_ref())
+            .unwrap();
+    let logits = |graph: &Graph, params: &Params| {
+        let id = graph.output("logits").unwrap();
+        infer(graph, params, &upload(case.batch(4), graph, &device()), &[id]).unwrap()[&id].to_f32()
+    };
+    let (want, got) = (logits(&case.built.graph, &case.params), logits(&plain.graph, &changed));
+    graft_tests::equal::same_to(1e-5, &got, &want, "merged");
+    assert!(got != logits(&plain.graph, &case.params), "the adapters did something");
+}
+
+/// Whatever a kind may ask for, in one patch.
+#[test]
+fn a_patch_may_ask_for_everything() {
+    use graft_engine::graph::{Becomes, Beginning, Init, PatchBuilder, When};
+    use graft_engine::ops::{Add, Blend, MeanSquaredError, Multiply};
+    let case = case(2, |project| project);
+    let graph = &case.built.graph;
+    let site = graph.site("model.P4").unwrap();
+    let mut patch = PatchBuilder::new(graph, site, 9, "Everything");
+    let gain = patch.param("gain", &[8], Init::Constant(0.5));
+    let fixed = patch.constant("fixed", &[8], vec![2.0; 8]);
+    let scaled = patch.op("scaled", Multiply, &[gain, fixed]);
+    let branch = patch.op("branch", Multiply, &[site.node, scaled]);
+    let sum = patch.op("sum", Add, &[site.node, branch]);
+    patch.replace(sum);
+    let average = patch.state("average", &[8], Beginning::CopyOf(gain));
+    let next = patch.op("next", Blend { share: 0.25 }, &[average, gain]);
+    patch.update(average, next, When::AfterStep);
+    let apart = patch.op("apart", MeanSquaredError, &[gain, average]);
+    patch.loss("pull", apart, 0.1);
+    patch.unfreeze(graph.find("model.joint.seen.bias").unwrap());
+    patch.ends(Becomes::Gone);
+    let graph = graph.apply(&patch.finish()).unwrap();
+
+    let stage = case.project.turns().unwrap()[2].spec.as_train().unwrap().clone();
+    let selection = graft_engine::train::select(&graph, &stage).unwrap();
+    assert!(selection.paths.contains("model.joint.seen.bias"));
+    assert!(selection.paths.contains("model.P4.adapter_9.gain"));
+    let columns = case.source.columns();
+    let step = StepGraph::new(&graph, &StepSpec::of(&stage, &selection.nodes, &columns)).unwrap();
+    let terms: Vec<&str> = step.terms.iter().map(|term| term.name.as_str()).collect();
+    assert_eq!(terms, ["model.P4.adapter_9.pull", "cross_entropy", "distillation"]);
+    let mut params = case.params.clone();
+    let (fresh, _) = load(&step.graph, None, 1, &device()).unwrap();
+    for (path, value) in fresh.iter() {
+        if params.get(path).is_none() {
+            params.set(path, value.clone());
+        }
+    }
+    let inputs = upload(case.batch(4), &step.graph, &device());
+    let average = "model.P4.adapter_9.average";
+    let before = params.get(average).unwrap().to_f32();
+    let (outcome, gradients) = walk(&step, &step.schedule, &mut params, &inputs, 0);
+    assert_eq!(outcome.values[&step.terms[0].node].to_f32(), [0.0], "an average begins as a copy");
+    assert!(gradients.contains_key("model.P4.adapter_9.gain"));
+    same_bits(&params.get(average).unwrap().to_f32(), &before, "nothing moves before the step");
+    params.set("model.P4.adapter_9.gain", Value::from_f32(vec![1.0; 8], &[8], &device()));
+    let after = step.after.as_ref().unwrap();
+    let late = Walk { graph: &step.graph, schedule: after, seed: 0, step: 0 };
+    late.run(&mut params, &Inputs::new(), &mut |_, _, _, _| {}).unwrap();
+    same_bits(&params.get(average).unwrap().to_f32(), &[0.5 * 0.75 + 0.25; 8], "blended");
+    // What is gone in inference merges into nothing.
+    assert!(merge(&graph, &params, &[9].into()).unwrap().is_empty());
+    // An update after the step that reads the batch is refused.
+    let mut wrong = PatchBuilder::new(&graph, graph.site("model.P4").unwrap(), 10, "Wrong");
+    let state = wrong.state("state", &[1], Beginning::Values(Init::Zeros));
+    wrong.update(state, graph.output("logits").unwrap(), When::AfterStep);
+    let error = graph.apply(&wrong.finish()).unwrap_err().to_string();
+    assert!(error.contains("after the step") && error.contains("model.P4.adapter_10.state"), "{error}");
+}
+
+/// A router's own row lists, within a capacity: shapes say the most, a walk runs what there is.
+#[test]
+fn a_router_sends_rows_within_its_capacity() {
+    use graft_engine::graph::{Binding, Builder, Extent, Init, LinearSpec};
+    use graft_engine::ops::{Combine, Dispatch, Route};
+    let mut b = Builder::new("model", "Routed");
+    let x = b.input("x", vec![Extent::named("batch"), Extent::Fixed(2)]);
+    let linear = |features_out| LinearSpec {
+        kernel: &[2],
+        features_out,
+        init: Init::XavierUniform,
+        bias: None,
+        stored: "",
+    };
+    let scores = b.linear("router", x, &linear(3));
+    let mut inputs = vec![x];
+    for branch in 0..3 {
+        let rows = b.op(&format!("route_{branch}"), Route { branch, share: 0.5 }, &[scores]);
+        let own = b.op(&format!("rows_{branch}"), Dispatch, &[x, rows]);
+        inputs.extend([b.linear(&format!("expert_{branch}"), own, &linear(2)), rows]);
+    }
+    let out = b.op("out", Combine { branches: 3 }, &inputs);
+    b.output("out", out);
+    let graph = b.finish().unwrap();
+    let shapes = graph.shapes(&Binding::new().with("batch", 4)).unwrap();
+    assert_eq!(shapes[graph.find("model.rows_1").unwrap().index()], [2, 2]);
+    let mut params = Params::new();
+    // Scores: the row itself, and never the third branch.
+    let router = Value::from_f32(vec![1.0, 0.0, 0.0, 1.0, -9.0, -9.0], &[3, 2], &device());
+    params.set("model.router.weight", router);
+    for branch in 0..3 {
+        let double = Value::from_f32(vec![1.0 + branch as f32, 0.0, 0.0, 1.0], &[2, 2], &device());
+        params.set(&format!("model.expert_{branch}.weight"), double);
+    }
+    let rows = vec![2.0, 1.0, 1.0, 3.0, 5.0, 4.0, 7.0, 6.0];
+    let x = Inputs::from([("x".to_owned(), Value::from_f32(rows, &[4, 2], &device()))]);
+    let found = infer(&graph, &params, &x, &[out]).unwrap()[&out].to_f32();
+    // The first branch takes rows 0 and 2 and has no room for row 3, which stays as it was.
+    same_bits(&found, &[4.0, 2.0, 3.0, 6.0, 10.0, 8.0, 7.0, 6.0], "routed");
+}
+
+/// Every extent that the data have is priced, and the largest costs most.
+#[test]
+fn batches_of_several_extents_are_priced() {
+    let case = case(0, |project| project);
+    let graph = &case.step().graph;
+    let price = |height, width, length, batch| {
+        let binding = case.built.architecture.binding(batch);
+        let binding = binding.with("height", height).with("width", width).with("length", length);
+        let shapes = graph.shapes(&binding).unwrap();
+        graft_engine::plan::tally(graph, &case.step().schedule, &shapes)
+    };
+    let (small, large) = (price(7, 5, 2, 4), price(9, 7, 5, 4));
+    assert!(small.peak_bytes < large.peak_bytes);
+    assert!(small.forward_multiply_adds < large.forward_multiply_adds);
+    assert!(price(9, 7, 5, 1).peak_bytes < large.peak_bytes, "a last partial batch");
 }

@@ -298,3 +298,58 @@ fn a_loss_that_is_no_number_fails_the_run_and_says_what_to_do() {
         matches!(&events.last().unwrap().body, EventBody::Failed { error } if error.contains("learning rate"))
     );
 }
+
+/// A teacher's answers are written once and then learned from; edits do what they say.
+#[test]
+fn generated_data_are_trained_on_and_edits_change_what_they_name() {
+    let text = r#"(
+        version: 2,
+        name: "taught",
+        model: Vit(width: 16, blocks: 1, heads: 2, patch: 8),
+        data: Digits(folder: "../assets/digits"),
+        stages: [
+            Train(name: "teacher", samples: 64, epochs: 1, batch: 16),
+            Generate(name: "answers", samples: 64, batch: 16),
+            Edit(name: "forget", edits: [Reset(at: "model")]),
+            Train(
+                name: "student",
+                data: "answers",
+                epochs: 1,
+                batch: 16,
+                losses: [Distillation(teacher: "batch.teacher", temperature: 2.0)],
+            ),
+            Edit(name: "silence", edits: [Scale(at: "model.head", factor: 0.0)]),
+            Evaluate(name: "silent", split: test, samples: 24),
+        ],
+    )"#;
+    let project = graft_engine::project::parse(text, Path::new("taught.ron")).unwrap();
+    let runs = tempfile::tempdir().unwrap();
+    let events = run(&project, runs.path());
+    assert_eq!(losses(&events).iter().filter(|(stage, ..)| *stage == 3).count(), 4);
+    let folder = runs.path().join(&events[0].run);
+    let written = read_tensors(&folder.join("data/answers.safetensors")).unwrap();
+    assert_eq!(written["teacher"].shape, [64, 10]);
+    assert_eq!(written["inputs"].shape[0], 64);
+    let silent = events.iter().find_map(|event| match &event.body {
+        EventBody::Eval { stage: 5, loss, samples, .. } => Some((*loss, *samples)),
+        _ => None,
+    });
+    let (loss, samples) = silent.unwrap();
+    assert!((loss - 10f64.ln()).abs() < 1e-6 && samples == 24, "{loss} on {samples}");
+    // The same from a stop in the student's stage: data and edits are made again.
+    let control = Control::new();
+    let options = RunOptions { runs: runs.path().to_path_buf() };
+    let mut steps = 0;
+    let summary = train(&project, &repository("projects"), &options, &control, &mut |event| {
+        steps += usize::from(matches!(event.body, EventBody::Step { .. }));
+        if steps == 6 {
+            control.set(Wish::Stop);
+        }
+    })
+    .unwrap();
+    assert_eq!(summary.outcome, Outcome::Stopped);
+    resume(&summary.folder, &Control::new(), &mut |_| {}).unwrap();
+    assert_eq!(losses(&RunFolder::events(&summary.folder).unwrap()), losses(&events));
+    let wrong = set(&project, "stages.3.data", "\"nothing\"").unwrap_err().to_string();
+    assert!(wrong.contains("`nothing`") && wrong.contains("Generate"), "{wrong}");
+}
