@@ -15,7 +15,7 @@ mod step;
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
 pub use control::{Control, Wish};
 pub use evaluation::{Evaluation, evaluate};
-pub use merge::{MergeError, merge};
+pub use merge::{MergeError, merge, mergeable};
 pub use optimiser::{AdamW, Optimiser, OptimiserSpec, Sgd};
 pub use rates::{Decay, ScheduleSpec};
 pub use selection::{Selection, select};

@@ -104,3 +104,44 @@ fn settings_by_path() {
     let error = set(&project, "stages.0.batch", "0").unwrap_err().to_string();
     assert!(error.contains("1 or more"), "{error}");
 }
+
+/// What cannot work is told before anything runs, with what to do about it.
+#[test]
+fn stages_that_cannot_work_are_told() {
+    let project = parse(
+        &std::fs::read_to_string(fixture("projects/version_2.ron")).unwrap(),
+        Path::new("version_2.ron"),
+    )
+    .unwrap();
+    let check = |path: &str, value: &str, parts: &[&str]| {
+        let error = set(&project, path, value).map(|_| ()).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{path} = {value}: `{part}` is not in: {error}");
+        }
+    };
+    check("stages.5.edits", r#"[{"Merge": [9]}]"#, &["adapter 9", "lists 5"]);
+    check("stages.5.edits", "[]", &["at least one edit"]);
+    check("stages.0.instances", r#"[{"name": "model"}]"#, &["`model`", "free"]);
+    check("stages.0.instances", r#"[{"name": "a.b"}]"#, &["`a.b`"]);
+    check("stages.0.instances", r#"[{"name": "x", "of": "y"}]"#, &["`y`", "only `model`"]);
+    check("stages.4.data", "\"nothing\"", &["`nothing`", "Generate"]);
+    check("stages.2.into", r#"["0.epoch"]"#, &["0.epoch", "epochs"]);
+    check("stages.2.over", "[]", &["at least one value"]);
+    check("stages.2.over", r#"["many"]"#, &["many"]);
+    check("stages.3.outputs", r#"[["inputs", "a"], ["inputs", "b"]]"#, &["`inputs` twice"]);
+    check("stages.3.name", "\"a/b\"", &["names a file"]);
+    check(
+        "stages.0.losses",
+        r#"[{"Distillation": {"teacher": "x", "temperature": 0}}]"#,
+        &["temperature above 0"],
+    );
+    let turns: Vec<String> = project.turns().unwrap().iter().map(|turn| turn.name()).collect();
+    assert_eq!(
+        turns[2..6],
+        ["one task (task = 0)", "evaluate (task = 0)", "one task (task = 1)", "evaluate (task = 1)"]
+    );
+    let turns = project.turns().unwrap();
+    assert_eq!(turns[4].spec.as_train().unwrap().only, [("task".to_owned(), 1)]);
+    assert_eq!((turns[6].stage, turns[4].stage, turns[4].repetition), (4, 2, 1));
+    assert_eq!(turns[9].merged.iter().copied().collect::<Vec<_>>(), [0, 1]);
+}

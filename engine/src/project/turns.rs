@@ -96,6 +96,14 @@ impl Project {
             }
             match &turn.spec {
                 StageSpec::Edit(spec) => {
+                    if let Some(wrong) = spec.listed().find(|index| !all.contains(index)) {
+                        let why =
+                            format!("merges adapter {wrong}, but the project lists {} from 0", all.len());
+                        return Err(ProjectError::Setting {
+                            field: format!("stages ({})", turn.name()),
+                            why,
+                        });
+                    }
                     let present: BTreeSet<usize> = all.difference(&merged).copied().collect();
                     merged.extend(spec.merged(&present));
                 }

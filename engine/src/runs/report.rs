@@ -67,7 +67,10 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
     );
     line("|---|---|---|---|---|---|---|---|---|".into());
     for event in &events {
-        let EventBody::Stage { stage, repetition, name, trainable, .. } = &event.body else { continue };
+        let EventBody::Stage { stage, repetition, name, kind, trainable, .. } = &event.body else { continue };
+        if kind != "train" {
+            continue;
+        }
         let steps: Vec<StepPhases> = events
             .iter()
             .filter(|event| {

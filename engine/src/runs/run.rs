@@ -14,7 +14,7 @@ use crate::data::Split;
 use crate::device;
 use crate::memory::Meter;
 use crate::project::{Project, Turn, build_turn, open_source, open_source_in};
-use crate::train::{Checkpoint, Control, Evaluation, TrainError, evaluate};
+use crate::train::{Checkpoint, Control, EditError, Evaluation, StageSpec, TrainError, evaluate, mergeable};
 use crate::weights::{Params, Tensor, load};
 
 /// Where events go.
@@ -39,7 +39,11 @@ pub fn train(
         // What a stage of this run writes is not there yet.
         if turn.spec.data().is_none() {
             let source = open_source(project, base, place)?;
-            build_turn(project, base, turn, &turn.merged, source.as_ref())?;
+            let built = build_turn(project, base, turn, &turn.merged, source.as_ref())?;
+            if let StageSpec::Edit(spec) = &turn.spec {
+                let merged = spec.merged(&turn.present(project));
+                mergeable(&built.graph, &merged).map_err(EditError::from).map_err(TrainError::from)?;
+            }
         }
     }
     let folder = RunFolder::create(&options.runs, project, base)?;

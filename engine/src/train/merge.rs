@@ -52,6 +52,20 @@ pub fn merge(
     params: &Params,
     placements: &BTreeSet<usize>,
 ) -> Result<BTreeMap<String, Value>, MergeError> {
+    let wanted = mergeable(graph, placements)?;
+    let results: Vec<NodeId> = wanted.iter().map(|(_, value)| *value).collect();
+    let merged = infer(graph, params, &Inputs::new(), &results)?;
+    Ok(wanted
+        .into_iter()
+        .filter_map(|(param, value)| Some((graph.node(param).path.clone(), merged.get(&value)?.clone())))
+        .collect())
+}
+
+/// The base parameters that `placements` would be merged into, each with the node of its new value.
+///
+/// # Errors
+/// As [`merge`].
+pub fn mergeable(graph: &Graph, placements: &BTreeSet<usize>) -> Result<Vec<(NodeId, NodeId)>, MergeError> {
     let endings = &graph.demands().endings;
     for &placement in placements {
         let mut own = endings.iter().filter(|ending| ending.placement == placement).peekable();
@@ -90,11 +104,5 @@ pub fn merge(
         NodeKind::Param(leaf) => leaf.placement.is_some_and(|placement| placements.contains(&placement)),
         _ => false,
     };
-    let wanted: Vec<(NodeId, NodeId)> = values.into_values().filter(|(param, _)| !is_gone(*param)).collect();
-    let results: Vec<NodeId> = wanted.iter().map(|(_, value)| *value).collect();
-    let merged = infer(graph, params, &Inputs::new(), &results)?;
-    Ok(wanted
-        .into_iter()
-        .filter_map(|(param, value)| Some((graph.node(param).path.clone(), merged.get(&value)?.clone())))
-        .collect())
+    Ok(values.into_values().filter(|(param, _)| !is_gone(*param)).collect())
 }

@@ -69,6 +69,12 @@ impl EditSpec {
         self.edits.iter().any(endless).then(|| ("edits", "should scale by a finite factor".to_owned()))
     }
 
+    /// The adapters that are named for merging.
+    pub fn listed(&self) -> impl Iterator<Item = usize> {
+        let listed = |edit: &Edit| if let Edit::Merge(listed) = edit { listed.clone() } else { Vec::new() };
+        self.edits.iter().flat_map(listed)
+    }
+
     /// The adapters that are merged, of those that are `present`.
     #[must_use]
     pub fn merged(&self, present: &BTreeSet<usize>) -> BTreeSet<usize> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::losses::LossSpec;
 use super::super::{AdapterUse, OptimiserSpec, ScheduleSpec, StageWeights};
 use crate::data::FrameShuffle;
-use crate::graph::{Instance, Mode};
+use crate::graph::{Instance, Mode, Sharing};
 
 /// A stage that trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +108,28 @@ impl TrainSpec {
         }
         if self.clip_norm.is_some_and(|norm| norm <= 0.0 || norm.is_nan()) {
             return Some(("clip_norm", "should be above 0".to_owned()));
+        }
+        let mut names = vec!["model"];
+        for instance in &self.instances {
+            if instance.of != "model" {
+                return Some((
+                    "instances",
+                    format!("repeat `{}`; only `model` can be repeated", instance.of),
+                ));
+            }
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let taken = names.contains(&instance.name.as_str()) || instance.name == "step";
+            if taken || instance.name.is_empty() || !instance.name.chars().all(plain) {
+                let why =
+                    format!("call one `{}`; a name is of letters, digits and `_`, and free", instance.name);
+                return Some(("instances", why));
+            }
+            if let Sharing::Average { decay } = instance.weights
+                && !(0.0..=1.0).contains(&decay)
+            {
+                return Some(("instances", format!("average with decay {decay}, which should be in [0, 1]")));
+            }
+            names.push(&instance.name);
         }
         if let Some(complaint) = self.losses.iter().find_map(LossSpec::complaint) {
             return Some(("losses", complaint));
