@@ -135,7 +135,7 @@ fn stages_that_cannot_work_are_told() {
         r#"[{"Distillation": {"teacher": "x", "temperature": 0}}]"#,
         &["temperature above 0"],
     );
-    let turns: Vec<String> = project.turns().unwrap().iter().map(|turn| turn.name()).collect();
+    let turns: Vec<String> = project.turns().unwrap().iter().map(graft_engine::project::Turn::name).collect();
     assert_eq!(
         turns[2..6],
         ["one task (task = 0)", "evaluate (task = 0)", "one task (task = 1)", "evaluate (task = 1)"]

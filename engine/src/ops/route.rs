@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use super::{Context, Element, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
@@ -57,8 +59,12 @@ impl Op for Route {
         let values = scores.to_f64();
         let rows = values.chunks(branches).enumerate().filter(|(_, scores)| {
             let own = scores[self.branch];
-            let beaten =
-                |(other, score): (usize, &f64)| *score > own || (*score == own && other < self.branch);
+            // Of equals the earlier one counts as larger.
+            let beaten = |(other, score): (usize, &f64)| match score.total_cmp(&own) {
+                Ordering::Greater => true,
+                Ordering::Equal => other < self.branch,
+                Ordering::Less => false,
+            };
             !scores.iter().enumerate().any(beaten)
         });
         let rows: Vec<i64> =
