@@ -490,6 +490,7 @@ fn whole_and_sliced_weights_stack_in_listed_order() {
             (at: "model.text.qkv", kind: Sparse(share: 0.5)),
         ]"#;
         project.adapters.clear();
+        project.stages.truncate(3);
         set(&project, "adapters", text).unwrap()
     });
     let step = case.step();
@@ -586,8 +587,8 @@ fn a_patch_may_ask_for_everything() {
     assert!(merge(&graph, &params, &[9].into()).unwrap().is_empty());
     // An update after the step that reads the batch is refused.
     let mut wrong = PatchBuilder::new(&graph, graph.site("model.P4").unwrap(), 10, "Wrong");
-    let state = wrong.state("state", &[1], Beginning::Values(Init::Zeros));
-    wrong.update(state, graph.output("logits").unwrap(), When::AfterStep);
+    let target = wrong.state("state", &[1], Beginning::Values(Init::Zeros));
+    wrong.update(target, graph.output("logits").unwrap(), When::AfterStep);
     let error = graph.apply(&wrong.finish()).unwrap_err().to_string();
     assert!(error.contains("after the step") && error.contains("model.P4.adapter_10.state"), "{error}");
 }
