@@ -189,7 +189,11 @@ fn what_stages_measure_and_write_is_there() {
     assert_eq!(done, [(1, 2), (3, 1), (4, 4)]);
     let run_folder = folder_of(folder.path(), "runs", &events);
     let checkpoint = Checkpoint::read(&run_folder.join("checkpoints"), "last").unwrap().unwrap();
-    // A quarter of the entries, and values only there.
+    // After the merge nothing of the merged adapters is left.
+    assert_eq!(checkpoint.position.stage, 4);
+    assert!(checkpoint.params.keys().all(|path| !path.contains("adapter_1")));
+    // A quarter of the entries, and values only there, when the adapters were last trained.
+    let checkpoint = Checkpoint::read(&run_folder.join("checkpoints"), "best").unwrap().unwrap();
     let mask = &checkpoint.params["model.joint.seen.adapter_1.mask"].data;
     assert_eq!(mask.iter().sum::<f32>(), 8.0);
     assert!(mask.iter().all(|x| *x == 0.0 || *x == 1.0));
@@ -222,8 +226,11 @@ fn adapters_go_out_and_come_in_with_the_same_bits() {
     assert_eq!(report["samples"], 16.min(report["samples"].as_u64().unwrap()));
     let out = folder.path().join("out");
     let tensors = read_tensors(&out.join("adapter.safetensors")).unwrap();
-    let checkpoint = Checkpoint::read(&Path::new(&run_folder).join("checkpoints"), "best").unwrap().unwrap();
-    for state in ["model.joint.seen.adapter_1.mask", "model.vision.norm.running_mean"] {
+    let checkpoint = Checkpoint::read_for_use(&Path::new(&run_folder).join("checkpoints")).unwrap().unwrap();
+    assert_eq!(checkpoint.position.stage, 4, "the merge");
+    for state in
+        ["model.vision.norm.running_mean", "model.joint.centre", "model.P4.adapter_2.down.adapter_3.s"]
+    {
         same_bits(&tensors[state].data, &checkpoint.params[state].data, state);
     }
     assert!(std::fs::read_to_string(out.join("adapter.ron")).unwrap().contains("Phm"));
@@ -235,6 +242,13 @@ fn adapters_go_out_and_come_in_with_the_same_bits() {
     assert_eq!(merged.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&merged.stderr).contains("adapter 3 cannot be merged"));
     // A tensor of another model is told by name.
+    // What is evaluated afterwards is what the run's own last stage evaluated: the model as the merge left it.
     let evaluated = run(folder.path(), &["eval", &run_folder, "--split", "validation", "--json"]);
-    assert!(String::from_utf8_lossy(&evaluated.stdout).contains("top1"));
+    let again: Json = serde_json::from_slice(&evaluated.stdout).unwrap();
+    let at_the_end = events.iter().find_map(|event| match &event.body {
+        EventBody::Eval { stage: 5, loss, .. } => Some(*loss),
+        _ => None,
+    });
+    let (again, at_the_end) = (again["loss"].as_f64().unwrap(), at_the_end.unwrap());
+    assert!((again - at_the_end).abs() < 1e-6, "{again} {at_the_end}");
 }

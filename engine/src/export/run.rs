@@ -72,19 +72,14 @@ pub enum ExportError {
 /// Samples that the comparison runs on.
 const SAMPLES: usize = 16;
 
-/// Writes a run's best checkpoint (or its last, when none is best) to `out`.
+/// Writes the best checkpoint of the stage that a run reached last (or the last one, when none is best) to `out`.
 ///
 /// # Errors
 /// When the run holds no checkpoint, its adapters do not go into the format, or anything cannot be written.
 pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, ExportError> {
     let (folder, project, base) = RunFolder::open(run).map_err(RunError::from)?;
     let device = device::open_checked(&project.device).map_err(RunError::from)?;
-    let checkpoints = folder.checkpoints();
-    let read = |which| Checkpoint::read(&checkpoints, which).map_err(RunError::from);
-    let checkpoint = match read("best")? {
-        Some(best) => Some(best),
-        None => read("last")?,
-    };
+    let checkpoint = Checkpoint::read_for_use(&folder.checkpoints()).map_err(RunError::from)?;
     let unfit = |why| RunError::Unfit { why, path: run.to_path_buf() };
     let checkpoint = checkpoint.ok_or_else(|| unfit("this run has no checkpoint yet"))?;
     let at = checkpoint.position;
@@ -92,12 +87,15 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     let turn = turns.into_iter().find(|turn| turn.at(at.step) == at);
     let turn = turn.ok_or_else(|| unfit("its checkpoint is of a stage that the project does not have"))?;
     let source = open_source_in(&project, &base, &turn, run).map_err(RunError::from)?;
-    let built = build_turn(&project, &base, &turn, &turn.merged, source.as_ref()).map_err(RunError::from)?;
+    let merged = turn.merged_after(&project);
+    let built = build_turn(&project, &base, &turn, &merged, source.as_ref()).map_err(RunError::from)?;
     let (mut params, _) = load(&built.graph, built.weights.as_ref(), project.seed, &device)?;
     let changed: BTreeSet<String> = checkpoint.params.keys().cloned().collect();
     for (path, value) in Params::from_host(checkpoint.params, &device).iter() {
         params.set(path, value.clone());
     }
+
+    let present: BTreeSet<usize> = (0..project.adapters.len()).filter(|n| !merged.contains(n)).collect();
 
     // The model without adapters, as whoever reads the export has it.
     let without: BTreeSet<usize> = (0..project.adapters.len()).collect();
@@ -105,8 +103,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     let (graph, loaded, tensors, bytes) = match format {
         Format::Graft => {
             let uses = turn.spec.adapters() == crate::train::AdapterUse::All;
-            let placements: BTreeMap<_, _> = turn
-                .present(&project)
+            let placements: BTreeMap<_, _> = present
                 .into_iter()
                 .filter(|_| uses)
                 .map(|number| (number, project.adapters[number].clone()))
@@ -122,7 +119,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
         }
         Format::Merged => {
             let mut merged = params.clone();
-            for (path, value) in merge(&built.graph, &params, &turn.present(&project))? {
+            for (path, value) in merge(&built.graph, &params, &present)? {
                 merged.set(&path, value);
             }
             save_model(&plain.graph, &merged, &plain.architecture.config(), out)?;

@@ -38,6 +38,17 @@ impl Turn {
         (0..project.adapters.len()).filter(|index| !self.merged.contains(index)).collect()
     }
 
+    /// The adapters that are merged once it is done.
+    #[must_use]
+    pub fn merged_after(&self, project: &Project) -> BTreeSet<usize> {
+        match &self.spec {
+            StageSpec::Edit(spec) => {
+                self.merged.union(&spec.merged(&self.present(project))).copied().collect()
+            }
+            _ => self.merged.clone(),
+        }
+    }
+
     /// Its place in the run after some steps.
     #[must_use]
     pub const fn at(&self, step: u64) -> Position {

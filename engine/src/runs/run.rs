@@ -73,19 +73,14 @@ pub fn resume(path: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Run
     Run::new(&project, &base, device, folder, control, sink, turns).perform(checkpoint)
 }
 
-/// Evaluates a run's best checkpoint (or last, when none is best) on a split.
+/// Evaluates the best checkpoint of the stage that a run reached last (or the last one, when none is best) on a split.
 ///
 /// # Errors
 /// When the folder holds no checkpoint or anything fails.
 pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
     let (folder, project, base) = RunFolder::open(path)?;
     let device = device::open_checked(&project.device)?;
-    let checkpoints = folder.checkpoints();
-    let best = match Checkpoint::read(&checkpoints, "best")? {
-        Some(best) => Some(best),
-        None => Checkpoint::read(&checkpoints, "last")?,
-    };
-    let Some(checkpoint) = best else {
+    let Some(checkpoint) = Checkpoint::read_for_use(&folder.checkpoints())? else {
         return Err(RunError::Unfit { why: "this run has no checkpoint yet", path: path.to_path_buf() });
     };
     let turns = project.turns()?;
@@ -95,7 +90,8 @@ pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
         path: path.to_path_buf(),
     })?;
     let source = open_source_in(&project, &base, &turn, path)?;
-    let built = build_turn(&project, &base, &turn, &turn.merged, source.as_ref())?;
+    // An edit's checkpoint is of what it left.
+    let built = build_turn(&project, &base, &turn, &turn.merged_after(&project), source.as_ref())?;
     let (mut params, _) = load(built.walked(), built.weights.as_ref(), project.seed, &device)?;
     overlay(&mut params, checkpoint.params, &device);
     let batch = turn.spec.as_train().map_or(32, |spec| spec.batch);

@@ -116,7 +116,7 @@ impl Run<'_, '_> {
         match standing.turn.spec.clone() {
             StageSpec::Train(spec) => self.train(&spec, standing, report, from, meter),
             StageSpec::Measure(spec) => self.measure(&spec, standing, report, from),
-            StageSpec::Edit(spec) => self.edit(&spec, standing, report),
+            StageSpec::Edit(spec) => self.edit(&spec, standing, report, from.as_ref()),
             StageSpec::Generate(spec) => self.generate(&spec, standing, report),
             StageSpec::Evaluate(spec) => {
                 self.announce(&standing.turn, report, 0, 0, 1);
@@ -243,7 +243,11 @@ impl Run<'_, '_> {
         *last_step = steps;
         self.announce(turn, report, 0, 1, steps);
         let mut folded = from.map(|checkpoint| checkpoint.folded).unwrap_or_default();
+        let done_before = steps > 0 && folded.batches == steps;
         let (ended, filled) = measuring.run(params, &mut folded, self.control, &mut |_| ())?;
+        if done_before {
+            return Ok(ended);
+        }
         let samples = folded.samples;
         let step = folded.batches;
         self.changed.extend(filled.iter().cloned());
@@ -262,14 +266,21 @@ impl Run<'_, '_> {
         spec: &EditSpec,
         standing: &mut Standing,
         report: &LoadReport,
+        from: Option<&Checkpoint>,
     ) -> Result<Ended, RunError> {
         self.announce(&standing.turn, report, 0, 0, 1);
         let present = standing.turn.present(self.project);
-        let Standing { turn, built, params, source, .. } = standing;
-        let changed =
-            spec.apply(&built.graph, params, &present, self.project.seed).map_err(TrainError::from)?;
-        self.changed.extend(changed.iter().cloned());
-        let gone: BTreeSet<usize> = turn.merged.union(&spec.merged(&present)).copied().collect();
+        let Standing { turn, built, params, source, last_step, .. } = standing;
+        *last_step = 1;
+        // A checkpoint of this stage is of what it left.
+        let done_before = from.is_some_and(|checkpoint| checkpoint.position.step > 0);
+        let mut changed = BTreeSet::new();
+        if !done_before {
+            let edited = spec.apply(&built.graph, params, &present, self.project.seed);
+            changed = edited.map_err(TrainError::from)?;
+            self.changed.extend(changed.iter().cloned());
+        }
+        let gone = turn.merged_after(self.project);
         let turn = turn.clone();
         *built = build_turn(self.project, self.base, &turn, &gone, source.as_ref())?;
         let names: BTreeSet<&str> = built.graph.nodes().iter().map(|node| node.path.as_str()).collect();
@@ -278,7 +289,12 @@ impl Run<'_, '_> {
             drop(params.take(path));
             self.changed.remove(path);
         }
-        self.done(&turn, changed.into_iter().collect(), 0);
+        if !done_before {
+            let optimiser = Optimiser::new(crate::train::OptimiserSpec::default());
+            let snapshot = Snapshot { params: &standing.params, optimiser: &optimiser, step: 1 };
+            self.save(&turn, &snapshot, Folded::default(), None, false).map_err(TrainError::Observer)?;
+            self.done(&turn, changed.into_iter().collect(), 0);
+        }
         Ok(Ended::Finished)
     }
 

@@ -147,6 +147,19 @@ impl Checkpoint {
 }
 
 impl Checkpoint {
+    /// Where a run stands for whoever uses it: the best checkpoint of the stage that it reached last, or the last one
+    /// when that stage has no best. `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it is there but not sound.
+    pub fn read_for_use(folder: &Path) -> Result<Option<Self>, CheckpointError> {
+        let last = Self::read(folder, "last")?;
+        let turn = |checkpoint: &Self| (checkpoint.position.stage, checkpoint.position.repetition);
+        let reached = last.as_ref().map(turn);
+        let best = Self::read(folder, "best")?.filter(|best| Some(turn(best)) == reached);
+        Ok(best.or(last))
+    }
+
     /// A folder that does not exist yet: what a pointer names must stay until the pointer has moved.
     fn free(&self, folder: &Path) -> (String, PathBuf) {
         let mut name = match self.position.repetition {
