@@ -5,7 +5,7 @@ mod random;
 mod value;
 
 pub use random::{Draws, Stream};
-pub use value::{Gradients, Value};
+pub use value::{ConvStep, Gradients, Value};
 
 /// Extents of a tensor, outermost first. Written `[batch, tokens, width]` in documentation.
 pub type Shape = Vec<usize>;

@@ -11,6 +11,12 @@ use burn::tensor::Device;
 
 use super::{Shape, elements};
 
+mod conv;
+mod index;
+mod softmax;
+
+pub use conv::ConvStep;
+
 /// A tensor of any rank on any device. Cloning shares the storage.
 #[derive(Clone, Debug)]
 pub struct Value(DispatchTensor);
