@@ -10,10 +10,16 @@ use crate::tensor::{Shape, Stream, Value};
 
 mod add;
 mod attention;
+mod combine;
 mod concat;
 mod cross_entropy;
+mod detach;
+mod dispatch;
+mod draw;
 mod dropout;
+mod first_present;
 mod fold;
+mod gate;
 mod gelu;
 mod layer_norm;
 mod linear;
@@ -27,13 +33,21 @@ mod scale;
 mod select_token;
 mod swiglu;
 mod tanh;
+mod weighted_combine;
+mod weighted_sum;
 
 pub use add::Add;
 pub use attention::Attention;
+pub use combine::Combine;
 pub use concat::Concat;
 pub use cross_entropy::CrossEntropy;
+pub use detach::Detach;
+pub use dispatch::Dispatch;
+pub use draw::Draw;
 pub use dropout::Dropout;
+pub use first_present::FirstPresent;
 pub use fold::{Fold, Unfold};
+pub use gate::Gate;
 pub use gelu::Gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
@@ -47,6 +61,8 @@ pub use scale::Scale;
 pub use select_token::SelectToken;
 pub use swiglu::SwiGlu;
 pub use tanh::Tanh;
+pub use weighted_combine::WeightedCombine;
+pub use weighted_sum::WeightedSum;
 
 pub use crate::tensor::kernels::GeluForm;
 
