@@ -10,6 +10,10 @@ use crate::tensor::{Shape, Stream, Value};
 
 mod add;
 mod attention;
+mod batch_norm;
+mod blend;
+mod channel_mean;
+mod channel_variance;
 mod combine;
 mod concat;
 mod cross_entropy;
@@ -33,11 +37,16 @@ mod scale;
 mod select_token;
 mod swiglu;
 mod tanh;
+mod unbias;
 mod weighted_combine;
 mod weighted_sum;
 
 pub use add::Add;
 pub use attention::Attention;
+pub use batch_norm::BatchNorm;
+pub use blend::Blend;
+pub use channel_mean::ChannelMean;
+pub use channel_variance::ChannelVariance;
 pub use combine::Combine;
 pub use concat::Concat;
 pub use cross_entropy::CrossEntropy;
@@ -61,6 +70,7 @@ pub use scale::Scale;
 pub use select_token::SelectToken;
 pub use swiglu::SwiGlu;
 pub use tanh::Tanh;
+pub use unbias::Unbias;
 pub use weighted_combine::WeightedCombine;
 pub use weighted_sum::WeightedSum;
 
