@@ -92,7 +92,7 @@ impl Op for Conv2d {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{check_op, random};
+    use super::super::check::{check_op, kept, random};
     use super::*;
 
     fn conv(stride: usize, padding: usize, groups: usize) -> Conv2d {
@@ -149,6 +149,32 @@ mod tests {
                         at += 1;
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_have_the_same_bits_on_any_number_of_threads() {
+        let single = |name: &str, shape: &[usize]| random(name, shape).cast(burn::backend::FloatDType::F32);
+        for (x, w, op) in [
+            ([4, 24, 15, 17], [32, 24, 3, 3], conv(2, 1, 1)),
+            ([3, 32, 13, 12], [32, 1, 3, 3], conv(1, 1, 32)),
+        ] {
+            let (input, weight) = (single("x", &x), single("w", &w));
+            let run = || {
+                let inputs = [input.clone(), weight.clone()];
+                let y = op.forward(&inputs, &Context::inference());
+                let wanted = [true, true];
+                let kept = kept(&op, &inputs.map(Some), &wanted, &Context::inference());
+                let mut results = vec![Some(y.clone())];
+                results.extend(op.vjp(&kept, y, &wanted, &Context::inference()));
+                let bits = |v: Value| v.to_f32().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                results.into_iter().flatten().map(bits).collect::<Vec<_>>()
+            };
+            let expected = run();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(run) == expected, "{threads} threads differ");
             }
         }
     }
