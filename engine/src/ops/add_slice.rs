@@ -1,14 +1,14 @@
-use super::slice::axis;
+use super::slice::{axis, known_axis};
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// `value` with `part` added to neighbouring entries of one axis; the others keep their bits. Backward keeps
-/// nothing.
+/// Adds to a part of one axis: `y` with `delta` added from index `start` of the axis on, over `delta`'s extent
+/// there. All other elements keep their bits. Inputs: `y`, and `delta`, which has `y`'s shape but for that axis.
 #[derive(Debug)]
 pub struct AddSlice {
-    /// The axis, counted from the end: 1 is the last.
+    /// The axis, counted from the end: 1 is the last one, the rank is the first.
     pub axis_from_end: usize,
-    /// The first entry that is added to.
+    /// First index.
     pub start: usize,
 }
 
@@ -18,35 +18,31 @@ impl Op for AddSlice {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = || {
-            let [value, part] = inputs else { return false };
-            let Some(place) = axis(value, self.axis_from_end, 0) else { return false };
-            let mut wanted = value.clone();
-            wanted[place] = part.get(place).copied().unwrap_or(0);
-            wanted == *part && self.start + part[place] <= value[place]
-        };
-        require(fits(), self.name(), inputs, || {
-            format!("the second should be a part of the first from entry {} on", self.start)
-        })?;
-        Ok(inputs[0].clone())
+        require(inputs.len() == 2, self.name(), inputs, || "needs y and delta".to_owned())?;
+        let (y, delta) = (&inputs[0], &inputs[1]);
+        let axis = axis(y, self.axis_from_end).filter(|_| y.len() == delta.len());
+        require(
+            axis.is_some_and(|axis| {
+                self.start + delta[axis] <= y[axis] && (0..y.len()).all(|i| i == axis || y[i] == delta[i])
+            }),
+            self.name(),
+            inputs,
+            || {
+                let (from_end, start) = (self.axis_from_end, self.start);
+                format!(
+                    "delta should fit y from {start} of axis {from_end} from the end, and agree elsewhere"
+                )
+            },
+        )?;
+        Ok(y.clone())
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        let (value, part) = (inputs[0].clone(), inputs[1].clone());
-        let shape = value.shape();
-        let axis = shape.len() - self.axis_from_end;
-        let length = part.shape()[axis];
-        let end = self.start + length;
-        let sum = value.clone().narrow(axis, self.start, length).add(part);
-        let mut parts = Vec::new();
-        if self.start > 0 {
-            parts.push(value.clone().narrow(axis, 0, self.start));
-        }
-        parts.push(sum);
-        if end < shape[axis] {
-            parts.push(value.narrow(axis, end, shape[axis] - end));
-        }
-        Value::concat(parts, axis)
+        let (y, delta) = (inputs[0].clone(), inputs[1].clone());
+        let shape = delta.shape();
+        let axis = known_axis(&shape, self.axis_from_end);
+        let part = y.clone().narrow(axis, self.start, shape[axis]).add(delta);
+        y.assign(axis, self.start, part)
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
@@ -54,10 +50,10 @@ impl Op for AddSlice {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let part = &kept.input_shapes[1];
-        let axis = part.len() - self.axis_from_end;
-        let of_part = wanted[1].then(|| dy.clone().narrow(axis, self.start, part[axis]));
-        vec![wanted[0].then_some(dy), of_part]
+        let delta = &kept.input_shapes[1];
+        let axis = known_axis(delta, self.axis_from_end);
+        let part = wanted[1].then(|| dy.clone().narrow(axis, self.start, delta[axis]));
+        vec![wanted[0].then_some(dy), part]
     }
 }
 
@@ -65,12 +61,31 @@ impl Op for AddSlice {
 mod tests {
     use super::super::check::check_op;
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn gradients() {
-        check_op(&AddSlice { axis_from_end: 1, start: 1 }, &[&[2, 3, 4], &[2, 3, 2]]);
-        check_op(&AddSlice { axis_from_end: 2, start: 0 }, &[&[3, 4], &[2, 4]]);
-        check_op(&AddSlice { axis_from_end: 1, start: 0 }, &[&[3, 4], &[3, 4]]);
-        assert!(AddSlice { axis_from_end: 1, start: 3 }.shape(&[vec![3, 4], vec![3, 2]]).is_err());
+        check_op(&AddSlice { axis_from_end: 1, start: 1 }, &[&[2, 3, 5], &[2, 3, 2]]);
+        check_op(&AddSlice { axis_from_end: 2, start: 0 }, &[&[2, 3, 5], &[2, 3, 5]]);
+        // Rows of a weight.
+        check_op(&AddSlice { axis_from_end: 2, start: 2 }, &[&[6, 3], &[2, 3]]);
+    }
+
+    #[test]
+    fn the_rest_keeps_its_bits() {
+        let device = Device::flex();
+        let y = Value::from_f32(vec![-0.0, 1.0, f32::NAN, -0.0, 2.0, 3.0], &[2, 3], &device);
+        let delta = Value::from_f32(vec![0.5, 0.25], &[2, 1], &device);
+        let bits = |v: &Value| v.to_f32().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let before = bits(&y);
+        let op = AddSlice { axis_from_end: 1, start: 1 };
+        let after = bits(&op.forward(&[y.clone(), delta], &Context::inference()));
+        assert_eq!(bits(&y), before, "y itself stays as it was");
+        for i in [0, 2, 3, 5] {
+            assert_eq!(after[i], before[i]);
+        }
+        assert_eq!([after[1], after[4]].map(f32::from_bits), [1.5, 2.25]);
+        let error = op.shape(&[vec![2, 3], vec![2, 3]]).unwrap_err();
+        assert!(error.to_string().contains("fit y from 1 of axis 1 from the end"), "{error}");
     }
 }

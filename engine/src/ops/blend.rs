@@ -1,10 +1,10 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
-use crate::tensor::{Shape, Value};
+use crate::tensor::{Shape, Value, elements};
 
-/// `(1 − share)·old + share·new`: how a running value takes in a new one. Backward keeps nothing.
+/// `(1 − share)·old + share·new` of two tensors of one shape: one step of a running mean.
 #[derive(Debug)]
 pub struct Blend {
-    /// Share of the new value.
+    /// How much of the new, in `[0, 1]`.
     pub share: f64,
 }
 
@@ -14,9 +14,14 @@ impl Op for Blend {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == 2 && inputs[0] == inputs[1];
-        require(fits, self.name(), inputs, || "needs two values of one shape".to_owned())?;
+        require(inputs.len() == 2 && inputs[0] == inputs[1], self.name(), inputs, || {
+            "needs old and new of one shape".to_owned()
+        })?;
         Ok(inputs[0].clone())
+    }
+
+    fn multiply_adds(&self, _inputs: &[Shape], output: &Shape) -> u64 {
+        2 * elements(output) as u64
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
@@ -28,8 +33,11 @@ impl Op for Blend {
     }
 
     fn vjp(&self, _kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let part = |i: usize, factor: f64| wanted[i].then(|| dy.clone().mul_scalar(factor));
-        vec![part(0, 1.0 - self.share), part(1, self.share)]
+        [1.0 - self.share, self.share]
+            .into_iter()
+            .zip(wanted)
+            .map(|(factor, &want)| want.then(|| dy.clone().mul_scalar(factor)))
+            .collect()
     }
 }
 
@@ -40,6 +48,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        check_op(&Blend { share: 0.3 }, &[&[2, 3], &[2, 3]]);
+        check_op(&Blend { share: 0.1 }, &[&[3, 4], &[3, 4]]);
+        assert!(Blend { share: 0.1 }.shape(&[vec![3], vec![4]]).is_err());
     }
 }

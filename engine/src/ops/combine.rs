@@ -1,13 +1,63 @@
 use super::{Context, Keeps, Kept, Op, Rows, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// Branches' rows on their way back: to `base [batch, …]`, each branch's `y [r, …]` is added at its row numbers
-/// `rows [r]`. Inputs: base, then `y` and `rows` of each branch. Rows that were sent nowhere keep their bits, and
-/// a branch that is absent adds nothing. Backward keeps the row numbers.
+/// Adds branches back to the rows that they were given (see [`super::Dispatch`]): of `base [batch, …]` and, per
+/// branch, `y [r, …]` and integers `rows [r]`, it makes `base` with `y[i]` added to row `rows[i]`. Rows that no
+/// branch names keep their bits. A branch of which an input is absent, or that has no row, is left out and gets
+/// no gradient.
 #[derive(Debug)]
 pub struct Combine {
-    /// How many branches there are.
+    /// How many branches.
     pub branches: usize,
+}
+
+/// The shape rule of a combination whose branches have `per_branch` inputs: `y`, `rows` and perhaps a weight a row.
+pub(super) fn combined_shape(
+    op: &'static str,
+    inputs: &[Shape],
+    branches: usize,
+    per_branch: usize,
+) -> Result<Shape, ShapeError> {
+    let wanted = 1 + branches * per_branch;
+    require(inputs.len() == wanted && !inputs[0].is_empty(), op, inputs, || {
+        format!("needs a base and {per_branch} inputs for each of {branches} branches")
+    })?;
+    for (k, branch) in inputs[1..].chunks_exact(per_branch).enumerate() {
+        let (y, rows) = (&branch[0], &branch[1..]);
+        require(y.len() == inputs[0].len() && y[1..] == inputs[0][1..], op, inputs, || {
+            format!("a row of branch {k} should be {:?}, as the base's", &inputs[0][1..])
+        })?;
+        require(rows.iter().all(|r| r[..] == y[..1]), op, inputs, || {
+            format!("branch {k} has {} rows, and needs as many indices and weights", y[0])
+        })?;
+    }
+    Ok(inputs[0].clone())
+}
+
+/// Adds one branch to the rows it names.
+pub(super) fn add_rows(base: Value, y: Value, rows: &Value) -> Value {
+    rows.require_below(base.shape()[0], "row", "the batch");
+    base.select_add(0, rows, y)
+}
+
+/// Whether the branch whose inputs begin at `first` took part in forward.
+pub(super) fn took_part(kept: &Kept, first: usize, per_branch: usize) -> bool {
+    (first..first + per_branch).all(|i| kept.is_present(i) && kept.input_shapes[i][0] > 0)
+}
+
+impl Combine {
+    fn combine(inputs: &[Option<Value>]) -> Option<Value> {
+        let (base, branches) = inputs.split_first()?;
+        let mut sum = base.clone()?;
+        for branch in branches.chunks_exact(2) {
+            if let [Some(y), Some(rows)] = branch
+                && rows.shape()[0] > 0
+            {
+                sum = add_rows(sum, y.clone(), rows);
+            }
+        }
+        Some(sum)
+    }
 }
 
 impl Op for Combine {
@@ -16,32 +66,16 @@ impl Op for Combine {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let complete = inputs.len() == 1 + 2 * self.branches && !inputs[0].is_empty();
-        require(complete, self.name(), inputs, || {
-            format!("needs a base, then rows and row numbers of {} branches", self.branches)
-        })?;
-        for pair in inputs[1..].chunks(2) {
-            let fits =
-                pair[1].len() == 1 && pair[0].first() == pair[1].first() && pair[0][1..] == inputs[0][1..];
-            require(fits, self.name(), inputs, || "a branch's rows should be like the base's".to_owned())?;
-        }
-        Ok(inputs[0].clone())
+        combined_shape(self.name(), inputs, self.branches, 2)
     }
 
-    fn forward(&self, inputs: &[Value], context: &Context) -> Value {
-        let inputs: Vec<Option<Value>> = inputs.iter().cloned().map(Some).collect();
-        match self.forward_present(&inputs, context) {
-            Some(value) => value,
-            None => unreachable!("the base is there"),
-        }
+    fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
+        let present: Vec<_> = inputs.iter().cloned().map(Some).collect();
+        Self::combine(&present).unwrap_or_else(|| inputs[0].clone())
     }
 
     fn forward_present(&self, inputs: &[Option<Value>], _context: &Context) -> Option<Value> {
-        let base = inputs[0].clone()?;
-        Some(inputs[1..].chunks(2).fold(base, |sum, pair| match pair {
-            [Some(y), Some(rows)] => sum.add_rows(rows, y.clone()),
-            _ => sum,
-        }))
+        Self::combine(inputs)
     }
 
     fn takes_absent(&self) -> bool {
@@ -49,18 +83,21 @@ impl Op for Combine {
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
-        let rows = |i: usize| i > 0 && i.is_multiple_of(2) && wanted[i - 1];
-        Keeps::inputs(&(0..wanted.len()).map(rows).collect::<Vec<_>>())
+        let mut keeps = vec![false; wanted.len()];
+        for first in (1..wanted.len()).step_by(2) {
+            keeps[first + 1] = wanted[first];
+        }
+        Keeps::inputs(&keeps)
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let mut gradients = vec![wanted[0].then(|| dy.clone())];
-        for branch in 0..self.branches {
-            let (y, rows) = (1 + 2 * branch, 2 + 2 * branch);
-            let there = wanted[y] && kept.is_present(y) && kept.is_present(rows);
-            gradients.push(there.then(|| dy.clone().select_rows(&kept.input(rows))));
-            gradients.push(None);
+        let mut gradients = vec![None; wanted.len()];
+        for first in (1..wanted.len()).step_by(2) {
+            if wanted[first] && took_part(kept, first, 2) {
+                gradients[first] = Some(dy.clone().select(0, &kept.input(first + 1)));
+            }
         }
+        gradients[0] = wanted[0].then_some(dy);
         gradients
     }
 
@@ -71,57 +108,81 @@ impl Op for Combine {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::{Given, check_op_given, context, kept, random};
     use super::*;
-    use crate::ops::vjp_by_tape;
     use burn::tensor::Device;
 
-    fn rows(of: &[i64]) -> Value {
-        Value::from_i64(of.to_vec(), &[of.len()], &Device::flex())
+    fn rows(rows: &[i64]) -> Value {
+        Value::from_i64(rows.to_vec(), &[rows.len()], &Device::flex())
     }
 
-    fn value(of: &[f64], shape: &[usize]) -> Value {
-        Value::from_f64(of.to_vec(), shape, &Device::flex())
-    }
-
-    #[test]
-    fn branches_are_added_where_their_rows_were_and_the_rest_keeps_its_bits() {
-        let op = Combine { branches: 2 };
-        let base = value(&[0.1, 0.2, 0.3, 0.4], &[4, 1]);
-        let inputs = [Some(base), Some(value(&[10.0, 20.0], &[2, 1])), Some(rows(&[2, 0])), None, None];
-        let found = op.forward_present(&inputs, &Context::inference()).unwrap().to_f64();
-        assert_eq!(found, [20.1, 0.2, 10.3, 0.4]);
+    fn given() -> Vec<Given> {
+        vec![
+            Given::Float(random("base", &[5, 3, 2])),
+            Given::Float(random("y0", &[2, 3, 2])),
+            Given::Fixed(rows(&[4, 1])),
+            Given::Float(random("y1", &[3, 3, 2])),
+            Given::Fixed(rows(&[1, 0, 1])),
+        ]
     }
 
     #[test]
-    fn gradients_go_back_to_their_rows_and_absent_branches_have_none() {
+    fn gradients() {
+        check_op_given(&Combine { branches: 2 }, &given());
+        check_op_given(&Combine { branches: 0 }, &given()[..1]);
+    }
+
+    #[test]
+    fn rows_that_are_not_sent_keep_their_bits_and_absent_branches_add_nothing() {
+        let device = Device::flex();
+        let base = Value::from_f32(vec![-0.0, f32::MIN_POSITIVE / 2.0, 1.5, f32::NAN], &[4, 1], &device);
+        let bits = |v: &Value| v.to_f32().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let before = bits(&base);
+        let y = Value::from_f32(vec![2.0], &[1, 1], &device);
         let op = Combine { branches: 2 };
-        let full = [
-            value(&[0.1, 0.2, 0.3], &[3, 1]),
-            value(&[1.0], &[1, 1]),
-            rows(&[1]),
-            value(&[2.0, 3.0], &[2, 1]),
-            rows(&[0, 2]),
+        let run = |second: [Option<Value>; 2]| {
+            let [a, b] = second;
+            let inputs = [Some(base.clone()), Some(y.clone()), Some(rows(&[2])), a, b];
+            op.forward_present(&inputs, &context()).unwrap()
+        };
+        let after = bits(&run([None, None]));
+        assert_eq!(bits(&base), before, "the base itself stays as it was");
+        for row in [0, 1, 3] {
+            assert_eq!(after[row], before[row]);
+        }
+        assert_eq!(f32::from_bits(after[2]), 3.5);
+        assert_eq!(bits(&run([None, Some(rows(&[0]))])), after);
+        assert_eq!(bits(&run([Some(y.clone()), None])), after);
+        let nobody = Value::from_f32(Vec::new(), &[0, 1], &device);
+        assert_eq!(bits(&run([Some(nobody), Some(rows(&[]))])), after);
+        assert!(op.forward_present(&[None, None, None, None, None], &context()).is_none());
+    }
+
+    #[test]
+    fn an_absent_branch_has_no_gradient() {
+        let op = Combine { branches: 2 };
+        let inputs = [
+            Some(random("base", &[3, 2])),
+            Some(random("y", &[1, 2])),
+            Some(rows(&[2])),
+            None,
+            Some(rows(&[0])),
         ];
         let wanted = [true, true, false, true, false];
-        let kept = Kept {
-            inputs: full.iter().cloned().map(Some).collect(),
-            input_shapes: full.iter().map(Value::shape).collect(),
-            ..Kept::default()
-        };
-        let dy = value(&[5.0, 7.0, 11.0], &[3, 1]);
-        let lean = op.vjp(&kept, dy.clone(), &wanted, &Context::inference());
-        let tape = vjp_by_tape(&op, &kept, dy.clone(), &wanted, &Context::inference());
-        for (lean, tape) in lean.iter().zip(&tape) {
-            assert_eq!(lean.as_ref().map(Value::to_f64), tape.as_ref().map(Value::to_f64));
-        }
-        let absent = Kept {
-            inputs: vec![None; 5],
-            input_shapes: vec![vec![3, 1], vec![], vec![], vec![2, 1], vec![2]],
-            ..Kept::default()
-        };
-        let absent = Kept { inputs: vec![None, None, None, None, Some(rows(&[0, 2]))], ..absent };
-        let found = op.vjp(&absent, dy, &wanted, &Context::inference());
-        assert!(found[1].is_none());
-        assert_eq!(found[3].as_ref().unwrap().to_f64(), [5.0, 11.0]);
+        let kept = kept(&op, &inputs, &wanted, &context());
+        let dy = random("dy", &[3, 2]);
+        let gradients = op.vjp(&kept, dy.clone(), &wanted, &context());
+        let there: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+        assert_eq!(there, [true, true, false, false, false]);
+        assert_eq!(gradients[1].as_ref().unwrap().to_f64(), dy.to_f64()[4..]);
+    }
+
+    #[test]
+    fn says_which_branch_does_not_fit() {
+        let op = Combine { branches: 1 };
+        let error = op.shape(&[vec![4, 3], vec![2, 5], vec![2]]).unwrap_err();
+        assert!(error.to_string().contains("a row of branch 0 should be [3]"), "{error}");
+        let error = op.shape(&[vec![4, 3], vec![2, 3], vec![1]]).unwrap_err();
+        assert!(error.to_string().contains("branch 0 has 2 rows"), "{error}");
     }
 }

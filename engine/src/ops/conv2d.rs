@@ -1,61 +1,66 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
-use crate::tensor::{Convolution, Shape, Value, elements};
+use crate::tensor::{ConvStep, Shape, Value, elements};
 
-/// Convolution of `x [batch, channels, height, width]` with a kernel `[out, channels/groups, rows, columns]` and,
-/// if there, a bias `[out]`. Backward keeps `x` only when the kernel wants a gradient: a frozen convolution keeps
-/// nothing but its kernel.
-#[derive(Clone, Copy, Debug)]
+/// Two-dimensional convolution: `x [batch, channels, height, width]` and `weight
+/// [out, channels/groups, rows, columns]`, perhaps with a `bias [out]`, give `[batch, out, height', width']` with
+/// `height' = (height + 2·padding − rows)/stride + 1`, rounded down, and `width'` likewise.
+///
+/// Backward keeps `x` only when the weight wants a gradient: a frozen convolution keeps its weight only.
+#[derive(Debug)]
 pub struct Conv2d {
-    /// Steps down and across.
+    /// Rows and columns from one position of the kernel to the next.
     pub stride: [usize; 2],
-    /// Zero rows and columns added on each side.
+    /// Zeros before and after the rows and the columns.
     pub padding: [usize; 2],
-    /// Groups of channels that do not see each other.
+    /// Groups of channels that do not see each other; as many as channels is a depthwise convolution.
     pub groups: usize,
 }
 
 impl Conv2d {
-    const fn how(&self) -> Convolution {
-        Convolution { stride: self.stride, padding: self.padding, groups: self.groups }
+    fn step(&self) -> ConvStep {
+        ConvStep { stride: self.stride, padding: self.padding, groups: self.groups }
     }
-}
-
-/// A tensor of this shape that costs one element: for routines that ask for a tensor's extents only.
-fn extents_of(shape: &[usize], like: &Value) -> Value {
-    let one = Value::full(&vec![1; shape.len()], 0.0, like.dtype().into(), &like.device());
-    one.expand(shape)
 }
 
 impl Op for Conv2d {
     fn name(&self) -> &'static str {
-        "conv2d"
+        "conv"
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let complete = (inputs.len() == 2 || inputs.len() == 3) && inputs[..2].iter().all(|s| s.len() == 4);
-        require(complete, self.name(), inputs, || {
-            "needs x [batch, channels, height, width], a kernel [out, channels, rows, columns], perhaps a bias".to_owned()
-        })?;
-        let (x, kernel) = (&inputs[0], &inputs[1]);
-        let groups = self.groups;
         require(
-            groups > 0 && x[1] == kernel[1] * groups && kernel[0].is_multiple_of(groups),
+            (inputs.len() == 2 || inputs.len() == 3) && inputs[0].len() == 4 && inputs[1].len() == 4,
             self.name(),
             inputs,
-            || format!("the kernel takes {} channels in {groups} groups, the input has {}", kernel[1], x[1]),
+            || {
+                "needs x [batch, channels, height, width], weight [out, channels/groups, rows, columns] and \
+                 perhaps bias [out]"
+                    .to_owned()
+            },
         )?;
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        require(self.groups > 0 && !self.stride.contains(&0), self.name(), inputs, || {
+            "groups and strides should be 1 or more".to_owned()
+        })?;
+        require(x[1] == weight[1] * self.groups, self.name(), inputs, || {
+            let (each, groups) = (weight[1], self.groups);
+            format!("the weight takes {each} channels in each of {groups} groups, the input has {}", x[1])
+        })?;
+        require(weight[0] % self.groups == 0, self.name(), inputs, || {
+            format!("{} output channels do not divide into {} groups", weight[0], self.groups)
+        })?;
         if let Some(bias) = inputs.get(2) {
-            require(bias[..] == [kernel[0]], self.name(), inputs, || {
-                format!("the bias should be [{}]", kernel[0])
+            require(bias[..] == weight[..1], self.name(), inputs, || {
+                format!("the bias should be [{}]", weight[0])
             })?;
         }
-        let mut shape = vec![x[0], kernel[0]];
-        for axis in 0..2 {
-            let (extent, size) = (x[axis + 2] + 2 * self.padding[axis], kernel[axis + 2]);
-            require(extent >= size && self.stride[axis] > 0, self.name(), inputs, || {
-                format!("a kernel of {size} does not fit into {extent}, and a stride is 1 or more")
+        let mut shape = vec![x[0], weight[0]];
+        for i in 0..2 {
+            let (padded, kernel) = (x[2 + i] + 2 * self.padding[i], weight[2 + i]);
+            require(kernel > 0 && kernel <= padded, self.name(), inputs, || {
+                format!("a kernel of {kernel} does not fit {padded} padded pixels")
             })?;
-            shape.push((extent - size) / self.stride[axis] + 1);
+            shape.push((padded - kernel) / self.stride[i] + 1);
         }
         Ok(shape)
     }
@@ -65,7 +70,7 @@ impl Op for Conv2d {
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        inputs[0].clone().conv2d(inputs[1].clone(), inputs.get(2).cloned(), self.how())
+        inputs[0].clone().conv2d(inputs[1].clone(), inputs.get(2).cloned(), self.step())
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
@@ -75,20 +80,11 @@ impl Op for Conv2d {
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let shapes = &kept.input_shapes;
         let mut gradients = vec![
-            wanted[0].then(|| {
-                let like = extents_of(&shapes[0], &dy);
-                Value::conv2d_input_gradient(like, kept.input(1), dy.clone(), self.how())
-            }),
-            wanted[1].then(|| {
-                let like = extents_of(&shapes[1], &dy);
-                Value::conv2d_kernel_gradient(kept.input(0), like, dy.clone(), self.how())
-            }),
+            wanted[0].then(|| dy.clone().conv2d_input_vjp(&shapes[0], kept.input(1), self.step())),
+            wanted[1].then(|| dy.clone().conv2d_weight_vjp(kept.input(0), &shapes[1], self.step())),
         ];
         if shapes.len() == 3 {
-            gradients.push(wanted[2].then(|| {
-                let (out, all) = (shapes[2][0], elements(&dy.shape()));
-                dy.swap_axes(0, 1).reshape(&[out, all / out]).sum_axis(1).reshape(&[out])
-            }));
+            gradients.push(wanted[2].then(|| super::channel_mean::sum_channels(dy)));
         }
         gradients
     }
@@ -96,31 +92,104 @@ impl Op for Conv2d {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::check_op;
+    use super::super::check::{check_op, kept, random};
     use super::*;
 
-    #[test]
-    fn gradients_at_odd_sizes() {
-        let strided = Conv2d { stride: [2, 2], padding: [1, 1], groups: 1 };
-        check_op(&strided, &[&[2, 3, 7, 6], &[4, 3, 3, 3], &[4]]);
-        check_op(&strided, &[&[1, 2, 5, 4], &[3, 2, 3, 2]]);
-        check_op(
-            &Conv2d { stride: [1, 3], padding: [0, 2], groups: 2 },
-            &[&[2, 4, 5, 6], &[6, 2, 2, 3], &[6]],
-        );
+    fn conv(stride: usize, padding: usize, groups: usize) -> Conv2d {
+        Conv2d { stride: [stride; 2], padding: [padding; 2], groups }
     }
 
     #[test]
-    fn a_frozen_convolution_keeps_only_its_kernel() {
-        let conv = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
-        assert_eq!(conv.keeps(&[true, false, false], true), Keeps::inputs(&[false, true, false]));
+    fn gradients() {
+        check_op(&conv(1, 1, 1), &[&[2, 3, 4, 5], &[4, 3, 3, 3], &[4]]);
+        check_op(&conv(1, 0, 1), &[&[2, 3, 4, 5], &[4, 3, 1, 1]]);
+        check_op(&conv(1, 1, 2), &[&[2, 4, 4, 3], &[6, 2, 3, 3], &[6]]);
+        // Depthwise.
+        check_op(&conv(1, 1, 4), &[&[2, 4, 5, 4], &[4, 1, 3, 3], &[4]]);
+        let uneven = Conv2d { stride: [2, 1], padding: [0, 2], groups: 1 };
+        check_op(&uneven, &[&[2, 2, 5, 3], &[3, 2, 2, 3]]);
     }
 
     #[test]
-    fn misfits_are_told() {
-        let conv = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
-        let error = conv.shape(&[vec![1, 2, 4, 4], vec![3, 3, 2, 2]]).unwrap_err().to_string();
-        assert!(error.contains("takes 3 channels") && error.contains("has 2"), "{error}");
-        assert!(conv.shape(&[vec![1, 2, 4, 1], vec![3, 2, 2, 2]]).is_err());
+    fn odd_sizes_with_stride() {
+        for (height, width) in [(7, 5), (6, 7), (8, 6), (5, 8)] {
+            check_op(&conv(2, 1, 1), &[&[1, 2, height, width], &[3, 2, 3, 3], &[3]]);
+            check_op(&conv(2, 0, 1), &[&[1, 2, height, width], &[3, 2, 1, 1]]);
+        }
+        check_op(&conv(2, 3, 1), &[&[1, 3, 9, 10], &[2, 3, 7, 7]]);
+        check_op(&conv(2, 1, 3), &[&[1, 3, 7, 6], &[3, 1, 3, 3]]);
+        // Pixels after the last position of the kernel.
+        check_op(&conv(3, 0, 1), &[&[1, 1, 7, 8], &[1, 1, 2, 2]]);
+    }
+
+    #[test]
+    fn is_the_plain_sum() {
+        let (x, weight, bias) = (random("x", &[2, 4, 5, 6]), random("w", &[6, 2, 3, 2]), random("b", &[6]));
+        let op = Conv2d { stride: [2, 1], padding: [1, 0], groups: 2 };
+        let inputs = [x.clone(), weight.clone(), bias.clone()];
+        let y = op.forward(&inputs, &Context::inference());
+        assert_eq!(y.shape(), [2, 6, 3, 5]);
+        let (y, x, weight, bias) = (y.to_f64(), x.to_f64(), weight.to_f64(), bias.to_f64());
+        let mut at = 0;
+        for b in 0..2 {
+            for o in 0..6 {
+                for row in 0..3 {
+                    for column in 0..5 {
+                        let mut sum = bias[o];
+                        for (c, i, j) in
+                            (0..2).flat_map(|c| (0..3).flat_map(move |i| (0..2).map(move |j| (c, i, j))))
+                        {
+                            let (r, channel) = (row * 2 + i, o / 3 * 2 + c);
+                            if (1..6).contains(&r) {
+                                sum += x[((b * 4 + channel) * 5 + r - 1) * 6 + column + j]
+                                    * weight[((o * 2 + c) * 3 + i) * 2 + j];
+                            }
+                        }
+                        assert!((y[at] - sum).abs() < 1e-12);
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_have_the_same_bits_on_any_number_of_threads() {
+        let single = |name: &str, shape: &[usize]| random(name, shape).cast(burn::backend::FloatDType::F32);
+        for (x, w, op) in [
+            ([4, 24, 15, 17], [32, 24, 3, 3], conv(2, 1, 1)),
+            ([3, 32, 13, 12], [32, 1, 3, 3], conv(1, 1, 32)),
+        ] {
+            let (input, weight) = (single("x", &x), single("w", &w));
+            let run = || {
+                let inputs = [input.clone(), weight.clone()];
+                let y = op.forward(&inputs, &Context::inference());
+                let wanted = [true, true];
+                let kept = kept(&op, &inputs.map(Some), &wanted, &Context::inference());
+                let mut results = vec![Some(y.clone())];
+                results.extend(op.vjp(&kept, y, &wanted, &Context::inference()));
+                let bits = |v: Value| v.to_f32().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                results.into_iter().flatten().map(bits).collect::<Vec<_>>()
+            };
+            let expected = run();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(run) == expected, "{threads} threads differ");
+            }
+        }
+    }
+
+    #[test]
+    fn keeps_and_counts() {
+        let op = conv(1, 1, 1);
+        assert_eq!(op.keeps(&[true, false, false], true), Keeps::inputs(&[false, true, false]));
+        assert_eq!(op.keeps(&[false, true, false], true), Keeps::inputs(&[true, false, false]));
+        let shapes = [vec![2, 3, 4, 5], vec![4, 3, 3, 3]];
+        let output = op.shape(&shapes).unwrap();
+        assert_eq!(op.multiply_adds(&shapes, &output), 2 * 4 * 20 * 27);
+        let error = op.shape(&[vec![2, 5, 4, 4], vec![4, 3, 3, 3]]).unwrap_err();
+        assert!(error.to_string().contains("3 channels in each of 1 groups, the input has 5"), "{error}");
+        let error = op.shape(&[vec![2, 3, 4, 4], vec![4, 3, 9, 3]]).unwrap_err();
+        assert!(error.to_string().contains("a kernel of 9 does not fit 6 padded pixels"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// Passes its input and no gradient: a teacher's weights. A view.
+/// Passes its input on and no gradient back. A view.
 #[derive(Debug)]
 pub struct Detach;
 
@@ -23,8 +23,8 @@ impl Op for Detach {
         Keeps::nothing()
     }
 
-    fn vjp(&self, _kept: &Kept, _dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        vec![None; wanted.len()]
+    fn vjp(&self, _kept: &Kept, _dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+        vec![None]
     }
 
     fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
@@ -33,5 +33,20 @@ impl Op for Detach {
 
     fn passes_gradient(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{check_op, random};
+    use super::*;
+
+    #[test]
+    fn passes_values_and_no_gradient() {
+        check_op(&Detach, &[&[2, 3]]);
+        let x = random("x", &[2, 3]);
+        assert_eq!(Detach.forward(std::slice::from_ref(&x), &Context::inference()).to_f64(), x.to_f64());
+        assert!(!Detach.passes_gradient());
+        assert!(Detach.vjp(&Kept::default(), x, &[true], &Context::inference())[0].is_none());
     }
 }

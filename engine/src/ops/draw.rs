@@ -1,11 +1,11 @@
 use super::{Context, Element, Keeps, Kept, Op, Reads, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// A branch drawn for each step: an integer `[1]` from 0 to below `branches`, the same for every node that reads
-/// it; 0 in inference mode. Its input says only on which device.
+/// Draws one of several branches for this step: an integer `[1]` in `0..branches`, each as likely. In inference
+/// mode it is 0. Its input gives the device only; its values are not read.
 #[derive(Debug)]
 pub struct Draw {
-    /// Number of branches.
+    /// How many branches, one or more.
     pub branches: usize,
 }
 
@@ -15,9 +15,8 @@ impl Op for Draw {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        require(inputs.len() == 1 && self.branches > 0, self.name(), inputs, || {
-            "needs one input and one branch or more".to_owned()
-        })?;
+        require(inputs.len() == 1, self.name(), inputs, || "needs one input, for its device".to_owned())?;
+        require(self.branches > 0, self.name(), inputs, || "needs a branch to draw".to_owned())?;
         Ok(vec![1])
     }
 
@@ -38,8 +37,8 @@ impl Op for Draw {
         Keeps::nothing()
     }
 
-    fn vjp(&self, _kept: &Kept, _dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        vec![None; wanted.len()]
+    fn vjp(&self, _kept: &Kept, _dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+        vec![None]
     }
 
     fn draws(&self) -> bool {
@@ -58,17 +57,23 @@ mod tests {
     use burn::tensor::Device;
 
     #[test]
-    fn every_branch_comes_and_inference_takes_the_first() {
-        let x = Value::from_f32(vec![0.0], &[1], &Device::flex());
+    fn draws_every_branch_and_the_same_one_again() {
+        let x = Value::from_f32(vec![0.0; 2], &[2], &Device::flex());
         let op = Draw { branches: 3 };
-        let mut seen = [0; 3];
-        for step in 0..300 {
-            let context = Context { stream: Stream::new(1, "draw"), step, training: true };
-            let drawn = op.forward(std::slice::from_ref(&x), &context).to_i64()[0];
-            assert_eq!(drawn, op.forward(std::slice::from_ref(&x), &context).to_i64()[0]);
-            seen[drawn as usize] += 1;
+        assert_eq!(op.shape(&[vec![2]]), Ok(vec![1]));
+        let drawn = |step: u64| {
+            let context = Context { stream: Stream::new(5, "branch"), step, training: true };
+            let y = op.forward(std::slice::from_ref(&x), &context);
+            assert_eq!(y.shape(), [1]);
+            usize::try_from(y.to_i64()[0]).unwrap()
+        };
+        let mut counts = [0; 3];
+        for step in 0..600 {
+            assert_eq!(drawn(step), drawn(step));
+            counts[drawn(step)] += 1;
         }
-        assert!(seen.iter().all(|count| (60..140).contains(count)), "{seen:?}");
+        assert!(counts.iter().all(|&count| count > 150), "{counts:?}");
         assert_eq!(op.forward(&[x], &Context::inference()).to_i64(), [0]);
+        assert!(Draw { branches: 0 }.shape(&[vec![2]]).is_err());
     }
 }

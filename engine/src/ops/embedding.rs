@@ -1,8 +1,8 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
-/// Rows of a table: `table [rows, width]` and integers `ids [batch, tokens]` give `[batch, tokens, width]`.
-/// Backward keeps the ids.
+/// Looks rows of a table up: `table [rows, width]` and integer `ids [batch, tokens]` (or of other axes) give
+/// `[batch, tokens, width]`. The table's gradient sums the rows in the order of the ids.
 #[derive(Debug)]
 pub struct Embedding;
 
@@ -12,29 +12,24 @@ impl Op for Embedding {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == 2 && inputs[0].len() == 2 && !inputs[1].is_empty();
-        require(fits, self.name(), inputs, || "needs a table [rows, width] and ids".to_owned())?;
+        require(
+            inputs.len() == 2 && inputs[0].len() == 2 && !inputs[1].is_empty(),
+            self.name(),
+            inputs,
+            || "needs a table [rows, width] and ids [batch, tokens]".to_owned(),
+        )?;
         let mut shape = inputs[1].clone();
         shape.push(inputs[0][1]);
         Ok(shape)
     }
 
-    /// # Panics
-    /// When an id is not below the number of rows: the data and the model do not belong together.
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        let (table, ids) = (inputs[0].shape(), inputs[1].shape());
-        for id in inputs[1].to_i64() {
-            assert!(
-                usize::try_from(id).is_ok_and(|id| id < table[0]),
-                "the id {id} is not in a table of {} rows; the data are for another model",
-                table[0]
-            );
-        }
-        let flat = inputs[1].clone().reshape_integers(&[elements(&ids)]);
-        let rows = inputs[0].clone().select_rows(&flat);
-        let mut shape = ids;
-        shape.push(table[1]);
-        rows.reshape(&shape)
+        let (table, ids) = (&inputs[0], &inputs[1]);
+        let extents = table.shape();
+        ids.require_below(extents[0], "id", "the embedding table");
+        let mut shape = ids.shape();
+        shape.push(extents[1]);
+        table.clone().select(0, &ids.flat_indices()).reshape(&shape)
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
@@ -42,34 +37,51 @@ impl Op for Embedding {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let table = &kept.input_shapes[0];
-        let gradient = wanted[0].then(|| {
-            let count = elements(&kept.input_shapes[1]);
-            let rows = dy.reshape(&[count, table[1]]);
-            let ids = kept.input(1).reshape_integers(&[count]);
-            Value::full(table, 0.0, rows.dtype().into(), &rows.device()).add_rows(&ids, rows)
+        let dtable = wanted[0].then(|| {
+            let (table, ids) = (&kept.input_shapes[0], kept.input(1));
+            let zeros = Value::full(table, 0.0, dy.dtype().into(), &dy.device());
+            let rows = elements(&ids.shape());
+            zeros.select_add(0, &ids.flat_indices(), dy.reshape(&[rows, table[1]]))
         });
-        vec![gradient, None]
+        vec![dtable, None]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::check_op_on;
+    use super::super::check::{check_op_on, random};
     use super::*;
     use burn::tensor::Device;
 
-    #[test]
-    fn gradients_add_up_over_repeated_ids() {
-        let ids = Value::from_i64(vec![0, 2, 2, 4, 2, 0], &[2, 3], &Device::flex());
-        check_op_on(&Embedding, &[&[5, 4]], &[ids]);
+    fn ids(ids: &[i64], shape: &[usize]) -> Value {
+        Value::from_i64(ids.to_vec(), shape, &Device::flex())
     }
 
     #[test]
-    #[should_panic(expected = "the id 5 is not in a table of 5 rows")]
-    fn an_id_out_of_range_says_so() {
-        let ids = Value::from_i64(vec![5], &[1, 1], &Device::flex());
-        let table = Value::from_f32(vec![0.0; 10], &[5, 2], &Device::flex());
-        let _ = Embedding.forward(&[table, ids], &Context::inference());
+    fn gradients() {
+        // Row 4 is read three times, row 2 never.
+        check_op_on(&Embedding, &[&[5, 3]], &[ids(&[4, 0, 4, 1, 3, 4], &[2, 3])]);
+        check_op_on(&Embedding, &[&[5, 3]], &[ids(&[2], &[1])]);
+    }
+
+    #[test]
+    fn looks_rows_up() {
+        let table = Value::from_f64((0..6).map(f64::from).collect(), &[3, 2], &Device::flex());
+        let y = Embedding.forward(&[table, ids(&[2, 0], &[1, 2])], &Context::inference());
+        assert_eq!(y.shape(), [1, 2, 2]);
+        assert_eq!(y.to_f64(), [4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(Embedding.keeps(&[true, false], true), Keeps::inputs(&[false, true]));
+    }
+
+    #[test]
+    #[should_panic(expected = "id 5 is out of range: the embedding table has 5 rows")]
+    fn an_id_beyond_the_table_says_so() {
+        let _ = Embedding.forward(&[random("t", &[5, 3]), ids(&[0, 5], &[1, 2])], &Context::inference());
+    }
+
+    #[test]
+    #[should_panic(expected = "id -1 is out of range")]
+    fn a_negative_id_says_so() {
+        let _ = Embedding.forward(&[random("t", &[5, 3]), ids(&[-1], &[1, 1])], &Context::inference());
     }
 }

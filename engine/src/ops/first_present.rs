@@ -1,7 +1,8 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// The first of its inputs that is there: where branches of which one was drawn come together. A view.
+/// The first of its inputs that is there: joins branches of which one runs (see [`super::Gate`]). All inputs have
+/// the same shape; the gradient goes to the one that was taken.
 #[derive(Debug)]
 pub struct FirstPresent;
 
@@ -11,8 +12,12 @@ impl Op for FirstPresent {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = !inputs.is_empty() && inputs.iter().all(|shape| *shape == inputs[0]);
-        require(fits, self.name(), inputs, || "needs inputs of one shape".to_owned())?;
+        require(
+            !inputs.is_empty() && inputs.iter().all(|shape| *shape == inputs[0]),
+            self.name(),
+            inputs,
+            || "needs one input or more, all of one shape".to_owned(),
+        )?;
         Ok(inputs[0].clone())
     }
 
@@ -33,30 +38,30 @@ impl Op for FirstPresent {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let first = (0..wanted.len()).find(|i| kept.is_present(*i));
-        (0..wanted.len()).map(|i| (first == Some(i) && wanted[i]).then(|| dy.clone())).collect()
-    }
-
-    fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
-        Some(0)
+        let taken = (0..wanted.len()).find(|&i| kept.is_present(i));
+        (0..wanted.len()).map(|i| (taken == Some(i) && wanted[i]).then(|| dy.clone())).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::{check_op, context, kept, random};
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
-    fn passes_the_first_and_gives_it_the_gradient() {
-        let value = |x: f32| Value::from_f32(vec![x], &[1], &Device::flex());
-        let inputs = [None, Some(value(3.0)), Some(value(4.0))];
-        let found = FirstPresent.forward_present(&inputs, &Context::inference()).unwrap();
-        assert_eq!(found.to_f32(), [3.0]);
-        assert!(FirstPresent.forward_present(&[None, None], &Context::inference()).is_none());
-        let kept = Kept { input_shapes: vec![vec![], vec![1], vec![1]], ..Kept::default() };
-        let gradients = FirstPresent.vjp(&kept, value(7.0), &[true, true, true], &Context::inference());
-        assert!(gradients[0].is_none() && gradients[2].is_none());
-        assert_eq!(gradients[1].as_ref().unwrap().to_f32(), [7.0]);
+    fn takes_the_first_and_gives_it_the_gradient() {
+        check_op(&FirstPresent, &[&[2, 3]]);
+        let (a, b, dy) = (random("a", &[2]), random("b", &[2]), random("dy", &[2]));
+        let run = |inputs: [Option<&Value>; 3]| {
+            let inputs = inputs.map(Option::<&Value>::cloned);
+            let y = FirstPresent.forward_present(&inputs, &context()).map(|y| y.to_f64());
+            let kept = kept(&FirstPresent, &inputs, &[true; 3], &context());
+            let gradients = FirstPresent.vjp(&kept, dy.clone(), &[true; 3], &context());
+            (y, gradients.iter().map(Option::is_some).collect::<Vec<_>>())
+        };
+        assert_eq!(run([Some(&a), Some(&b), None]), (Some(a.to_f64()), vec![true, false, false]));
+        assert_eq!(run([None, Some(&b), Some(&a)]), (Some(b.to_f64()), vec![false, true, false]));
+        assert_eq!(run([None, None, None]), (None, vec![false; 3]));
+        assert!(FirstPresent.shape(&[vec![2], vec![3]]).is_err());
     }
 }

@@ -1,11 +1,11 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// Lets `x` into a branch when the branch was drawn: of `x` and an integer `drawn [1]`, `x` if they agree, else
-/// absent, and with it whatever lies behind. A view.
+/// Opens for one drawn branch: passes `x` on when the integer `drawn [1]` (see [`super::Draw`]) is `branch`; else
+/// its output is absent, and so is what lies behind it.
 #[derive(Debug)]
 pub struct Gate {
-    /// The branch.
+    /// The branch that lies behind.
     pub branch: usize,
 }
 
@@ -15,20 +15,20 @@ impl Op for Gate {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == 2 && inputs[1] == [1];
-        require(fits, self.name(), inputs, || "needs x and what was drawn [1]".to_owned())?;
+        require(inputs.len() == 2 && inputs[1][..] == [1], self.name(), inputs, || {
+            "needs x and the drawn branch [1]".to_owned()
+        })?;
         Ok(inputs[0].clone())
     }
 
-    /// Only for a branch that was drawn.
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
         inputs[0].clone()
     }
 
     fn forward_present(&self, inputs: &[Option<Value>], _context: &Context) -> Option<Value> {
-        let (x, drawn) = (inputs[0].clone()?, inputs[1].as_ref()?);
-        (drawn.to_i64().first().and_then(|drawn| usize::try_from(*drawn).ok()) == Some(self.branch))
-            .then_some(x)
+        let [Some(x), Some(drawn)] = inputs else { return None };
+        let open = drawn.to_i64().first().is_some_and(|&drawn| usize::try_from(drawn) == Ok(self.branch));
+        open.then(|| x.clone())
     }
 
     fn takes_absent(&self) -> bool {
@@ -50,16 +50,20 @@ impl Op for Gate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::{check_op_on, context, random};
     use super::*;
     use burn::tensor::Device;
 
     #[test]
-    fn only_the_drawn_branch_is_let_in() {
-        let x = Some(Value::from_f32(vec![2.0], &[1], &Device::flex()));
-        let drawn = Some(Value::from_i64(vec![1], &[1], &Device::flex()));
-        let at = |branch| Gate { branch }.forward_present(&[x.clone(), drawn.clone()], &Context::inference());
-        assert!(at(0).is_none() && at(2).is_none());
-        assert_eq!(at(1).unwrap().to_f32(), [2.0]);
-        assert!(Gate { branch: 1 }.forward_present(&[None, drawn.clone()], &Context::inference()).is_none());
+    fn opens_for_its_branch_only() {
+        let drawn = Value::from_i64(vec![1], &[1], &Device::flex());
+        check_op_on(&Gate { branch: 1 }, &[&[2, 3]], std::slice::from_ref(&drawn));
+        let x = random("x", &[2, 3]);
+        let run = |branch, x: Option<&Value>| {
+            Gate { branch }.forward_present(&[x.cloned(), Some(drawn.clone())], &context())
+        };
+        assert_eq!(run(1, Some(&x)).unwrap().to_f64(), x.to_f64());
+        assert!(run(0, Some(&x)).is_none());
+        assert!(run(1, None).is_none());
     }
 }

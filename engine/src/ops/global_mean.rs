@@ -1,7 +1,7 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
-use crate::tensor::{Shape, Value, elements};
+use crate::tensor::{Shape, Value};
 
-/// Mean over all places of each channel: `[batch, channels, …] → [batch, channels]`. Backward keeps nothing.
+/// Mean over all positions: `[batch, channels, height, width] → [batch, channels]`.
 #[derive(Debug)]
 pub struct GlobalMean;
 
@@ -11,30 +11,31 @@ impl Op for GlobalMean {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        require(inputs.len() == 1 && inputs[0].len() >= 3, self.name(), inputs, || {
-            "needs x [batch, channels, …]".to_owned()
-        })?;
+        require(
+            inputs.len() == 1 && inputs[0].len() == 4 && !inputs[0][2..].contains(&0),
+            self.name(),
+            inputs,
+            || "needs [batch, channels, height, width] with at least one pixel".to_owned(),
+        )?;
         Ok(inputs[0][..2].to_vec())
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
         let shape = inputs[0].shape();
-        let places = elements(&shape[2..]);
-        inputs[0].clone().reshape(&[shape[0], shape[1], places]).mean_axis(2).reshape(&shape[..2])
+        let flat = [shape[0], shape[1], shape[2] * shape[3]];
+        inputs[0].clone().reshape(&flat).mean_axis(2).reshape(&shape[..2])
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
     }
 
-    fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+    #[expect(clippy::cast_precision_loss, reason = "a count of pixels is small")]
+    fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let shape = &kept.input_shapes[0];
-        let places = elements(&shape[2..]);
-        let mut thin = shape[..2].to_vec();
-        thin.resize(shape.len(), 1);
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let each = dy.mul_scalar(1.0 / places as f64);
-        vec![Some(each.reshape(&thin).expand(shape))]
+        let factor = 1.0 / (shape[2] * shape[3]) as f64;
+        let dx = wanted[0].then(|| dy.mul_scalar(factor).reshape(&[shape[0], shape[1], 1, 1]).expand(shape));
+        vec![dx]
     }
 }
 
@@ -45,6 +46,8 @@ mod tests {
 
     #[test]
     fn gradients() {
-        check_op(&GlobalMean, &[&[2, 3, 2, 5]]);
+        check_op(&GlobalMean, &[&[2, 3, 4, 5]]);
+        check_op(&GlobalMean, &[&[2, 3, 1, 1]]);
+        assert!(GlobalMean.shape(&[vec![2, 3, 4]]).is_err());
     }
 }

@@ -1,43 +1,16 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
-use crate::tensor::{Shape, Value};
+use crate::tensor::{Shape, Value, elements};
 
-/// `Σᵢ Aᵢ ⊗ Bᵢ` of `A [n, p, q]` and `B [n, rows, columns]`, which is `[p·rows, q·columns]`.
+/// Sum of Kronecker products `Σᵢ Aᵢ ⊗ Bᵢ`, a weight of parametrised hypercomplex multiplication (Zhang et al., 2021;
+/// Compacter): `a [n, n, n]` and `b [n, rows, columns]` give `[n·rows, n·columns]`, whose element
+/// `(p·rows + r, q·columns + c)` is `Σᵢ aᵢ[p, q]·bᵢ[r, c]`. The last two axes of `a` may have other extents too.
 #[derive(Debug)]
 pub struct Kronecker;
 
-/// Extents of both sides.
-struct Sides {
-    n: usize,
-    p: usize,
-    q: usize,
-    rows: usize,
-    columns: usize,
-}
-
-impl Sides {
-    fn of(a: &[usize], b: &[usize]) -> Self {
-        Self { n: a[0], p: a[1], q: a[2], rows: b[1], columns: b[2] }
-    }
-
-    /// `[p·rows, q·columns] → [p·q, rows·columns]`: what a plain product of both gives.
-    fn apart(&self, whole: Value) -> Value {
-        let Self { p, q, rows, columns, .. } = *self;
-        whole.reshape(&[p, rows, q, columns]).permute(&[0, 2, 1, 3]).reshape(&[p * q, rows * columns])
-    }
-
-    /// The inverse.
-    fn together(&self, apart: Value) -> Value {
-        let Self { p, q, rows, columns, .. } = *self;
-        apart.reshape(&[p, q, rows, columns]).permute(&[0, 2, 1, 3]).reshape(&[p * rows, q * columns])
-    }
-
-    fn left(&self, a: Value) -> Value {
-        a.reshape(&[self.n, self.p * self.q])
-    }
-
-    fn right(&self, b: Value) -> Value {
-        b.reshape(&[self.n, self.rows * self.columns])
-    }
+/// `[n, p, q]` as `[n, p·q]`.
+fn flat(value: Value) -> Value {
+    let shape = value.shape();
+    value.reshape(&[shape[0], elements(&shape[1..])])
 }
 
 impl Op for Kronecker {
@@ -46,20 +19,28 @@ impl Op for Kronecker {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits =
-            inputs.len() == 2 && inputs.iter().all(|shape| shape.len() == 3) && inputs[0][0] == inputs[1][0];
-        require(fits, self.name(), inputs, || "needs A [n, p, q] and B [n, rows, columns]".to_owned())?;
-        Ok(vec![inputs[0][1] * inputs[1][1], inputs[0][2] * inputs[1][2]])
+        require(
+            inputs.len() == 2 && inputs[0].len() == 3 && inputs[1].len() == 3 && inputs[0][0] == inputs[1][0],
+            self.name(),
+            inputs,
+            || "needs a [n, n, n] and b [n, rows, columns]".to_owned(),
+        )?;
+        let (a, b) = (&inputs[0], &inputs[1]);
+        Ok(vec![a[1] * b[1], a[2] * b[2]])
     }
 
     fn multiply_adds(&self, inputs: &[Shape], output: &Shape) -> u64 {
-        count(&[inputs[0][0], output[0], output[1]])
+        count(&[inputs[0][0], elements(output)])
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        let sides = Sides::of(&inputs[0].shape(), &inputs[1].shape());
-        let (left, right) = (sides.left(inputs[0].clone()), sides.right(inputs[1].clone()));
-        sides.together(left.swap_axes(0, 1).matmul(right))
+        let (a, b) = (inputs[0].shape(), inputs[1].shape());
+        flat(inputs[0].clone())
+            .swap_axes(0, 1)
+            .matmul(flat(inputs[1].clone()))
+            .reshape(&[a[1], a[2], b[1], b[2]])
+            .permute(&[0, 2, 1, 3])
+            .reshape(&[a[1] * b[1], a[2] * b[2]])
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
@@ -67,47 +48,44 @@ impl Op for Kronecker {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let shapes = &kept.input_shapes;
-        let sides = Sides::of(&shapes[0], &shapes[1]);
-        let dy = sides.apart(dy);
-        vec![
-            wanted[0]
-                .then(|| sides.right(kept.input(1)).matmul(dy.clone().swap_axes(0, 1)).reshape(&shapes[0])),
-            wanted[1].then(|| sides.left(kept.input(0)).matmul(dy.clone()).reshape(&shapes[1])),
-        ]
+        let (a, b) = (&kept.input_shapes[0], &kept.input_shapes[1]);
+        // [p·q, rows·columns]
+        let dy =
+            dy.reshape(&[a[1], b[1], a[2], b[2]]).permute(&[0, 2, 1, 3]).reshape(&[a[1] * a[2], b[1] * b[2]]);
+        let da = wanted[0].then(|| flat(kept.input(1)).matmul(dy.clone().swap_axes(0, 1)).reshape(a));
+        let db = wanted[1].then(|| flat(kept.input(0)).matmul(dy).reshape(b));
+        vec![da, db]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::check_op;
+    use super::super::check::{check_op, close, random};
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn gradients() {
-        check_op(&Kronecker, &[&[2, 2, 3], &[2, 4, 1]]);
+        check_op(&Kronecker, &[&[3, 3, 3], &[3, 2, 4]]);
+        check_op(&Kronecker, &[&[2, 1, 3], &[2, 4, 1]]);
+        assert!(Kronecker.shape(&[vec![3, 3, 3], vec![2, 2, 4]]).is_err());
     }
 
     #[test]
-    fn is_the_sum_of_explicit_products() {
-        let (n, p, q, rows, columns) = (2, 2, 2, 3, 1);
-        let left: Vec<f64> = (0..n * p * q).map(|i| i as f64 + 1.0).collect();
-        let right: Vec<f64> = (0..n * rows * columns).map(|i| 0.5 - i as f64).collect();
-        let mut expected = vec![0.0; p * rows * q * columns];
+    fn is_the_sum_of_dense_products() {
+        let (n, rows, columns) = (3, 2, 4);
+        let (a, b) = (random("a", &[n, n, n]), random("b", &[n, rows, columns]));
+        let w = Kronecker.forward(&[a.clone(), b.clone()], &Context::inference());
+        assert_eq!(w.shape(), [n * rows, n * columns]);
+        let (a, b) = (a.to_f64(), b.to_f64());
+        let mut dense = vec![0.0; n * rows * n * columns];
         for i in 0..n {
-            for row in 0..p * rows {
-                for column in 0..q * columns {
-                    expected[row * q * columns + column] += left[(i * p + row / rows) * q + column / columns]
-                        * right[(i * rows + row % rows) * columns + column % columns];
+            for row in 0..n * rows {
+                for column in 0..n * columns {
+                    dense[row * n * columns + column] += a[(i * n + row / rows) * n + column / columns]
+                        * b[(i * rows + row % rows) * columns + column % columns];
                 }
             }
         }
-        let device = Device::flex();
-        let inputs = [
-            Value::from_f64(left, &[n, p, q], &device),
-            Value::from_f64(right, &[n, rows, columns], &device),
-        ];
-        assert_eq!(Kronecker.forward(&inputs, &Context::inference()).to_f64(), expected);
+        close(&w.to_f64(), &dense, 1e-14, "dense");
     }
 }

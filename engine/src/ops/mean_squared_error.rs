@@ -1,13 +1,13 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
-/// Mean squared difference of two values of one shape, over all elements: `[1]`.
+/// Mean of `(a − b)²` over all elements of two tensors of one shape, as a scalar `[1]`.
 #[derive(Debug)]
 pub struct MeanSquaredError;
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn count(shape: &[usize]) -> f64 {
-    elements(shape).max(1) as f64
+#[expect(clippy::cast_precision_loss, reason = "counts of elements in memory fit an f64")]
+fn share(shape: &[usize]) -> f64 {
+    1.0 / elements(shape) as f64
 }
 
 impl Op for MeanSquaredError {
@@ -16,14 +16,22 @@ impl Op for MeanSquaredError {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == 2 && inputs[0] == inputs[1];
-        require(fits, self.name(), inputs, || "needs two values of one shape".to_owned())?;
+        require(
+            inputs.len() == 2 && inputs[0] == inputs[1] && elements(&inputs[0]) > 0,
+            self.name(),
+            inputs,
+            || "needs two inputs of one shape, not empty".to_owned(),
+        )?;
         Ok(vec![1])
     }
 
+    fn multiply_adds(&self, inputs: &[Shape], _output: &Shape) -> u64 {
+        elements(&inputs[0]) as u64
+    }
+
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        let factor = 1.0 / count(&inputs[0].shape());
-        inputs[0].clone().sub(inputs[1].clone()).square().sum_all().mul_scalar(factor)
+        let error = inputs[0].clone().sub(inputs[1].clone());
+        error.square().sum_all().mul_scalar(share(&inputs[0].shape()))
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
@@ -32,13 +40,10 @@ impl Op for MeanSquaredError {
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let shape = &kept.input_shapes[0];
-        let factor = dy.mul_scalar(2.0 / count(shape)).reshape(&vec![1; shape.len()]);
-        let gradient = kept.input(0).sub(kept.input(1)).mul(factor);
-        vec![wanted[0].then(|| gradient.clone()), wanted[1].then(|| gradient.neg())]
-    }
-
-    fn mixes_samples(&self) -> bool {
-        true
+        let dy = dy.mul_scalar(2.0 * share(shape)).reshape(&vec![1; shape.len()]);
+        let da = kept.input(0).sub(kept.input(1)).mul(dy);
+        let db = wanted[1].then(|| da.clone().neg());
+        vec![wanted[0].then_some(da), db]
     }
 }
 
@@ -46,9 +51,19 @@ impl Op for MeanSquaredError {
 mod tests {
     use super::super::check::check_op;
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn gradients() {
-        check_op(&MeanSquaredError, &[&[2, 3], &[2, 3]]);
+        check_op(&MeanSquaredError, &[&[3, 4, 2], &[3, 4, 2]]);
+        check_op(&MeanSquaredError, &[&[5], &[5]]);
+        assert!(MeanSquaredError.shape(&[vec![3], vec![3, 1]]).is_err());
+    }
+
+    #[test]
+    fn averages_over_all_elements() {
+        let value = |data: [f64; 2]| Value::from_f64(data.to_vec(), &[1, 2], &Device::flex());
+        let y = MeanSquaredError.forward(&[value([1.0, 5.0]), value([2.0, 2.0])], &Context::inference());
+        assert_eq!(y.to_f64(), [5.0]);
     }
 }

@@ -1,40 +1,26 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// `length` neighbouring entries of one axis from `start` on: a part of a fused value or weight.
+/// A part of one axis, of activations or of weights (query rows of a fused matrix): `length` indices from `start`
+/// on. A view.
 #[derive(Debug)]
 pub struct Slice {
-    /// The axis, counted from the end: 1 is the last.
+    /// The axis, counted from the end: 1 is the last one, the rank is the first.
     pub axis_from_end: usize,
-    /// The first entry.
+    /// First index.
     pub start: usize,
-    /// How many.
+    /// How many, one or more.
     pub length: usize,
 }
 
-/// The axis of a shape that is `from_end` from its end, if `end` entries fit into it.
-pub(super) fn axis(shape: &[usize], from_end: usize, end: usize) -> Option<usize> {
-    let axis = shape.len().checked_sub(from_end).filter(|_| from_end > 0)?;
-    (end <= shape[axis]).then_some(axis)
+/// The axis that is `from_end` axes from the end, if the shape has it.
+pub(super) fn axis(shape: &[usize], from_end: usize) -> Option<usize> {
+    shape.len().checked_sub(from_end).filter(|&axis| axis < shape.len())
 }
 
-/// A tensor of `shape` that is zero but for `part`, which lies at `start` of one axis.
-pub(super) fn padded(part: Value, shape: &[usize], axis: usize, start: usize) -> Value {
-    let end = start + part.shape()[axis];
-    let zeros = |extent: usize| {
-        let mut shape = shape.to_vec();
-        shape[axis] = extent;
-        Value::full(&shape, 0.0, part.dtype().into(), &part.device())
-    };
-    let mut parts = Vec::new();
-    if start > 0 {
-        parts.push(zeros(start));
-    }
-    parts.push(part.clone());
-    if end < shape[axis] {
-        parts.push(zeros(shape[axis] - end));
-    }
-    if parts.len() == 1 { part } else { Value::concat(parts, axis) }
+/// As [`axis`], for a shape that the shape rule let through.
+pub(super) fn known_axis(shape: &[usize], from_end: usize) -> usize {
+    axis(shape, from_end).unwrap_or(0)
 }
 
 impl Op for Slice {
@@ -43,20 +29,22 @@ impl Op for Slice {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        require(inputs.len() == 1, self.name(), inputs, || "needs one input".to_owned())?;
+        let axis = axis(&inputs[0], self.axis_from_end);
         let end = self.start + self.length;
-        let axis = inputs.first().and_then(|shape| axis(shape, self.axis_from_end, end));
-        require(inputs.len() == 1 && axis.is_some(), self.name(), inputs, || {
-            format!("needs {end} entries on axis {} from the end", self.axis_from_end)
-        })?;
+        require(
+            self.length > 0 && axis.is_some_and(|axis| end <= inputs[0][axis]),
+            self.name(),
+            inputs,
+            || format!("takes {}..{end} of axis {} from the end", self.start, self.axis_from_end),
+        )?;
         let mut shape = inputs[0].clone();
-        if let Some(axis) = axis {
-            shape[axis] = self.length;
-        }
+        shape[known_axis(&inputs[0], self.axis_from_end)] = self.length;
         Ok(shape)
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        let axis = inputs[0].shape().len() - self.axis_from_end;
+        let axis = known_axis(&inputs[0].shape(), self.axis_from_end);
         inputs[0].clone().narrow(axis, self.start, self.length)
     }
 
@@ -64,9 +52,17 @@ impl Op for Slice {
         Keeps::nothing()
     }
 
-    fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+    fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let shape = &kept.input_shapes[0];
-        vec![Some(padded(dy, shape, shape.len() - self.axis_from_end, self.start))]
+        let dx = wanted[0].then(|| {
+            let zeros = Value::full(shape, 0.0, dy.dtype().into(), &dy.device());
+            zeros.assign(known_axis(shape, self.axis_from_end), self.start, dy)
+        });
+        vec![dx]
+    }
+
+    fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
+        Some(0)
     }
 }
 
@@ -74,13 +70,31 @@ impl Op for Slice {
 mod tests {
     use super::super::check::check_op;
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn gradients() {
-        check_op(&Slice { axis_from_end: 1, start: 1, length: 2 }, &[&[2, 3, 4]]);
-        check_op(&Slice { axis_from_end: 2, start: 0, length: 2 }, &[&[3, 4]]);
-        check_op(&Slice { axis_from_end: 1, start: 0, length: 4 }, &[&[3, 4]]);
-        let too_far = Slice { axis_from_end: 1, start: 3, length: 2 };
-        assert!(too_far.shape(&[vec![3, 4]]).unwrap_err().to_string().contains("needs 5 entries"));
+        for axis_from_end in 1..=3 {
+            check_op(&Slice { axis_from_end, start: 1, length: 2 }, &[&[3, 4, 5]]);
+        }
+        check_op(&Slice { axis_from_end: 1, start: 0, length: 5 }, &[&[3, 5]]);
+        // Rows of a weight.
+        check_op(&Slice { axis_from_end: 2, start: 2, length: 2 }, &[&[6, 3]]);
+        check_op(&Slice { axis_from_end: 1, start: 3, length: 1 }, &[&[4]]);
+    }
+
+    #[test]
+    fn takes_rows_of_a_weight() {
+        let weight = Value::from_f64((0..6).map(f64::from).collect(), &[3, 2], &Device::flex());
+        let op = Slice { axis_from_end: 2, start: 1, length: 2 };
+        assert_eq!(op.forward(&[weight], &Context::inference()).to_f64(), [2.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn says_what_does_not_fit() {
+        let error = Slice { axis_from_end: 1, start: 3, length: 2 }.shape(&[vec![2, 4]]).unwrap_err();
+        assert!(error.to_string().contains("takes 3..5 of axis 1 from the end"), "{error}");
+        assert!(Slice { axis_from_end: 0, start: 0, length: 1 }.shape(&[vec![2, 4]]).is_err());
+        assert!(Slice { axis_from_end: 3, start: 0, length: 1 }.shape(&[vec![2, 4]]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, align, broadcast, require};
 use crate::tensor::{Shape, Value};
 
-/// Difference of two tensors, with broadcasting. Backward keeps nothing.
+/// Difference of two tensors, first minus second, with broadcasting. Backward keeps nothing.
 #[derive(Debug)]
 pub struct Subtract;
 
@@ -11,9 +11,12 @@ impl Op for Subtract {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let shape = if let [a, b] = inputs { broadcast(a, b) } else { None };
-        require(shape.is_some(), self.name(), inputs, || "needs two inputs that broadcast".to_owned())?;
-        Ok(shape.unwrap_or_default())
+        require(inputs.len() == 2, self.name(), inputs, || "needs two inputs".to_owned())?;
+        broadcast(&inputs[0], &inputs[1]).ok_or_else(|| ShapeError {
+            op: self.name(),
+            inputs: inputs.to_vec(),
+            why: "the shapes do not broadcast".to_owned(),
+        })
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
@@ -26,8 +29,8 @@ impl Op for Subtract {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let part = |i: usize| dy.clone().sum_to(&kept.input_shapes[i]);
-        vec![wanted[0].then(|| part(0)), wanted[1].then(|| part(1).neg())]
+        let second = wanted[1].then(|| dy.clone().sum_to(&kept.input_shapes[1]).neg());
+        vec![wanted[0].then(|| dy.sum_to(&kept.input_shapes[0])), second]
     }
 }
 
@@ -39,6 +42,9 @@ mod tests {
     #[test]
     fn gradients() {
         check_op(&Subtract, &[&[2, 3, 4], &[2, 3, 4]]);
-        check_op(&Subtract, &[&[2, 3, 4], &[4]]);
+        check_op(&Subtract, &[&[1, 3, 4], &[2, 3, 4]]);
+        check_op(&Subtract, &[&[4], &[2, 3, 4]]);
+        check_op(&Subtract, &[&[2, 3, 4], &[3, 1]]);
+        assert!(Subtract.shape(&[vec![2, 3], vec![4]]).is_err());
     }
 }

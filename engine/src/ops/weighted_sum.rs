@@ -1,11 +1,22 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
-/// `Σ wᵢ·xᵢ` of scalars `[1]` that are there; absent when none is. Backward keeps nothing.
+/// Weighted sum of scalars `[1]`, `Σ wᵢ·xᵢ` over those that are there: how loss terms make one loss. Absent when
+/// all of them are.
 #[derive(Debug)]
 pub struct WeightedSum {
-    /// A factor for each input.
+    /// The weight of each input.
     pub weights: Vec<f64>,
+}
+
+impl WeightedSum {
+    fn sum(&self, inputs: &[Option<Value>]) -> Option<Value> {
+        self.weights
+            .iter()
+            .zip(inputs)
+            .filter_map(|(&weight, x)| Some(x.clone()?.mul_scalar(weight)))
+            .reduce(Value::add)
+    }
 }
 
 impl Op for WeightedSum {
@@ -14,22 +25,28 @@ impl Op for WeightedSum {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = inputs.len() == self.weights.len() && inputs.iter().all(|shape| *shape == [1]);
-        require(fits, self.name(), inputs, || format!("needs {} scalars [1]", self.weights.len()))?;
+        require(
+            !inputs.is_empty()
+                && inputs.len() == self.weights.len()
+                && inputs.iter().all(|shape| shape[..] == [1]),
+            self.name(),
+            inputs,
+            || format!("needs one scalar [1] for each of {} weights", self.weights.len()),
+        )?;
         Ok(vec![1])
     }
 
-    fn forward(&self, inputs: &[Value], context: &Context) -> Value {
-        let inputs: Vec<Option<Value>> = inputs.iter().cloned().map(Some).collect();
-        match self.forward_present(&inputs, context) {
-            Some(sum) => sum,
-            None => unreachable!("the shape rule asks for one scalar or more"),
-        }
+    fn multiply_adds(&self, inputs: &[Shape], _output: &Shape) -> u64 {
+        inputs.len() as u64
+    }
+
+    fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
+        let present: Vec<_> = inputs.iter().cloned().map(Some).collect();
+        self.sum(&present).unwrap_or_else(|| inputs[0].zeros_like())
     }
 
     fn forward_present(&self, inputs: &[Option<Value>], _context: &Context) -> Option<Value> {
-        let terms = inputs.iter().zip(&self.weights).filter_map(|(x, w)| Some(x.clone()?.mul_scalar(*w)));
-        terms.reduce(Value::add)
+        self.sum(inputs)
     }
 
     fn takes_absent(&self) -> bool {
@@ -41,34 +58,35 @@ impl Op for WeightedSum {
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let gradient = |(i, weight): (usize, &f64)| {
-            (wanted[i] && kept.is_present(i)).then(|| dy.clone().mul_scalar(*weight))
-        };
-        self.weights.iter().enumerate().map(gradient).collect()
-    }
-
-    fn mixes_samples(&self) -> bool {
-        true
+        self.weights
+            .iter()
+            .enumerate()
+            .map(|(i, &weight)| (wanted[i] && kept.is_present(i)).then(|| dy.clone().mul_scalar(weight)))
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::check_op;
+    use super::super::check::{check_op, context, kept, random};
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn gradients() {
-        check_op(&WeightedSum { weights: vec![0.5, -2.0, 1.0] }, &[&[1], &[1], &[1]]);
+        check_op(&WeightedSum { weights: vec![1.0, -0.5, 2.0] }, &[&[1], &[1], &[1]]);
     }
 
     #[test]
-    fn absent_terms_add_nothing() {
-        let op = WeightedSum { weights: vec![2.0, 3.0] };
-        let x = Value::from_f32(vec![5.0], &[1], &Device::flex());
-        let sum = op.forward_present(&[None, Some(x)], &Context::inference()).unwrap();
-        assert_eq!(sum.to_f32(), [15.0]);
-        assert!(op.forward_present(&[None, None], &Context::inference()).is_none());
+    fn sums_what_is_there() {
+        let op = WeightedSum { weights: vec![1.0, 0.5] };
+        let x = random("x", &[1]);
+        let inputs = [None, Some(x.clone())];
+        let y = op.forward_present(&inputs, &context()).unwrap();
+        assert_eq!(y.to_scalar(), 0.5 * x.to_scalar());
+        let wanted = [true, true];
+        let gradients = op.vjp(&kept(&op, &inputs, &wanted, &context()), x, &wanted, &context());
+        assert!(gradients[0].is_none() && gradients[1].is_some());
+        assert!(op.forward_present(&[None, None], &context()).is_none());
+        assert!(op.shape(&[vec![1]]).is_err());
     }
 }

@@ -11,10 +11,11 @@ use burn::tensor::Device;
 
 use super::{Shape, elements};
 
-mod convolution;
-mod rows;
+mod conv;
+mod index;
+mod softmax;
 
-pub use convolution::Convolution;
+pub use conv::ConvStep;
 
 /// A tensor of any rank on any device. Cloning shares the storage.
 #[derive(Clone, Debug)]
