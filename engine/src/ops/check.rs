@@ -91,8 +91,6 @@ pub(crate) fn check_op_given(op: &dyn Op, given: &[Given]) {
     }
     check_absent(op, &present, &output, &context);
     let dy = random("dy", &declared);
-    // An input that is read for its extents, or not at all, wants no gradient.
-    let reads = |i: usize| i < floats.len() && op.reads(i, true) == Reads::Value;
 
     // Every subset of wanted inputs: what `keeps` names must suffice.
     let all = Kept { inputs: present.clone(), input_shapes: shapes, ..Kept::default() };

@@ -6,7 +6,7 @@ use crate::tensor::{ConvStep, Shape, Value, elements};
 /// `height' = (height + 2·padding − rows)/stride + 1`, rounded down, and `width'` likewise.
 ///
 /// Backward keeps `x` only when the weight wants a gradient: a frozen convolution keeps its weight only.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Conv2d {
     /// Rows and columns from one position of the kernel to the next.
     pub stride: [usize; 2],
