@@ -1,7 +1,5 @@
 //! Rewrites of the proving graph: what stacks, what merges, what is tied, what a patch may ask for.
 
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
-
 use std::collections::BTreeSet;
 
 use graft_engine::exec::{Inputs, Walk, infer};

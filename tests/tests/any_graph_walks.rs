@@ -1,6 +1,6 @@
 //! The proving graph walked by hand: gradients, recomputation, routing, instances, the cut, one row at a time.
 
-#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
+#![expect(clippy::cast_precision_loss, reason = "a test may end at whatever is wrong")]
 
 use std::collections::BTreeSet;
 
