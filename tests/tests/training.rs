@@ -265,6 +265,27 @@ fn micro_batches_give_the_same_gradient_to_rounding() {
     }
 }
 
+/// Without clipping the optimiser steps as soon as a gradient is complete; with a limit that nothing reaches it waits
+/// for all of them, and nothing else differs.
+#[test]
+fn stepping_at_once_is_the_same_as_waiting() {
+    let runs = tempfile::tempdir().unwrap();
+    let project = set(&tiny_project(), "stages.1.accumulate", "1").unwrap();
+    let clipped = |limit: &str| {
+        let project = set(&project, "stages.0.clip_norm", limit).unwrap();
+        let events = run(&set(&project, "stages.1.clip_norm", limit).unwrap(), runs.path());
+        let norms = events.iter().filter_map(|event| match event.body {
+            EventBody::Step { grad_norm, .. } => Some(grad_norm),
+            _ => None,
+        });
+        (losses(&events), norms.collect::<Vec<f64>>())
+    };
+    let (at_once, waiting) = (clipped("None"), clipped("1e30"));
+    assert_eq!(at_once.0, waiting.0);
+    // The same squares, added up in the same order.
+    assert_eq!(at_once.1, waiting.1);
+}
+
 #[test]
 fn a_trained_model_without_adapters_is_written_as_a_folder() {
     let runs = tempfile::tempdir().unwrap();

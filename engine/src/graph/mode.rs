@@ -54,7 +54,7 @@ pub fn modes(graph: &Graph, leaves: &[NodeId], rules: &[ModeRule]) -> Vec<bool> 
         .collect()
 }
 
-/// Nodes that a gradient would pass in either mode.
+/// Nodes that a gradient would pass in either mode, and draws that such a node reads.
 fn reached(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
     let mut reached = vec![false; graph.nodes().len()];
     for leaf in leaves {
@@ -70,6 +70,14 @@ fn reached(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
         if op.passes_gradient() && node.inputs.iter().enumerate().any(passes) {
             reached[id.index()] = true;
         }
+    }
+    let mut drawn: Vec<NodeId> = Vec::new();
+    for node in graph.nodes().iter().enumerate().filter_map(|(i, node)| reached[i].then_some(node)) {
+        let draws = |id: &&NodeId| matches!(&graph.node(**id).kind, NodeKind::Op(op) if op.draws());
+        drawn.extend(node.inputs.iter().filter(draws).copied());
+    }
+    for id in drawn {
+        reached[id.index()] = true;
     }
     reached
 }
