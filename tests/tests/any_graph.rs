@@ -90,7 +90,7 @@ fn inspect_shows_what_the_graph_is() {
 fn every_kind_of_stage_runs_and_a_killed_run_goes_on_to_the_same_bits() {
     let (folder, _) = desk(40);
     // Long enough for a kill to come in time: what nobody reads fills the pipe, and the run waits.
-    let longer = ["--set", "stages.0.epochs=12", "--set", "stages.2.stages.0.epochs=40"];
+    let longer = ["--set", "stages.0.epochs=12", "--set", "stages.2.stages.0.epochs=20"];
     let train = |runs: &str| {
         let mut command = graft(folder.path());
         command.args(["train", "proving.ron", "--json", "--runs", runs]).args(longer);
@@ -212,6 +212,12 @@ fn what_stages_measure_and_write_is_there() {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("must be measured first") && message.contains("Measure"), "{message}");
+    let idle = ["train", "proving.ron", "--set", "stages.1.adapters=\"None\""];
+    let output = graft(folder.path()).args(idle).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to measure"));
+    // Told before a folder is made.
+    assert_eq!(std::fs::read_dir(folder.path().join("runs")).unwrap().count(), 1);
 }
 
 #[test]

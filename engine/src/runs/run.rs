@@ -35,19 +35,43 @@ pub fn train(
     // What cannot work is told before a folder is made.
     let device = device::open_checked(&project.device)?;
     let turns = project.turns()?;
+    check_turns(project, base, &turns)?;
+    let folder = RunFolder::create(&options.runs, project, base)?;
+    Run::new(project, base, device, folder, control, sink, turns).perform(None)
+}
+
+/// Builds every stage, and follows what they measure and merge, without running any.
+fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), RunError> {
+    let mut measured: BTreeSet<String> = BTreeSet::new();
     for (place, turn) in turns.iter().enumerate() {
         // What a stage of this run writes is not there yet.
-        if turn.spec.data().is_none() {
-            let source = open_source(project, base, place)?;
-            let built = build_turn(project, base, turn, &turn.merged, source.as_ref())?;
-            if let StageSpec::Edit(spec) = &turn.spec {
+        if turn.spec.data().is_some() {
+            continue;
+        }
+        let source = open_source(project, base, place)?;
+        let built = build_turn(project, base, turn, &turn.merged, source.as_ref())?;
+        let states =
+            built.graph.demands().measures.iter().map(|measure| &built.graph.node(measure.state).path);
+        match &turn.spec {
+            StageSpec::Train(_) => {
+                if let Some(state) = states.into_iter().find(|state| !measured.contains(state.as_str())) {
+                    return Err(TrainError::NotMeasured { state: state.clone() }.into());
+                }
+            }
+            StageSpec::Measure(spec) => {
+                if built.graph.demands().measures.is_empty() {
+                    return Err(TrainError::NothingToMeasure { stage: spec.name.clone() }.into());
+                }
+                measured.extend(states.cloned());
+            }
+            StageSpec::Edit(spec) => {
                 let merged = spec.merged(&turn.present(project));
                 mergeable(&built.graph, &merged).map_err(EditError::from).map_err(TrainError::from)?;
             }
+            _ => {}
         }
     }
-    let folder = RunFolder::create(&options.runs, project, base)?;
-    Run::new(project, base, device, folder, control, sink, turns).perform(None)
+    Ok(())
 }
 
 /// Goes on with a stopped or killed run, exactly where its last checkpoint was.

@@ -55,6 +55,12 @@ pub enum TrainError {
         /// The state.
         state: String,
     },
+    /// A measuring stage whose model asks for no measurement.
+    #[error("the stage `{stage}` has nothing to measure: no adapter in it needs any; take it out")]
+    NothingToMeasure {
+        /// The stage's name.
+        stage: String,
+    },
     /// An edit could not be made.
     #[error(transparent)]
     Edit(#[from] EditError),
