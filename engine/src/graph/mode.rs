@@ -73,8 +73,8 @@ fn reached(graph: &Graph, leaves: &[NodeId]) -> Vec<bool> {
     }
     let mut drawn: Vec<NodeId> = Vec::new();
     for node in graph.nodes().iter().enumerate().filter_map(|(i, node)| reached[i].then_some(node)) {
-        let draws = |id: &&NodeId| matches!(&graph.node(**id).kind, NodeKind::Op(op) if op.draws());
-        drawn.extend(node.inputs.iter().filter(draws).copied());
+        let is_draw = |id: &&NodeId| matches!(&graph.node(**id).kind, NodeKind::Op(op) if op.draws());
+        drawn.extend(node.inputs.iter().filter(is_draw).copied());
     }
     for id in drawn {
         reached[id.index()] = true;
