@@ -299,6 +299,40 @@ struct State {
     gradients: Vec<Option<Value>>,
 }
 
+/// Many forwards in inference mode to the same results with the same weights: what reads no column is computed once.
+#[derive(Debug)]
+pub struct Inference<'a> {
+    graph: &'a Graph,
+    params: Params,
+    schedule: Schedule,
+    /// Values of nodes that no column reaches, by path.
+    fixed: Inputs,
+}
+
+impl<'a> Inference<'a> {
+    /// Prepares walks to `results`.
+    ///
+    /// # Errors
+    /// When a parameter has no value.
+    pub fn new(graph: &'a Graph, params: &Params, results: &[NodeId]) -> Result<Self, ExecError> {
+        let given = graph.without_batch(results);
+        let values = infer(graph, params, &Inputs::new(), &given)?;
+        let fixed = values.into_iter().map(|(id, value)| (graph.node(id).path.clone(), value)).collect();
+        let schedule = Schedule::inference(graph, results, &given);
+        Ok(Self { graph, params: params.clone(), schedule, fixed })
+    }
+
+    /// One walk; absent results are not among the values.
+    ///
+    /// # Errors
+    /// As [`Walk::run`].
+    pub fn run(&mut self, mut inputs: Inputs) -> Result<HashMap<NodeId, Value>, ExecError> {
+        inputs.extend(self.fixed.iter().map(|(path, value)| (path.clone(), value.clone())));
+        let walk = Walk { graph: self.graph, schedule: &self.schedule, seed: 0, step: 0 };
+        Ok(walk.run(&mut self.params, &inputs, &mut |_, _, _, _| {})?.values)
+    }
+}
+
 /// One forward in inference mode to the named outputs.
 ///
 /// # Errors

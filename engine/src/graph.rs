@@ -274,6 +274,23 @@ impl Graph {
         })
     }
 
+    /// Ops that no column reaches, on the way to `results`, where something that a column does reach reads them: what
+    /// weight forms made of weights. Their values are the same for every batch until a weight changes.
+    #[must_use]
+    pub fn without_batch(&self, results: &[NodeId]) -> Vec<NodeId> {
+        let mut batch = vec![false; self.nodes.len()];
+        for &id in &self.order {
+            let node = self.node(id);
+            batch[id.0] =
+                matches!(node.kind, NodeKind::Input(_)) || node.inputs.iter().any(|input| batch[input.0]);
+        }
+        let needed = self.upstream(results.iter().copied());
+        let readers = self.order.iter().filter(|id| needed[id.0] && batch[id.0]);
+        let read: BTreeSet<NodeId> = readers.flat_map(|id| self.node(*id).inputs.iter().copied()).collect();
+        let is_op = |id: &NodeId| matches!(self.node(*id).kind, NodeKind::Op(_));
+        read.into_iter().filter(|id| !batch[id.0] && is_op(id)).collect()
+    }
+
     /// Nodes that results, loss terms, updates or measurements depend on. The others stand ready for merging.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use graft_engine::exec::{Inputs, Outcome, Walk, infer};
+use graft_engine::exec::{Inference, Inputs, Outcome, Walk, infer};
 use graft_engine::graph::{Instance, Mode, Request, Schedule, Sharing, cut};
 use graft_engine::project::set;
 use graft_engine::tensor::{Stream, Value, elements};
@@ -242,6 +242,26 @@ fn the_cut_is_two_edges_before_the_frozen_sides() {
     let whole = graft_tests::case::case(0, |project| project);
     let shapes = whole.step().graph.shapes(&binding).unwrap();
     assert_eq!(cut(&whole.step().graph, &whole.step().schedule, &shapes), None);
+}
+
+/// In inference, what forms made of weights is computed once, and the rest comes out the same.
+#[test]
+fn what_reads_no_column_is_computed_once() {
+    let case = case(2, |project| project);
+    let graph = &case.built.graph;
+    let logits = graph.output("logits").unwrap();
+    let fixed: Vec<&str> =
+        graph.without_batch(&[logits]).into_iter().map(|id| graph.node(id).path.as_str()).collect();
+    for weight in ["model.joint.seen.adapter_1.weight", "model.vision.coarse.adapter_5.weight"] {
+        assert!(fixed.contains(&weight), "{fixed:?}");
+    }
+    assert_eq!(fixed.len(), 2 + 1 + 2, "two sparse weights, the stacked kernel, two sums of products");
+    let mut inference = Inference::new(graph, &case.params, &[logits]).unwrap();
+    for rows in [4, 2] {
+        let inputs = upload(case.batch(rows), graph, &device());
+        let want = infer(graph, &case.params, &inputs, &[logits]).unwrap()[&logits].to_f32();
+        same_bits(&inference.run(inputs).unwrap()[&logits].to_f32(), &want, "logits");
+    }
 }
 
 #[test]

@@ -114,6 +114,12 @@ impl Schedule {
         Self::make(graph, &Request { results, ..Request::default() })
     }
 
+    /// The same from values that are handed in.
+    #[must_use]
+    pub fn inference(graph: &Graph, results: &[NodeId], given: &[NodeId]) -> Self {
+        Self::make(graph, &Request { results, given, ..Request::default() })
+    }
+
     /// A walk as requested.
     ///
     /// # Errors

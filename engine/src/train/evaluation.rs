@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::stages::{TrainError, in_order, upload};
 use super::{Control, Wish};
 use crate::data::{Source, Split};
-use crate::exec::Walk;
-use crate::graph::{Graph, Schedule};
+use crate::exec::Inference;
+use crate::graph::Graph;
 use crate::weights::Params;
 
 /// What an evaluation found.
@@ -50,9 +50,7 @@ pub fn evaluate(
     control: &Control,
 ) -> Result<Option<Evaluation>, TrainError> {
     let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
-    let schedule = Schedule::forward(graph, &[logits]);
-    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
-    let mut params = params.clone();
+    let mut inference = Inference::new(graph, params, &[logits])?;
     let mut tally = Tally::default();
     for item in in_order(source, split, limit, batch) {
         let batch = item?;
@@ -64,8 +62,8 @@ pub fn evaluate(
             continue;
         }
         let labels = batch.labels().to_vec();
-        let outcome = walk.run(&mut params, &upload(batch, graph, device), &mut |_, _, _, _| {})?;
-        if let Some(value) = outcome.values.get(&logits) {
+        let values = inference.run(upload(batch, graph, device))?;
+        if let Some(value) = values.get(&logits) {
             tally.add(&value.to_f32(), &labels);
         }
     }

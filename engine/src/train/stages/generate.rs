@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::super::{AdapterUse, Control, Wish};
 use super::{TrainError, in_order, upload};
 use crate::data::{Field, FieldValues, FrameShuffle, Source, Split};
-use crate::exec::Walk;
-use crate::graph::{Graph, NodeId, Schedule, nearest};
+use crate::exec::Inference;
+use crate::graph::{Graph, NodeId, nearest};
 use crate::weights::{Params, write_atomically};
 
 /// What to write. The data set has the form that the `Tensors` source reads; a later stage names this one in
@@ -137,9 +137,7 @@ pub fn generate(
         .map(|(column, name)| Ok((column.clone(), node_of(graph, name)?)))
         .collect::<Result<_, GenerateError>>()?;
     let results: Vec<NodeId> = outputs.iter().map(|(_, id)| *id).collect();
-    let schedule = Schedule::forward(graph, &results);
-    let walk = Walk { graph, schedule: &schedule, seed: 0, step: 0 };
-    let mut params = params.clone();
+    let mut inference = Inference::new(graph, params, &results)?;
     let mut written: BTreeMap<String, Field> = BTreeMap::new();
     let mut samples = 0;
     for item in in_order(source, spec.split, spec.samples, spec.batch) {
@@ -163,9 +161,9 @@ pub fn generate(
             })?;
             append(&mut written, name, field)?;
         }
-        let outcome = walk.run(&mut params, &upload(batch, graph, device), &mut |_, _, _, _| {})?;
+        let values = inference.run(upload(batch, graph, device))?;
         for (name, id) in &outputs {
-            if let Some(value) = outcome.values.get(id) {
+            if let Some(value) = values.get(id) {
                 append(&mut written, name, &Field::floats(value.to_f32(), &value.shape()))?;
             }
         }
