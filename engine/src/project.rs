@@ -9,7 +9,9 @@ mod value;
 
 use std::path::PathBuf;
 
-pub use build::{BuildError, Built, build_stage, build_turn, generated, open_source, open_source_in};
+pub use build::{
+    BuildError, Built, build_model, build_stage, build_turn, generated, open_source, open_source_in,
+};
 pub use document::{Choose, Project, VERSION, Variant};
 pub use edit::set;
 pub use file::{load, parse, save, to_text};

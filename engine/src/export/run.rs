@@ -10,7 +10,7 @@ use crate::data::{Batch, LoadError, Source, Split};
 use crate::device;
 use crate::exec::{ExecError, infer};
 use crate::graph::Graph;
-use crate::project::{build_turn, open_source_in};
+use crate::project::{build_model, open_source_in};
 use crate::runs::{RunError, RunFolder};
 use crate::train::{Checkpoint, MergeError, merge, upload};
 use crate::weights::{Params, WeightsError, load, save_model};
@@ -88,7 +88,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     let turn = turn.ok_or_else(|| unfit("its checkpoint is of a stage that the project does not have"))?;
     let source = open_source_in(&project, &base, &turn, run).map_err(RunError::from)?;
     let merged = turn.merged_after(&project);
-    let built = build_turn(&project, &base, &turn, &merged, source.as_ref()).map_err(RunError::from)?;
+    let built = build_model(&project, &base, &turn, &merged, source.as_ref()).map_err(RunError::from)?;
     let (mut params, _) = load(&built.graph, built.weights.as_ref(), project.seed, &device)?;
     let changed: BTreeSet<String> = checkpoint.params.keys().cloned().collect();
     for (path, value) in Params::from_host(checkpoint.params, &device).iter() {
@@ -99,7 +99,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
 
     // The model without adapters, as whoever reads the export has it.
     let without: BTreeSet<usize> = (0..project.adapters.len()).collect();
-    let plain = build_turn(&project, &base, &turn, &without, source.as_ref()).map_err(RunError::from)?;
+    let plain = build_model(&project, &base, &turn, &without, source.as_ref()).map_err(RunError::from)?;
     let (graph, loaded, tensors, bytes) = match format {
         Format::Graft => {
             let uses = turn.spec.adapters() == crate::train::AdapterUse::All;

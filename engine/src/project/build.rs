@@ -151,6 +151,29 @@ pub fn build_turn(
     merged: &BTreeSet<usize>,
     source: &dyn Source,
 ) -> Result<Built, BuildError> {
+    let mut built = build_model(project, base, turn, merged, source)?;
+    if let StageSpec::Train(spec) = &turn.spec {
+        let graph = &built.graph;
+        let selection = select(graph, spec).map_err(|error| BuildError::Rule { stage: turn.stage, error })?;
+        let columns = source.columns();
+        let made = StepGraph::new(graph, &StepSpec::of(spec, &selection.nodes, &columns));
+        built.step = Some(made.map_err(|error| BuildError::Step { stage: turn.stage, error })?);
+        built.selection = selection;
+    }
+    Ok(built)
+}
+
+/// The model of a turn alone, without what a stage that trains adds to it.
+///
+/// # Errors
+/// When the model cannot be built, a rule matches nothing, or an adapter does not fit.
+pub fn build_model(
+    project: &Project,
+    base: &Path,
+    turn: &Turn,
+    merged: &BTreeSet<usize>,
+    source: &dyn Source,
+) -> Result<Built, BuildError> {
     let shape = DataShape::of(source);
     let resolved = project.model.resolve(base, &shape)?;
     let mut graph = resolved.architecture.build("model")?;
@@ -167,14 +190,6 @@ pub fn build_turn(
             coverage.push(covered);
         }
     }
-    let mut selection = Selection::default();
-    let mut step = None;
-    if let StageSpec::Train(spec) = &turn.spec {
-        selection = select(&graph, spec).map_err(|error| BuildError::Rule { stage: turn.stage, error })?;
-        let columns = source.columns();
-        let made = StepGraph::new(&graph, &StepSpec::of(spec, &selection.nodes, &columns));
-        step = Some(made.map_err(|error| BuildError::Step { stage: turn.stage, error })?);
-    }
     let (architecture, weights) = (resolved.architecture, resolved.weights);
-    Ok(Built { architecture, weights, graph, coverage, selection, step })
+    Ok(Built { architecture, weights, graph, coverage, selection: Selection::default(), step: None })
 }
