@@ -53,7 +53,7 @@ impl FieldValues {
     }
 
     /// Takes values of the same type behind its own; says whether they were of it.
-    pub(super) fn append(&mut self, other: &Self) -> bool {
+    pub(crate) fn append(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Floats(own), Self::Floats(more)) => own.extend_from_slice(more),
             (Self::Integers(own), Self::Integers(more)) => own.extend_from_slice(more),

@@ -244,7 +244,7 @@ impl Run<'_, '_> {
         self.announce(turn, report, 0, 1, steps);
         let mut folded = from.map(|checkpoint| checkpoint.folded).unwrap_or_default();
         let done_before = steps > 0 && folded.batches == steps;
-        let (ended, filled) = measuring.run(params, &mut folded, self.control, &mut |_| ())?;
+        let (ended, filled) = measuring.run(params, &mut folded, self.control)?;
         if done_before {
             return Ok(ended);
         }

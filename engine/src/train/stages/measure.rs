@@ -111,7 +111,6 @@ impl Measuring<'_> {
         params: &mut Params,
         folded: &mut Folded,
         control: &Control,
-        observe: &mut dyn FnMut(&Folded),
     ) -> Result<(Ended, BTreeSet<String>), TrainError> {
         let measures = &self.model.demands().measures;
         let state = |measure: &Measure| self.model.node(measure.state).path.clone();
@@ -136,7 +135,6 @@ impl Measuring<'_> {
                     }
                 }
             }
-            observe(folded);
         }
         for measure in measures {
             let sum = folded.sums.get(&state(measure));
