@@ -1,5 +1,6 @@
 //! Arguments, and what every command shares: exit status, errors on stderr, JSON on stdout.
 
+mod bench;
 mod devices;
 mod export;
 mod forward;
@@ -45,6 +46,8 @@ enum Command {
     Sweep(train::Sweep),
     /// List runs.
     Runs(runs::Runs),
+    /// Hold what the planner says against what is seen.
+    Bench(bench::Bench),
 }
 
 /// How a command ended, when it did not fail.
@@ -104,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Export(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::Runs(command) => command.run(),
+        Command::Bench(command) => command.run(),
     }
 }
 
@@ -112,6 +116,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Says on stderr why nothing seems to happen for some seconds.
+pub(crate) fn tell_calibration() {
+    eprintln!("graft: measuring what each op takes on this device, once for this build (some seconds)");
 }
 
 /// Writes one line to stdout; a closed pipe is an error that ends the command quietly.

@@ -62,6 +62,26 @@ pub struct Outcome {
     pub phases: Phases,
 }
 
+/// Is told of each move of a walk: for meters, profiles and progress.
+pub trait Watcher {
+    /// The move begins.
+    fn begin(&mut self, step: Move) {
+        let _ = step;
+    }
+    /// The move is done.
+    fn end(&mut self, step: Move);
+    /// All moves are done; values that nobody asked for are gone.
+    fn walked(&mut self) {}
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn end(&mut self, _step: Move) {}
+}
+
 /// Takes a complete gradient of the leaf of this path. The parameters are handed over with it: nothing in the
 /// walk reads that leaf any more.
 pub type GradientSink<'a> = dyn FnMut(&mut Params, &str, Value, Take) + 'a;
@@ -85,6 +105,20 @@ impl Walk<'_> {
         inputs: &Inputs,
         gradient: &mut GradientSink<'_>,
     ) -> Result<Outcome, ExecError> {
+        self.run_watched(params, inputs, gradient, &mut Unwatched)
+    }
+
+    /// The same under the eyes of a watcher.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_watched(
+        &self,
+        params: &mut Params,
+        inputs: &Inputs,
+        gradient: &mut GradientSink<'_>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Outcome, ExecError> {
         let count = self.graph.nodes().len();
         let mut state = State {
             values: vec![None; count],
@@ -96,7 +130,9 @@ impl Walk<'_> {
         let (forward, backward) = self.schedule.moves.split_at(self.schedule.forward_moves);
         for &step in forward {
             let begin = Instant::now();
+            watcher.begin(step);
             self.perform(step, params, inputs, &mut state, gradient)?;
+            watcher.end(step);
             if let Move::Run { node, .. } = step {
                 let secs = begin.elapsed().as_secs_f64();
                 if self.schedule.tracked[node.index()] {
@@ -117,7 +153,9 @@ impl Walk<'_> {
             state.gradients[loss.index()] = Some(one);
         }
         for &step in backward {
+            watcher.begin(step);
             self.perform(step, params, inputs, &mut state, gradient)?;
+            watcher.end(step);
         }
         phases.backward_secs = begin.elapsed().as_secs_f64();
         let values = state
@@ -126,6 +164,7 @@ impl Walk<'_> {
             .enumerate()
             .filter_map(|(i, value)| Some((self.graph.id(i), value?)))
             .collect();
+        watcher.walked();
         Ok(Outcome { values, phases })
     }
 

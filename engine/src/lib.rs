@@ -42,6 +42,8 @@ pub mod project;
 
 pub mod runs;
 
+pub mod bench;
+
 pub mod export;
 
 pub mod worker;

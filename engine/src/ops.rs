@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 
-use crate::tensor::{Shape, Stream, Value};
+use crate::tensor::{Shape, Stream, Value, elements};
 
 mod add;
 mod add_slice;
@@ -221,6 +221,30 @@ pub enum Element {
     Integer,
 }
 
+/// What an op's time depends on: two calls of one op whose extents are near take about equally long for a unit of
+/// work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Units of work: multiply-adds, or elements that are moved.
+    pub work: u64,
+    /// The extents that the speed depends on, always the same ones for an op.
+    pub extents: Vec<usize>,
+}
+
+/// Where an input's gradient lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lies {
+    /// In memory of its own.
+    #[default]
+    New,
+    /// In that of the output's gradient, which it is a view of.
+    Same,
+    /// There as well, changed in place, unless somebody else reads that.
+    InPlace,
+    /// Nowhere: a few elements, repeated without storage.
+    Repeated,
+}
+
 /// How the rows (leading axis) of an op's output stand to those of its first input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rows {
@@ -332,6 +356,27 @@ pub trait Op: Debug + Send + Sync {
     /// Which input's storage the output shares, if any.
     fn view(&self, _inputs: &[Shape], _training: bool) -> Option<usize> {
         None
+    }
+
+    /// Bytes that forward holds at its most beside inputs, output and extras, on the plain CPU device.
+    fn workspace(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
+        0
+    }
+
+    /// Bytes that the vjp holds at its most beside what is kept, the output's gradient and those that it returns.
+    fn vjp_workspace(&self, _inputs: &[Shape], _output: &Shape, _wanted: &[bool]) -> u64 {
+        0
+    }
+
+    /// What the time of forward and vjp depends on. Default: the elements read and written.
+    fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
+        let moved = elements(output) + inputs.iter().map(|shape| elements(shape)).sum::<usize>();
+        Effort { work: moved as u64, extents: vec![moved] }
+    }
+
+    /// Where the gradient of input `input` lies.
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::New
     }
 
     /// Whether gradients pass from the output to the inputs.

@@ -1,5 +1,9 @@
 //! What a walk will cost, added up from the schedule that the executor performs.
 
+mod step;
 mod tally;
+mod time;
 
-pub use tally::{Tally, tally};
+pub use step::{Phase, StepBytes, StepShape};
+pub use tally::{Level, Part, Tally, tally};
+pub use time::{Calibration, CalibrationError, Rate, WalkSecs, calibration, calibration_path, walk_secs};

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod control;
+mod cost;
 mod evaluation;
 pub mod losses;
 mod merge;
@@ -14,6 +15,7 @@ mod step;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
 pub use control::{Control, Wish};
+pub use cost::{OptimizerSecs, optimizer_secs};
 pub use evaluation::{Evaluation, evaluate};
 pub use merge::{MergeError, merge, mergeable};
 pub use optimiser::{AdamW, Optimiser, OptimiserSpec, Sgd};

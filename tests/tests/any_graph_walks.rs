@@ -371,7 +371,7 @@ fn batches_of_several_extents_are_priced() {
         let binding = case.built.architecture.binding(batch);
         let binding = binding.with("height", height).with("width", width).with("length", length);
         let shapes = graph.shapes(&binding).unwrap();
-        graft_engine::plan::tally(graph, &case.step().schedule, &shapes)
+        graft_engine::plan::tally(graph, &case.step().schedule, &shapes, graft_engine::plan::Part::First)
     };
     let (small, large) = (price(7, 5, 2, 4), price(9, 7, 5, 4));
     assert!(small.peak_bytes < large.peak_bytes);

@@ -6,7 +6,7 @@ use graft_engine::data::{Batch, Split};
 use graft_engine::device;
 use graft_engine::exec::Walk;
 use graft_engine::memory::{Counting, heap, reset_peak};
-use graft_engine::plan::tally;
+use graft_engine::plan::{Part, tally};
 use graft_engine::project::{Project, build_stage, open_source, parse, set};
 use graft_engine::train::upload;
 use graft_engine::weights::load;
@@ -60,7 +60,7 @@ fn what_the_tally_says_is_what_the_allocator_sees() {
         walk.run(&mut params, &inputs, &mut |_, _, gradient, _| waiting.push(gradient)).unwrap();
         let measured = heap().peak_bytes - before;
         let shapes = step.graph.shapes(&built.architecture.binding(16)).unwrap();
-        let said = tally(&step.graph, &step.schedule, &shapes);
+        let said = tally(&step.graph, &step.schedule, &shapes, Part::First);
         let ratio = measured as f64 / said.peak_bytes as f64;
         let at = said.peak_at.map(|id| step.graph.node(id).path.clone());
         println!(

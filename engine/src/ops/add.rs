@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, align, broadcast, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, align, broadcast, require};
 use crate::tensor::{Shape, Value};
 
 /// Sum of two tensors, with broadcasting. Backward keeps nothing.
@@ -22,6 +22,10 @@ impl Op for Add {
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
         let rank = inputs[0].shape().len().max(inputs[1].shape().len());
         align(inputs[0].clone(), rank).add(align(inputs[1].clone(), rank))
+    }
+
+    fn gradient_lies(&self, input: usize, inputs: &[Shape], output: &Shape, _training: bool) -> Lies {
+        if inputs[input] == *output { Lies::Same } else { Lies::New }
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {

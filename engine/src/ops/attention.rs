@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
+use super::{Context, Effort, Keeps, Kept, Op, ShapeError, count, require};
 use crate::tensor::{Shape, Value, kernels};
 
 /// Scaled dot-product attention in heads: `q [batch, q_tokens, width]`, `k` and `v` `[batch, k_tokens, width]`,
@@ -61,6 +61,12 @@ impl Op for Attention {
 
     fn multiply_adds(&self, inputs: &[Shape], _output: &Shape) -> u64 {
         2 * count(&[inputs[0][0], inputs[0][1], inputs[1][1], inputs[0][2]])
+    }
+
+    fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
+        let heads = inputs[0][0] * self.heads;
+        let extents = vec![heads, inputs[0][1], inputs[1][1], inputs[0][2] / self.heads];
+        Effort { work: self.multiply_adds(inputs, output), extents }
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {

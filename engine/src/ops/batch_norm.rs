@@ -1,5 +1,5 @@
 use super::channel_mean::{channels, over_channels, sum_channels};
-use super::{Context, Keeps, Kept, Op, Reads, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, Reads, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
 /// Batch normalisation `γ·(x − m)/√(v + ε) + β` a channel (Ioffe and Szegedy, 2015).
@@ -89,6 +89,15 @@ impl Op for BatchNorm {
         keeps[variance] = normalised || scale;
         keeps[GAMMA] = scale;
         Keeps::inputs(&keeps)
+    }
+
+    fn gradient_lies(&self, input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        if input == X { Lies::InPlace } else { Lies::New }
+    }
+
+    fn vjp_workspace(&self, inputs: &[Shape], _output: &Shape, wanted: &[bool]) -> u64 {
+        // The deviation, for the gradients of gamma and the variance.
+        if wanted[GAMMA] || wanted[X] { 4 * elements(&inputs[X]) as u64 } else { 0 }
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], context: &Context) -> Vec<Option<Value>> {

@@ -1,6 +1,6 @@
 use super::channel_mean::{channels, over_channels, per_channel, sum_channels};
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
-use crate::tensor::{Shape, Value};
+use crate::tensor::{Shape, Value, elements};
 
 /// Biased variance of each channel over the batch and all positions, around a mean that is given:
 /// `x [batch, channels, …]` and `mean [channels]` give `[channels]`, the mean of `(x − mean)²`.
@@ -31,6 +31,11 @@ impl Op for ChannelVariance {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true, true])
+    }
+
+    fn workspace(&self, inputs: &[Shape], _output: &Shape) -> u64 {
+        // The deviation and its square.
+        8 * elements(&inputs[0]) as u64
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
+use super::{Context, Effort, Keeps, Kept, Op, ShapeError, count, require};
 use crate::tensor::{ConvStep, Shape, Value, elements};
 
 /// Two-dimensional convolution: `x [batch, channels, height, width]` and `weight
@@ -69,8 +69,25 @@ impl Op for Conv2d {
         count(&[elements(output), elements(&inputs[1][1..])])
     }
 
+    fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
+        let positions = output[0] * output[2] * output[3];
+        let extents = vec![positions, elements(&inputs[1][1..]), output[1] / self.groups, self.groups];
+        Effort { work: self.multiply_adds(inputs, output), extents }
+    }
+
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
         inputs[0].clone().conv2d(inputs[1].clone(), inputs.get(2).cloned(), self.step())
+    }
+
+    fn workspace(&self, inputs: &[Shape], output: &Shape) -> u64 {
+        self.step().workspace(&inputs[0], &inputs[1], output)
+    }
+
+    fn vjp_workspace(&self, inputs: &[Shape], output: &Shape, wanted: &[bool]) -> u64 {
+        let of_input = if wanted[0] { self.step().input_vjp_workspace(&inputs[1], output) } else { 0 };
+        let of_weight =
+            if wanted[1] { self.step().weight_vjp_workspace(&inputs[0], &inputs[1], output) } else { 0 };
+        of_input.max(of_weight)
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {

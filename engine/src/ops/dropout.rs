@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
 /// Inverted dropout: in training mode each element is zeroed with `probability`, the rest divided by
@@ -46,6 +46,14 @@ impl Op for Dropout {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, training: bool) -> Lies {
+        if training && self.probability > 0.0 { Lies::InPlace } else { Lies::Same }
+    }
+
+    fn vjp_workspace(&self, _inputs: &[Shape], output: &Shape, _wanted: &[bool]) -> u64 {
+        if self.probability > 0.0 { 4 * elements(output) as u64 } else { 0 }
     }
 
     fn vjp(&self, _kept: &Kept, dy: Value, _wanted: &[bool], context: &Context) -> Vec<Option<Value>> {

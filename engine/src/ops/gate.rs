@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// Opens for one drawn branch: passes `x` on when the integer `drawn [1]` (see [`super::Draw`]) is `branch`; else
@@ -37,6 +37,10 @@ impl Op for Gate {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::Same
     }
 
     fn vjp(&self, _kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

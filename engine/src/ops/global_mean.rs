@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// Mean over all positions: `[batch, channels, height, width] → [batch, channels]`.
@@ -28,6 +28,10 @@ impl Op for GlobalMean {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::Repeated
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a count of pixels is small")]

@@ -1,4 +1,5 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, count, require};
+use super::{Context, Effort, Keeps, Kept, Op, ShapeError, count, require};
+use crate::tensor::kernels::Reading;
 use crate::tensor::{Shape, Value, elements, kernels};
 
 /// `y = x·Wᵀ + b` over the last axis. `x` is `[…, in]`, `W` is `[out, in]` as files store it (further axes
@@ -52,11 +53,19 @@ impl Op for Linear {
         count(&[elements(&inputs[0]), inputs[1][0]])
     }
 
+    fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
+        let (out, inner) = (inputs[1][0], elements(&inputs[1][1..]));
+        let rows = elements(output) / out.max(1);
+        Effort { work: self.multiply_adds(inputs, output), extents: vec![rows, inner, out] }
+    }
+
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
         let mut shape = inputs[0].shape();
-        let weight = matrix(inputs[1].clone());
-        let width = weight.shape()[0];
-        let y = rows(inputs[0].clone()).matmul(weight.swap_axes(0, 1));
+        let width = inputs[1].shape()[0];
+        let flat = [elements(&shape) / shape.last().copied().unwrap_or(1).max(1), width];
+        let (x, weight) = (&inputs[0], &inputs[1]);
+        let y = kernels::matmul((x, Reading::Rows), (weight, Reading::WeightTransposed), &flat)
+            .unwrap_or_else(|| rows(x.clone()).matmul(matrix(weight.clone()).swap_axes(0, 1)));
         let y = match inputs.get(2) {
             Some(bias) => {
                 kernels::add_bias(y, bias).unwrap_or_else(|y| y.add(bias.clone().reshape(&[1, width])))
@@ -76,10 +85,17 @@ impl Op for Linear {
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let shapes = &kept.input_shapes;
         let dy = rows(dy);
-        let mut gradients = vec![
-            wanted[0].then(|| dy.clone().matmul(matrix(kept.input(1))).reshape(&shapes[0])),
-            wanted[1].then(|| dy.clone().swap_axes(0, 1).matmul(rows(kept.input(0))).reshape(&shapes[1])),
-        ];
+        let of_input = || {
+            let weight = kept.input(1);
+            kernels::matmul((&dy, Reading::Rows), (&weight, Reading::Weight), &shapes[0])
+                .unwrap_or_else(|| dy.clone().matmul(matrix(weight)).reshape(&shapes[0]))
+        };
+        let of_weight = || {
+            let x = kept.input(0);
+            kernels::matmul((&dy, Reading::Columns), (&x, Reading::Rows), &shapes[1])
+                .unwrap_or_else(|| dy.clone().swap_axes(0, 1).matmul(rows(x)).reshape(&shapes[1]))
+        };
+        let mut gradients = vec![wanted[0].then(of_input), wanted[1].then(of_weight)];
         if shapes.len() == 3 {
             gradients.push(wanted[2].then(|| dy.sum_axis(0).reshape(&shapes[2])));
         }

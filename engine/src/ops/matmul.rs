@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, align, broadcast, count, require};
+use super::{Context, Effort, Keeps, Kept, Op, ShapeError, align, broadcast, count, require};
 use crate::tensor::{Shape, Value, elements};
 
 /// Matrix product `a·b` over the last two axes: `[…, rows, inner]` and `[…, inner, columns]` give
@@ -39,6 +39,14 @@ impl Op for MatMul {
 
     fn multiply_adds(&self, inputs: &[Shape], output: &Shape) -> u64 {
         count(&[elements(output), inputs[0].last().copied().unwrap_or(0)])
+    }
+
+    fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
+        let Some((_, _, [rows, inner, columns])) = split(&inputs[0], &inputs[1]) else {
+            unreachable!("checked by the shape rule")
+        };
+        let several = elements(output) / (rows * columns).max(1);
+        Effort { work: self.multiply_adds(inputs, output), extents: vec![several, rows, inner, columns] }
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {

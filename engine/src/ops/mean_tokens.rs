@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// Mean over the tokens from `skip` on: `[batch, tokens, width] → [batch, width]`.
@@ -34,6 +34,10 @@ impl Op for MeanTokens {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        if self.skip == 0 { Lies::Repeated } else { Lies::New }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a token count is small")]

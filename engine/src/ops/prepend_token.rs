@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// Puts one learned token before each sequence: `x [batch, tokens, width]`, `token [1, 1, width]`.
@@ -29,6 +29,10 @@ impl Op for PrependToken {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        if input == 0 { Lies::Same } else { Lies::New }
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

@@ -23,6 +23,11 @@ impl Op for Relu {
         Keeps { inputs: Vec::new(), output: true, extras: false }
     }
 
+    fn vjp_workspace(&self, _inputs: &[Shape], output: &Shape, _wanted: &[bool]) -> u64 {
+        // Whether it passes, a byte an element.
+        crate::tensor::elements(output) as u64
+    }
+
     fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         vec![Some(dy.mul(kept.output().positive_mask()))]
     }

@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
 /// The same elements under a fixed shape, without a batch axis: weights between matrix and kernel. A view.
@@ -25,6 +25,10 @@ impl Op for Reshape {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::Same
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

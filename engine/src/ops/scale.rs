@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements};
 
 /// Multiplication by a fixed number, such as LoRA's `alpha / rank`.
@@ -28,6 +28,10 @@ impl Op for Scale {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::InPlace
     }
 
     fn vjp(&self, _kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

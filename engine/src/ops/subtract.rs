@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, align, broadcast, require};
+use super::{Context, Keeps, Kept, Lies, Op, ShapeError, align, broadcast, require};
 use crate::tensor::{Shape, Value};
 
 /// Difference of two tensors, first minus second, with broadcasting. Backward keeps nothing.
@@ -26,6 +26,10 @@ impl Op for Subtract {
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::nothing()
+    }
+
+    fn gradient_lies(&self, input: usize, inputs: &[Shape], output: &Shape, _training: bool) -> Lies {
+        if input == 0 && inputs[0] == *output { Lies::Same } else { Lies::New }
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {

@@ -1,180 +1,135 @@
 //! Adding up a schedule: bytes that live at each move, and multiply-adds.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use crate::graph::{Graph, Move, NodeId, Schedule, Take};
+use crate::tensor::Shape;
 
-use crate::graph::{Graph, Move, NodeId, NodeKind, Schedule, Take, Thing};
-use crate::ops::Element;
-use crate::tensor::{Shape, elements};
+mod storage;
 
-/// What a walk costs beside weights, optimiser state and what ops need while they run.
+use storage::Storages;
+
+/// Bytes of activations and gradients around one move, above what stood before the walk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Most that live while the move is under way, what its op needs for itself included.
+    pub peak_bytes: u64,
+    /// What lives when it is done.
+    pub live_bytes: u64,
+}
+
+/// What a walk costs beside weights and optimiser state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Bytes of activations that live between forward and backward.
     pub kept_bytes: u64,
-    /// Most bytes of activations and gradients that live after any move.
+    /// Most bytes that live in forward.
+    pub forward_peak_bytes: u64,
+    /// Most bytes that live at any moment.
     pub peak_bytes: u64,
     /// The node at whose move that is.
     pub peak_at: Option<NodeId>,
+    /// Of the peak, what the op at work needs for itself: neither an input nor an output of it.
+    pub peak_workspace_bytes: u64,
+    /// Of the peak, gradients.
+    pub peak_gradient_bytes: u64,
     /// Bytes of gradients that wait for the optimiser at the end.
     pub waiting_bytes: u64,
+    /// Bytes of the largest gradient of a leaf.
+    pub largest_gradient_bytes: u64,
     /// Multiply-adds of forward.
     pub forward_multiply_adds: u64,
     /// Multiply-adds that are done again in backward.
     pub again_multiply_adds: u64,
+    /// Per move of the schedule.
+    pub levels: Vec<Level>,
+}
+
+/// Which of a step's micro-batches a walk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// The first or only one: gradients that wait are new.
+    #[default]
+    First,
+    /// A later one: they are added to those that stand.
+    Later,
 }
 
 /// Adds a schedule up for these shapes (see [`Graph::shapes`]).
 ///
 /// A value that is a view pins the storage that it looks into, and that storage counts once however many values
-/// look into it. Leaves are held by others and cost nothing here. A routed branch is counted with the rows that the
-/// shapes say.
+/// look into it; the same goes for gradients that an op hands on. Leaves are held by others and cost nothing here.
+/// A routed branch is counted with the rows that the shapes say.
 #[must_use]
-pub fn tally(graph: &Graph, schedule: &Schedule, shapes: &[Shape]) -> Tally {
-    let mut sum =
-        Sum { graph, schedule, shapes, holders: HashMap::new(), gradients: HashMap::new(), live: 0 };
-    let mut found = Tally::default();
+pub fn tally(graph: &Graph, schedule: &Schedule, shapes: &[Shape], part: Part) -> Tally {
+    let mut sum = Storages::new(graph, schedule, shapes);
+    let mut found = Tally { levels: Vec::with_capacity(schedule.moves.len()), ..Tally::default() };
     for (number, &step) in schedule.moves.iter().enumerate() {
         if number == schedule.forward_moves {
-            found.kept_bytes = sum.live;
+            found.kept_bytes = sum.live();
+            found.forward_peak_bytes = found.peak_bytes;
             // Backward begins with the loss's own gradient.
             if let Some(Move::Vjp(loss)) =
                 schedule.moves[number..].iter().find(|step| matches!(step, Move::Vjp(_)))
             {
-                sum.gradient(*loss);
+                sum.first_gradient(*loss);
             }
         }
-        let node = sum.take(step, &mut found);
-        if sum.live > found.peak_bytes {
-            found.peak_bytes = sum.live;
+        let (node, transient) = take(&mut sum, step, part, &mut found);
+        let level = Level { peak_bytes: sum.live() + transient.above, live_bytes: sum.live() };
+        if level.peak_bytes > found.peak_bytes {
+            found.peak_bytes = level.peak_bytes;
+            found.peak_workspace_bytes = transient.workspace;
+            found.peak_gradient_bytes = sum.gradient_bytes();
             found.peak_at = node;
         }
+        found.levels.push(level);
     }
     if schedule.forward_moves == schedule.moves.len() {
-        found.kept_bytes = sum.live;
+        found.kept_bytes = sum.live();
+        found.forward_peak_bytes = found.peak_bytes;
     }
     found
 }
 
-struct Sum<'a> {
-    graph: &'a Graph,
-    schedule: &'a Schedule,
-    shapes: &'a [Shape],
-    /// Living values by the node whose storage they look into.
-    holders: HashMap<NodeId, usize>,
-    /// Bytes of gradients under way.
-    gradients: HashMap<NodeId, u64>,
-    live: u64,
+/// What lives during a move and is gone after it.
+#[derive(Clone, Copy, Default)]
+struct Transient {
+    /// All of it.
+    above: u64,
+    /// What the op needs for itself.
+    workspace: u64,
 }
 
-impl Sum<'_> {
-    fn take(&mut self, step: Move, found: &mut Tally) -> Option<NodeId> {
-        match step {
-            Move::Run { node, extras } | Move::Recompute { node, extras } => {
-                let work = self.graph.multiply_adds(node, self.shapes);
-                if matches!(step, Move::Run { .. }) {
-                    found.forward_multiply_adds += work;
-                } else {
-                    found.again_multiply_adds += work;
-                }
-                self.hold(node);
-                if extras {
-                    self.live += self.extras(node);
-                }
-                Some(node)
+fn take(sum: &mut Storages<'_>, step: Move, part: Part, found: &mut Tally) -> (Option<NodeId>, Transient) {
+    match step {
+        Move::Run { node, extras } | Move::Recompute { node, extras } => {
+            let work = sum.multiply_adds(node);
+            if matches!(step, Move::Run { .. }) {
+                found.forward_multiply_adds += work;
+            } else {
+                found.again_multiply_adds += work;
             }
-            Move::Drop(Thing::Value(node)) => {
-                self.release(node);
-                Some(node)
-            }
-            Move::Drop(Thing::Extras(node)) => {
-                self.live -= self.extras(node);
-                Some(node)
-            }
-            Move::Vjp(node) => {
-                for (place, &input) in self.graph.node(node).inputs.iter().enumerate() {
-                    if self.schedule.wanted[node.index()][place] {
-                        self.gradient(input);
-                    }
-                }
-                // Its own gradient is used up once those of its inputs are there.
-                self.live -= self.gradients.remove(&node).unwrap_or(0);
-                Some(node)
-            }
-            Move::Gradient(node, take) => {
-                let bytes = self.gradients.get(&node).copied().unwrap_or(0);
-                match take {
-                    Take::Hold | Take::Accumulate => found.waiting_bytes += bytes,
-                    Take::Step | Take::Fold => self.live -= bytes,
-                }
-                if !self.schedule.is_differentiated(node) {
-                    self.gradients.remove(&node);
-                }
-                Some(node)
-            }
-            Move::Commit(_) => None,
+            let workspace = sum.run(node, extras);
+            (Some(node), Transient { above: workspace, workspace })
         }
-    }
-
-    fn bytes(&self, node: NodeId) -> u64 {
-        let size = match &self.graph.node(node).kind {
-            NodeKind::Op(op) if op.element() == Element::Integer => 8,
-            _ => 4,
-        };
-        elements(&self.shapes[node.index()]) as u64 * size
-    }
-
-    fn extras(&self, node: NodeId) -> u64 {
-        let NodeKind::Op(op) = &self.graph.node(node).kind else { return 0 };
-        let inputs: Vec<Shape> = self.inputs(node);
-        let extras = op.extras(&inputs, &self.shapes[node.index()]);
-        extras.iter().map(|shape| 4 * elements(shape) as u64).sum()
-    }
-
-    fn inputs(&self, node: NodeId) -> Vec<Shape> {
-        self.graph.node(node).inputs.iter().map(|input| self.shapes[input.index()].clone()).collect()
-    }
-
-    /// The node whose storage a value looks into.
-    fn storage(&self, node: NodeId) -> NodeId {
-        let mut here = node;
-        loop {
-            let NodeKind::Op(op) = &self.graph.node(here).kind else { return here };
-            let training = self.schedule.training[here.index()];
-            match op.view(&self.inputs(here), training) {
-                Some(input) => here = self.graph.node(here).inputs[input],
-                None => return here,
+        Move::Drop(thing) => {
+            sum.drop(thing);
+            (None, Transient::default())
+        }
+        Move::Vjp(node) => {
+            let (gone, workspace) = sum.vjp(node);
+            (Some(node), Transient { above: gone + workspace, workspace })
+        }
+        Move::Gradient(node, take) => {
+            let bytes = sum.gradient_of(node);
+            found.largest_gradient_bytes = found.largest_gradient_bytes.max(bytes);
+            let waits = part == Part::First && matches!(take, Take::Hold | Take::Accumulate);
+            if waits {
+                found.waiting_bytes += bytes;
             }
+            sum.hand_over(node, waits);
+            // Its square, for the norm.
+            (Some(node), Transient { above: if take == Take::Step { 2 * bytes } else { 0 }, workspace: 0 })
         }
-    }
-
-    fn hold(&mut self, node: NodeId) {
-        let storage = self.storage(node);
-        let holders = self.holders.entry(storage).or_insert(0);
-        *holders += 1;
-        if *holders == 1 && matches!(self.graph.node(storage).kind, NodeKind::Op(_)) {
-            self.live += self.bytes(storage);
-        }
-    }
-
-    fn release(&mut self, node: NodeId) {
-        let storage = self.storage(node);
-        let Some(holders) = self.holders.get_mut(&storage) else { return };
-        *holders -= 1;
-        if *holders == 0 {
-            self.holders.remove(&storage);
-            if matches!(self.graph.node(storage).kind, NodeKind::Op(_)) {
-                self.live -= self.bytes(storage);
-            }
-        }
-    }
-
-    /// A node's gradient begins to be held, unless it is already.
-    fn gradient(&mut self, node: NodeId) {
-        let bytes = self.bytes(node);
-        if let Entry::Vacant(free) = self.gradients.entry(node) {
-            free.insert(bytes);
-            self.live += bytes;
-        }
+        Move::Commit(_) => (None, Transient::default()),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Calibration;
 use crate::tensor::Value;
 use crate::tensor::kernels::{self, AdamWStep};
 use crate::weights::{Params, Tensor};
@@ -71,6 +72,29 @@ impl OptimiserSpec {
         match self {
             Self::AdamW(spec) => spec.learning_rate,
             Self::Sgd(spec) => spec.learning_rate,
+        }
+    }
+
+    /// Values of a parameter's size that it keeps.
+    #[must_use]
+    pub fn state_values(&self) -> usize {
+        match self {
+            Self::AdamW(_) => 2,
+            Self::Sgd(spec) => usize::from(spec.momentum != 0.0),
+        }
+    }
+
+    /// Predicted seconds of its step on a parameter.
+    #[must_use]
+    pub fn predicted_secs(&self, elements: usize, calibration: &Calibration) -> f64 {
+        match self {
+            Self::AdamW(_) => calibration.adamw(elements),
+            // Decay, momentum, scaling and the update pass over memory one after the other.
+            Self::Sgd(spec) => {
+                let passes =
+                    2 + usize::from(spec.momentum != 0.0) * 2 + usize::from(spec.weight_decay != 0.0) * 2;
+                calibration.sum(elements) * f64::from(u8::try_from(passes).unwrap_or(u8::MAX))
+            }
         }
     }
 

@@ -10,11 +10,11 @@
 
 use rayon::prelude::*;
 
-use super::flex::{CHUNK, Plain, value};
+use super::flex::{CHUNK, Plain, Rows, value};
 use super::matrix::{HeadLayout, Matrix, MatrixMut};
 use super::simd::run;
 use super::softmax::{SoftmaxRows, SoftmaxRowsBackward};
-use crate::tensor::Value;
+use crate::tensor::{Value, elements};
 
 /// Scores that one task holds at a time, at most: 256 KiB, a fraction of the second-level cache.
 const SCORES_PER_TASK: usize = 64 * 1024;
@@ -38,15 +38,18 @@ pub fn attention(
     heads: usize,
     keep_probabilities: bool,
 ) -> Option<(Value, Option<Value>)> {
-    let (q, k, v) = (Plain::of(q)?, Plain::of(k)?, Plain::of(v)?);
+    let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
     let shape = AttentionShape::of(&q, &k, &v, heads)?;
-    let (q_layout, k_layout, scale) = (shape.q_layout(), shape.k_layout(), shape.scale());
+    let (output_layout, scale) = (shape.q_layout(), shape.scale());
+    let q_layout = HeadLayout { row_stride: q.stride, ..output_layout };
+    let k_layout = HeadLayout { row_stride: k.stride, ..shape.k_layout() };
+    let v_layout = HeadLayout { row_stride: v.stride, ..shape.k_layout() };
     let (q_data, k_data, v_data) = (q.data(), k.data(), v.data());
 
-    let mut output = vec![0.0f32; q_data.len()];
+    let mut output = vec![0.0f32; elements(&q.shape())];
     let mut probabilities = vec![0.0f32; if keep_probabilities { shape.scores() } else { 0 }];
     let mut places = probabilities.as_mut_slice();
-    let tasks: Vec<_> = MatrixMut::heads(&mut output, &q_layout, shape.block)
+    let tasks: Vec<_> = MatrixMut::heads(&mut output, &output_layout, shape.block)
         .into_iter()
         .enumerate()
         .map(|(index, output)| {
@@ -59,7 +62,7 @@ pub fn attention(
         let scores = place.unwrap_or_else(|| scratch_of(scratch, at.count * shape.k_tokens));
         let queries = q_layout.head(q_data, at.element, at.head, at.first, at.count);
         let keys = k_layout.head(k_data, at.element, at.head, 0, shape.k_tokens);
-        let values = k_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
+        let values = v_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
         let mut product = MatrixMut::new(scores, at.count, shape.k_tokens);
         product.set_product(queries, keys.transposed(), scale, false);
         run(SoftmaxRows { rows: scores, width: shape.k_tokens });
@@ -85,7 +88,7 @@ pub fn attention_vjp(
     heads: usize,
     wanted: [bool; 3],
 ) -> Option<[Option<Value>; 3]> {
-    let (q, k, v) = (Plain::of(q)?, Plain::of(k)?, Plain::of(v)?);
+    let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
     let (probabilities, dy) = (Plain::of(probabilities)?, Plain::of(dy)?);
     let shape = AttentionShape::of(&q, &k, &v, heads)?;
     if dy.shape() != q.shape()
@@ -95,9 +98,9 @@ pub fn attention_vjp(
     }
     let inputs = BackwardInputs {
         shape,
-        q: q.data(),
-        k: k.data(),
-        v: v.data(),
+        q: (q.data(), q.stride),
+        k: (k.data(), k.stride),
+        v: (v.data(), v.stride),
         probabilities: probabilities.data(),
         upstream: dy.data(),
     };
@@ -107,11 +110,11 @@ pub fn attention_vjp(
     let (blocks, pairs) = (shape.blocks(), shape.batch * heads);
     let blocks_per_group = blocks.div_ceil(ENOUGH_TASKS.div_ceil(pairs));
     let groups = blocks.div_ceil(blocks_per_group);
-    let key_elements = inputs.k.len();
+    let key_elements = elements(&k.shape());
 
     let [q_wanted, k_wanted, v_wanted] = wanted;
     let room = |wanted: bool, length: usize| vec![0.0f32; if wanted { length } else { 0 }];
-    let mut dq = room(q_wanted, inputs.q.len());
+    let mut dq = room(q_wanted, elements(&q.shape()));
     let mut dk = room(k_wanted, groups * key_elements);
     let mut dv = room(v_wanted, groups * key_elements);
     let sums_layout = HeadLayout { batch: groups * shape.batch, ..shape.k_layout() };
@@ -153,7 +156,7 @@ struct AttentionShape {
 }
 
 impl AttentionShape {
-    fn of(q: &Plain, k: &Plain, v: &Plain, heads: usize) -> Option<Self> {
+    fn of(q: &Rows, k: &Rows, v: &Rows, heads: usize) -> Option<Self> {
         let &[batch, q_tokens, width] = q.shape().as_slice() else {
             return None;
         };
@@ -172,7 +175,14 @@ impl AttentionShape {
     }
 
     fn q_layout(&self) -> HeadLayout {
-        HeadLayout { batch: self.batch, tokens: self.q_tokens, heads: self.heads, width: self.dim }
+        let row_stride = self.heads * self.dim;
+        HeadLayout {
+            batch: self.batch,
+            tokens: self.q_tokens,
+            heads: self.heads,
+            width: self.dim,
+            row_stride,
+        }
     }
 
     fn k_layout(&self) -> HeadLayout {
@@ -229,21 +239,25 @@ struct BackwardTask<'a> {
 
 struct BackwardInputs<'a> {
     shape: AttentionShape,
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
+    /// Each with the elements from one token to the next.
+    q: (&'a [f32], usize),
+    k: (&'a [f32], usize),
+    v: (&'a [f32], usize),
     probabilities: &'a [f32],
     upstream: &'a [f32],
 }
 
 impl BackwardInputs<'_> {
     fn run(&self, mut task: BackwardTask<'_>, scratch: &mut Vec<f32>) {
-        let (q_layout, k_layout) = (self.shape.q_layout(), self.shape.k_layout());
+        let upstream_layout = self.shape.q_layout();
+        let q_layout = HeadLayout { row_stride: self.q.1, ..upstream_layout };
+        let k_layout = HeadLayout { row_stride: self.k.1, ..self.shape.k_layout() };
+        let v_layout = HeadLayout { row_stride: self.v.1, ..self.shape.k_layout() };
         let width = self.shape.k_tokens;
         for (index, (at, dq)) in task.blocks.into_iter().enumerate() {
             let add = index > 0;
             let probabilities = &self.probabilities[at.score..][..at.count * width];
-            let upstream = q_layout.head(self.upstream, at.element, at.head, at.first, at.count);
+            let upstream = upstream_layout.head(self.upstream, at.element, at.head, at.first, at.count);
             if let Some(dv) = &mut task.dv {
                 let weights = Matrix::new(probabilities, at.count, width, width);
                 dv.set_product(weights.transposed(), upstream, 1.0, add);
@@ -252,17 +266,17 @@ impl BackwardInputs<'_> {
                 continue;
             }
             let gradient = scratch_of(scratch, at.count * width);
-            let values = k_layout.head(self.v, at.element, at.head, 0, width);
+            let values = v_layout.head(self.v.0, at.element, at.head, 0, width);
             let mut product = MatrixMut::new(gradient, at.count, width);
             product.set_product(upstream, values.transposed(), 1.0, false);
             run(SoftmaxRowsBackward { probabilities, gradient, width, scale: self.shape.scale() });
             let gradient = Matrix::new(gradient, at.count, width, width);
             if let Some(mut dq) = dq {
-                let keys = k_layout.head(self.k, at.element, at.head, 0, width);
+                let keys = k_layout.head(self.k.0, at.element, at.head, 0, width);
                 dq.set_product(gradient, keys, 1.0, false);
             }
             if let Some(dk) = &mut task.dk {
-                let queries = q_layout.head(self.q, at.element, at.head, at.first, at.count);
+                let queries = q_layout.head(self.q.0, at.element, at.head, at.first, at.count);
                 dk.set_product(gradient.transposed(), queries, 1.0, add);
             }
         }

@@ -51,6 +51,53 @@ impl Plain {
     }
 }
 
+/// An untracked f32 tensor `[batch, tokens, width]` on `flex` whose tokens lie at one distance from each other, as they
+/// do in a slice of the last axis: nothing is copied for those.
+pub(super) struct Rows {
+    tensor: FlexTensor,
+    start: usize,
+    end: usize,
+    /// Elements from one token to the next.
+    pub(super) stride: usize,
+}
+
+impl Rows {
+    /// The value's rows, or `None` when it is not such a value. One that lies otherwise is copied.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        let plain = match value.inner() {
+            DispatchTensor {
+                kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)),
+                autodiff: DispatchAutodiffContext::Disabled,
+            } if tensor.dtype() == DType::F32 && tensor.layout().num_elements() > 0 => tensor,
+            _ => return None,
+        };
+        let &[batch, tokens, width] = plain.layout().shape().to_vec().as_slice() else { return None };
+        if let &[of_batch, of_token, 1] = plain.layout().strides()
+            && let Ok(stride) = usize::try_from(of_token)
+            && stride >= width
+            && (batch == 1 || usize::try_from(of_batch) == Ok(stride * tokens))
+        {
+            let start = plain.layout().start_offset();
+            let end = start + (batch * tokens - 1) * stride + width;
+            let tensor = plain.clone();
+            return (end <= tensor.storage::<f32>().len()).then_some(Self { tensor, start, end, stride });
+        }
+        let Plain(tensor) = Plain::of(value)?;
+        let (start, end) = tensor.layout().contiguous_offsets()?;
+        Some(Self { tensor, start, end, stride: width })
+    }
+
+    /// From the first element of the first token to the last of the last.
+    pub(super) fn data(&self) -> &[f32] {
+        &self.tensor.storage::<f32>()[self.start..self.end]
+    }
+
+    /// Extents, outermost first.
+    pub(super) fn shape(&self) -> Shape {
+        self.tensor.layout().shape().to_vec()
+    }
+}
+
 /// An untracked, contiguous f32 tensor on `flex` that a kernel owns and may change in place.
 pub(super) struct Owned(FlexTensor);
 

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_wrap, reason = "no buffer is longer than `isize::MAX` bytes")]
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use gemm::{Parallelism, gemm};
 
@@ -24,6 +25,16 @@ impl<'a> Matrix<'a> {
     pub(super) fn new(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         assert!(extent(rows, columns, row_stride) <= data.len(), "matrix outside its buffer");
         Self { data, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// Number of rows.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub(super) const fn columns(&self) -> usize {
+        self.columns
     }
 
     /// The same matrix with rows and columns exchanged.
@@ -62,14 +73,24 @@ impl<'a> MatrixMut<'a> {
         Self { pointer, rows, columns, row_stride: columns, exclusive: PhantomData }
     }
 
+    /// The first elements of a buffer that nobody wrote yet, as rows of `columns` elements. They may only be written.
+    ///
+    /// # Panics
+    /// When the buffer is too short.
+    pub(super) fn uninit(data: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Uninit<'a> {
+        assert!(data.len() >= rows * columns, "matrix against its buffer");
+        let pointer = data.as_mut_ptr().cast();
+        Uninit(Self { pointer, rows, columns, row_stride: columns, exclusive: PhantomData })
+    }
+
     /// Cuts `[batch, tokens, heads · width]` into one matrix `[≤ block, width]` for each batch
     /// element, head and block of tokens, in this order.
     ///
     /// # Panics
     /// When the slice has another length.
     pub(super) fn heads(data: &'a mut [f32], layout: &HeadLayout, block: usize) -> Vec<Self> {
-        let HeadLayout { batch, tokens, heads, width } = *layout;
-        let row_stride = heads * width;
+        let HeadLayout { batch, tokens, heads, width, row_stride } = *layout;
+        assert_eq!(row_stride, heads * width, "heads that are written lie without gaps");
         assert_eq!(data.len(), batch * tokens * row_stride, "heads against their buffer");
         let pointer = data.as_mut_ptr();
         let mut blocks = Vec::with_capacity(batch * heads * tokens.div_ceil(block));
@@ -96,6 +117,10 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// When the shapes do not fit.
     pub(super) fn set_product(&mut self, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool) {
+        self.multiply(a, b, scale, add, Parallelism::None);
+    }
+
+    fn multiply(&self, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, parallelism: Parallelism) {
         assert_eq!((a.rows, b.columns), (self.rows, self.columns), "shape of the product");
         assert_eq!(a.columns, b.rows, "inner extents");
         for m in [&a, &b] {
@@ -127,19 +152,38 @@ impl<'a> MatrixMut<'a> {
                 false,
                 false,
                 false,
-                Parallelism::None,
+                parallelism,
             );
         }
     }
 }
 
-/// How heads lie in a buffer: `[batch, tokens, heads · width]`.
+/// A matrix of elements that nobody wrote yet.
+pub(super) struct Uninit<'a>(MatrixMut<'a>);
+
+/// Multiply-adds from which several threads pay: burn-flex's own bound, so that products are the same bits.
+const WORTH_THREADS: usize = 192 * 192 * 192;
+
+impl Uninit<'_> {
+    /// Writes `a · b` into every element, on all threads where that pays.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    pub(super) fn write_product(self, a: Matrix<'_>, b: Matrix<'_>) {
+        let work = a.rows.saturating_mul(a.columns).saturating_mul(b.columns);
+        let parallelism = if work < WORTH_THREADS { Parallelism::None } else { Parallelism::Rayon(0) };
+        self.0.multiply(a, b, 1.0, false, parallelism);
+    }
+}
+
+/// How heads lie in a buffer: `[batch, tokens, heads · width]`, one token every `row_stride` elements.
 #[derive(Clone, Copy)]
 pub(super) struct HeadLayout {
     pub(super) batch: usize,
     pub(super) tokens: usize,
     pub(super) heads: usize,
     pub(super) width: usize,
+    pub(super) row_stride: usize,
 }
 
 impl HeadLayout {
@@ -152,9 +196,8 @@ impl HeadLayout {
         first: usize,
         count: usize,
     ) -> Matrix<'a> {
-        let row_stride = self.heads * self.width;
-        let start = (element * self.tokens + first) * row_stride + head * self.width;
-        Matrix::new(&data[start..], count, self.width, row_stride)
+        let start = (element * self.tokens + first) * self.row_stride + head * self.width;
+        Matrix::new(&data[start..], count, self.width, self.row_stride)
     }
 }
 
@@ -175,7 +218,7 @@ mod tests {
 
     #[test]
     fn products_of_heads() {
-        let layout = HeadLayout { batch: 2, tokens: 5, heads: 3, width: 4 };
+        let layout = HeadLayout { batch: 2, tokens: 5, heads: 3, width: 4, row_stride: 12 };
         let (a, b) = (numbers(2 * 5 * 12, 1, 1.0), numbers(12, 2, 1.0));
         let mut output = vec![f32::NAN; 2 * 5 * 12];
         let blocks = MatrixMut::heads(&mut output, &layout, 2);

@@ -13,7 +13,7 @@ use super::super::selection::Selection;
 use super::super::step::{StepError, StepGraph, clip_factor};
 use super::{EditError, GenerateError, TrainSpec, prefetch_threads, upload};
 use crate::data::{Batch, LoadError, Loader, Source, Split, batches, epoch_order};
-use crate::exec::{ExecError, Inputs, Phases, Walk};
+use crate::exec::{ExecError, Inputs, Phases, Unwatched, Walk, Watcher};
 use crate::graph::{Graph, Take};
 use crate::memory::Meter;
 use crate::tensor::{Stream, Value};
@@ -240,7 +240,7 @@ impl Stage<'_> {
                 let data_secs = begin.elapsed().as_secs_f64();
                 let mut report =
                     StepReport { epoch, step: step + 1, steps, data_secs, ..StepReport::default() };
-                self.step(batch, params, optimiser, &mut report)?;
+                self.step(batch, params, optimiser, &mut report, &mut Unwatched)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();
                 let usage = meter.look(self.device);
@@ -300,12 +300,17 @@ impl Stage<'_> {
         Loader::new(Arc::clone(self.source), Split::Train, planned, prefetch_threads(), 4)
     }
 
-    fn step(
+    /// One optimiser step on a batch. `report` says which step of how many it is, and gets what it took.
+    ///
+    /// # Errors
+    /// When the walk fails, the batch is empty or the loss is no number.
+    pub fn step(
         &self,
         batch: Batch,
         params: &mut Params,
         optimiser: &mut Optimiser,
         report: &mut StepReport,
+        watcher: &mut dyn Watcher,
     ) -> Result<(), TrainError> {
         report.skipped = batch.skipped.len();
         if let Some(skipped) = batch.skipped.first() {
@@ -332,7 +337,7 @@ impl Stage<'_> {
             };
             let inputs = upload(part, &self.step.graph, self.device);
             let rate = report.learning_rate;
-            let outcome = walk.run(params, &inputs, &mut |params, path, gradient, take| {
+            let mut sink = |params: &mut Params, path: &str, gradient: Value, take| {
                 let gradient = if whole { gradient } else { gradient.mul_scalar(share) };
                 match take {
                     Take::Step => {
@@ -341,7 +346,8 @@ impl Stage<'_> {
                     }
                     _ => gradients.add(path, gradient),
                 }
-            })?;
+            };
+            let outcome = walk.run_watched(params, &inputs, &mut sink, watcher)?;
             report.phases.frozen_forward_secs += outcome.phases.frozen_forward_secs;
             report.phases.trainable_forward_secs += outcome.phases.trainable_forward_secs;
             report.phases.backward_secs += outcome.phases.backward_secs;
