@@ -433,6 +433,7 @@ mod tests {
             optimizer_secs: 0.1,
             live_bytes: 1 << 20,
             peak_bytes: 2 << 20,
+            stage_peak_bytes: 2 << 20,
         })
     }
 
@@ -449,6 +450,7 @@ mod tests {
             loaded: graft_engine::runs::Loaded::default(),
             epochs: 1,
             steps: 10,
+            predicted: None,
         };
         series.take(&event(stage));
         assert_eq!(series.stage_left(), None);

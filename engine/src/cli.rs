@@ -6,6 +6,7 @@ mod export;
 mod forward;
 mod inspect;
 mod interrupt;
+mod plan;
 mod progress;
 mod runs;
 mod train;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Show the graph of a model folder or project: parts, shapes, parameters, sites.
     Inspect(inspect::Inspect),
+    /// Say what a project will cost: coverage, parameters, memory, time, the cut.
+    Plan(plan::Plan),
     /// Run one forward pass in inference mode.
     Forward(forward::Forward),
     /// Train a project, or go on with a run.
@@ -101,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
     match command {
         Command::Devices { json } => devices::run(json),
         Command::Inspect(command) => command.run(),
+        Command::Plan(command) => command.run(),
         Command::Forward(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
@@ -121,6 +125,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Says on stderr why nothing seems to happen for some seconds.
 pub(crate) fn tell_calibration() {
     eprintln!("graft: measuring what each op takes on this device, once for this build (some seconds)");
+}
+
+/// Measures what ops take on a project's device unless that is known, so that its run can be held against its plan.
+/// `GRAFT_CALIBRATE=off` leaves it: then bytes alone are predicted.
+pub(crate) fn prepare_times(project: &Project) {
+    if std::env::var("GRAFT_CALIBRATE").is_ok_and(|value| value == "off") || project.check().is_err() {
+        return;
+    }
+    // A device that cannot be used is told of by the run.
+    let Ok(device) = crate::device::open_checked(&project.device) else { return };
+    if let Err(error) = crate::plan::calibration(&project.device, &device, &mut tell_calibration) {
+        eprintln!("graft: {error}");
+    }
 }
 
 /// Writes one line to stdout; a closed pipe is an error that ends the command quietly.

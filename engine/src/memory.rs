@@ -91,6 +91,7 @@ pub fn live_bytes(device: &Device) -> u64 {
 #[derive(Debug, Default)]
 pub struct Meter {
     peak_bytes: u64,
+    stage_peak_bytes: u64,
 }
 
 impl Meter {
@@ -101,12 +102,26 @@ impl Meter {
         Self::default()
     }
 
+    /// A stage begins: its own peak is that from now on.
+    pub fn begin_stage(&mut self, device: &Device) {
+        self.look(device);
+        reset_peak();
+        self.stage_peak_bytes = 0;
+    }
+
+    /// The largest live value that was seen since the last stage began.
+    #[must_use]
+    pub const fn stage_peak_bytes(&self) -> u64 {
+        self.stage_peak_bytes
+    }
+
     /// Looks at the device. On a device with a pool, peaks between two looks are not seen.
     pub fn look(&mut self, device: &Device) -> Usage {
         let (live_bytes, peak) = match device.memory_pool_usage() {
             Some(usage) => (usage.bytes_in_use, usage.bytes_in_use),
             None => (heap().live_bytes, heap().peak_bytes),
         };
+        self.stage_peak_bytes = self.stage_peak_bytes.max(peak);
         self.peak_bytes = self.peak_bytes.max(peak);
         Usage { live_bytes, peak_bytes: self.peak_bytes }
     }

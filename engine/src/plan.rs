@@ -6,4 +6,6 @@ mod time;
 
 pub use step::{Phase, StepBytes, StepShape};
 pub use tally::{Level, Part, Tally, tally};
-pub use time::{Calibration, CalibrationError, Rate, WalkSecs, calibration, calibration_path, walk_secs};
+pub use time::{
+    Calibration, CalibrationError, Rate, WalkSecs, calibration, calibration_path, kept_calibration, walk_secs,
+};

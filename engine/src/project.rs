@@ -4,6 +4,7 @@ mod build;
 mod document;
 mod edit;
 mod file;
+mod plan;
 mod turns;
 mod value;
 
@@ -15,6 +16,10 @@ pub use build::{
 pub use document::{Choose, Project, VERSION, Variant};
 pub use edit::set;
 pub use file::{load, parse, save, to_text};
+pub use plan::{
+    AdapterPlan, CutPlan, Fit, FitOption, Floor, Heat, Peak, Predicted, ProjectPlan, StagePlan, bytes_text,
+    fit, parse_bytes, plan, plan_built,
+};
 pub use turns::Turn;
 
 /// Why a project file could not be used.

@@ -8,6 +8,7 @@ use crate::train::Control;
 use clap::Args;
 
 use super::interrupt::Interrupt;
+use super::prepare_times;
 use super::progress::Progress;
 use super::{Done, line, open_project};
 
@@ -52,6 +53,7 @@ impl Train {
             let (mut project, base) =
                 open_project(&path, self.variant.as_deref(), &self.settings, self.device.as_deref())?;
             project.seed = self.seed.unwrap_or(project.seed);
+            prepare_times(&project);
             runs::train(&project, &base, &RunOptions { runs: self.runs }, &control, &mut sink)
         };
         output.finish()?;

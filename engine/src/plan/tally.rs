@@ -39,6 +39,8 @@ pub struct Tally {
     pub forward_multiply_adds: u64,
     /// Multiply-adds that are done again in backward.
     pub again_multiply_adds: u64,
+    /// Per node: bytes of its value and extras that live between forward and backward.
+    pub kept: Vec<u64>,
     /// Per move of the schedule.
     pub levels: Vec<Level>,
 }
@@ -65,6 +67,7 @@ pub fn tally(graph: &Graph, schedule: &Schedule, shapes: &[Shape], part: Part) -
     for (number, &step) in schedule.moves.iter().enumerate() {
         if number == schedule.forward_moves {
             found.kept_bytes = sum.live();
+            found.kept = sum.by_node();
             found.forward_peak_bytes = found.peak_bytes;
             // Backward begins with the loss's own gradient.
             if let Some(Move::Vjp(loss)) =
@@ -85,6 +88,7 @@ pub fn tally(graph: &Graph, schedule: &Schedule, shapes: &[Shape], part: Part) -
     }
     if schedule.forward_moves == schedule.moves.len() {
         found.kept_bytes = sum.live();
+        found.kept = sum.by_node();
         found.forward_peak_bytes = found.peak_bytes;
     }
     found

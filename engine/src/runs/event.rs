@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::project::Predicted;
+
 /// An event of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -36,6 +38,9 @@ pub enum EventBody {
         stages: usize,
         /// Run folder.
         folder: String,
+        /// What a step of the first stage is predicted to cost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicted: Option<Box<Predicted>>,
         /// Step that a resumed run goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumed_at: Option<u64>,
@@ -63,6 +68,9 @@ pub enum EventBody {
         epochs: usize,
         /// Its steps.
         steps: u64,
+        /// What one of them is predicted to cost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicted: Option<Box<Predicted>>,
     },
     /// An optimiser step is done.
     Step {
@@ -100,6 +108,9 @@ pub enum EventBody {
         live_bytes: u64,
         /// Largest live value since the first step began.
         peak_bytes: u64,
+        /// The same since the stage's first step began.
+        #[serde(default)]
+        stage_peak_bytes: u64,
     },
     /// An evaluation is done.
     Eval {

@@ -42,6 +42,7 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
         text.push_str(&part);
         text.push('\n');
     };
+    let mut compared = Vec::new();
     for event in &events {
         match &event.body {
             EventBody::Started { device, seed, params_total, .. } => {
@@ -89,6 +90,42 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             middle(|phases| phases.frozen_forward_secs),
             middle(|phases| phases.backward_secs),
             middle(|phases| phases.optimizer_secs),
+        ));
+    }
+    for event in &events {
+        if let EventBody::Stage { stage, repetition, name, predicted: Some(predicted), .. } = &event.body {
+            let mut seen: Vec<(u64, f64)> = Vec::new();
+            for event in &events {
+                if let EventBody::Step { stage: s, repetition: r, stage_peak_bytes, .. } = &event.body
+                    && (s, r) == (stage, repetition)
+                    && let Some(phases) = event.body.phases()
+                {
+                    seen.push((*stage_peak_bytes, phases.step_secs() - phases.data_secs));
+                }
+            }
+            let peak = seen.iter().map(|(peak, _)| *peak).max().unwrap_or(0);
+            let secs = median(seen.iter().map(|(_, secs)| *secs));
+            compared.push((name, predicted, peak, secs));
+        }
+    }
+    if !compared.is_empty() {
+        line(
+            "\n| stage | peak MiB, predicted | measured | step ms without data, predicted | measured |"
+                .into(),
+        );
+        line("|---|---|---|---|---|".into());
+    }
+    for (name, predicted, peak, secs) in compared {
+        let ms = if predicted.step_secs > 0.0 {
+            format!("{:.1}", 1e3 * predicted.step_secs)
+        } else {
+            "not calibrated".to_owned()
+        };
+        line(format!(
+            "| {name} | {:.1} | {:.1} | {ms} | {:.1} |",
+            mib(predicted.peak_bytes),
+            mib(peak),
+            1e3 * secs
         ));
     }
     line("\n| stage | epoch | split | loss | metrics | samples |\n|---|---|---|---|---|---|".into());

@@ -148,6 +148,8 @@ pub(super) struct Run<'a, 'b> {
     /// Paths whose values any stage so far has changed.
     pub(super) changed: BTreeSet<String>,
     pub(super) log_error: Option<std::io::Error>,
+    /// What the process held before any weight was loaded.
+    pub(super) process_bytes: u64,
 }
 
 impl<'a, 'b> Run<'a, 'b> {
@@ -175,6 +177,7 @@ impl<'a, 'b> Run<'a, 'b> {
             step_secs: 0.0,
             changed: BTreeSet::new(),
             log_error: None,
+            process_bytes: 0,
         }
     }
 

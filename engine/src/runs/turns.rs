@@ -8,8 +8,10 @@ use super::outcome::{Outcome, RunError, RunSummary};
 use super::run::{Run, overlay};
 use crate::data::{Source, Split};
 use crate::graph::Graph;
-use crate::memory::Meter;
-use crate::project::{Built, Turn, build_turn, generated, open_source_in};
+use crate::memory::{Meter, live_bytes};
+use crate::plan::kept_calibration;
+use crate::project::{Built, Predicted, Turn, build_turn, generated, open_source_in, plan_built};
+use crate::tensor::kernels::make_thread_buffers;
 use crate::train::{
     Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring, Optimiser,
     Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate,
@@ -47,7 +49,10 @@ impl Run<'_, '_> {
             let source = open_source_in(self.project, self.base, &turn, self.folder.path())?;
             let built = build_turn(self.project, self.base, &turn, &turn.merged, source.as_ref())?;
             if place == first {
-                self.started(&built, from.as_ref());
+                // Before any weight is there.
+                make_thread_buffers();
+                self.process_bytes = live_bytes(&self.device);
+                self.started(first, &built, source.as_ref(), from.as_ref());
             }
             let (params, report) = self.weights(&built, &turn, before.take().as_ref(), from.as_mut())?;
             let mut standing = Standing { turn, built, params, source, best: None, last_step: 0 };
@@ -58,8 +63,10 @@ impl Run<'_, '_> {
             }
             if place + 1 < self.turns.len() {
                 before = Some(standing.params.to_host());
+            } else {
+                // A stage that others follow leaves its weights alone.
+                last = Some(standing);
             }
-            last = Some(standing);
         }
         let Some(standing) = last else {
             return Err(self.unfit("this run has no stage left"));
@@ -71,7 +78,15 @@ impl Run<'_, '_> {
         RunError::Unfit { why, path: self.folder.path().to_path_buf() }
     }
 
-    fn started(&mut self, built: &Built, from: Option<&Checkpoint>) {
+    /// What a step of a turn will cost, as far as that is known without measuring anything now.
+    fn predicted(&self, turn: &Turn, built: &Built, source: &dyn Source) -> Option<Box<Predicted>> {
+        let times = kept_calibration(&self.project.device);
+        let mut predicted = plan_built(turn, built, source, times.as_ref()).predicted?;
+        predicted.stands_beside(self.process_bytes);
+        Some(Box::new(predicted))
+    }
+
+    fn started(&mut self, first: usize, built: &Built, source: &dyn Source, from: Option<&Checkpoint>) {
         let body = EventBody::Started {
             project: self.project.name.clone(),
             device: self.project.device.clone(),
@@ -80,6 +95,7 @@ impl Run<'_, '_> {
             params_trainable: built.selection.count,
             stages: self.turns.len(),
             folder: self.folder.path().display().to_string(),
+            predicted: self.predicted(&self.turns[first], built, source),
             resumed_at: from.map(|c| c.total_steps),
         };
         self.emit(body);
@@ -119,7 +135,7 @@ impl Run<'_, '_> {
             StageSpec::Edit(spec) => self.edit(&spec, standing, report, from.as_ref()),
             StageSpec::Generate(spec) => self.generate(&spec, standing, report),
             StageSpec::Evaluate(spec) => {
-                self.announce(&standing.turn, report, 0, 0, 1);
+                self.announce(&standing.turn, report, 0, 0, 1, None);
                 let Standing { built, params, source, turn, .. } = standing;
                 let control = self.control;
                 let (split, samples, batch) = (spec.split, spec.samples, spec.batch);
@@ -133,7 +149,15 @@ impl Run<'_, '_> {
         }
     }
 
-    fn announce(&mut self, turn: &Turn, report: &LoadReport, trainable: u64, epochs: usize, steps: u64) {
+    fn announce(
+        &mut self,
+        turn: &Turn,
+        report: &LoadReport,
+        trainable: u64,
+        epochs: usize,
+        steps: u64,
+        predicted: Option<Box<Predicted>>,
+    ) {
         self.emit(EventBody::Stage {
             stage: turn.stage,
             repetition: turn.repetition,
@@ -148,6 +172,7 @@ impl Run<'_, '_> {
             },
             epochs,
             steps,
+            predicted,
         });
     }
 
@@ -191,7 +216,8 @@ impl Run<'_, '_> {
             seed: self.project.seed,
         };
         *last_step = stage.steps();
-        self.announce(turn, report, built.selection.count, spec.epochs, *last_step);
+        let predicted = self.predicted(turn, built, source.as_ref());
+        self.announce(turn, report, built.selection.count, spec.epochs, *last_step, predicted);
         self.changed.extend(built.selection.paths.iter().cloned());
         self.changed.extend(updated(&step.graph));
         let control = self.control;
@@ -241,7 +267,7 @@ impl Run<'_, '_> {
         let measuring = Measuring { spec, model: &built.graph, source, device: &device };
         let steps = measuring.steps();
         *last_step = steps;
-        self.announce(turn, report, 0, 1, steps);
+        self.announce(turn, report, 0, 1, steps, None);
         let mut folded = from.map(|checkpoint| checkpoint.folded).unwrap_or_default();
         let done_before = steps > 0 && folded.batches == steps;
         let (ended, filled) = measuring.run(params, &mut folded, self.control)?;
@@ -268,7 +294,7 @@ impl Run<'_, '_> {
         report: &LoadReport,
         from: Option<&Checkpoint>,
     ) -> Result<Ended, RunError> {
-        self.announce(&standing.turn, report, 0, 0, 1);
+        self.announce(&standing.turn, report, 0, 0, 1, None);
         let present = standing.turn.present(self.project);
         let Standing { turn, built, params, source, last_step, .. } = standing;
         *last_step = 1;
@@ -304,7 +330,7 @@ impl Run<'_, '_> {
         standing: &mut Standing,
         report: &LoadReport,
     ) -> Result<Ended, RunError> {
-        self.announce(&standing.turn, report, 0, 0, 1);
+        self.announce(&standing.turn, report, 0, 0, 1, None);
         let Standing { turn, built, params, source, .. } = standing;
         let path = generated(self.folder.path(), &spec.name);
         let samples = generate(spec, &built.graph, params, source, &self.device, self.control, &path)?;
@@ -339,6 +365,7 @@ impl Run<'_, '_> {
             optimizer_secs: report.optimizer_secs,
             live_bytes: report.live_bytes,
             peak_bytes: report.peak_bytes,
+            stage_peak_bytes: report.stage_peak_bytes,
         });
     }
 

@@ -29,5 +29,5 @@ pub use bias::add_bias;
 pub use cross_entropy::cross_entropy;
 pub use gelu::{GeluForm, gelu, gelu_vjp};
 pub use layer_norm::{layer_norm, layer_norm_vjp};
-pub use matmul::{Reading, matmul};
+pub use matmul::{Reading, make_thread_buffers, matmul};
 pub use softmax::{softmax_last, softmax_last_vjp};

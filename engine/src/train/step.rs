@@ -7,7 +7,7 @@ use super::losses::{CrossEntropyTerm, LossSpec};
 use crate::data::Column;
 use crate::graph::{
     Builder, Extent, Graph, GraphError, InputLeaf, Instance, LossTerm, ModeRule, NodeId, Request, Rule,
-    RuleError, Schedule, ScheduleError, Take, When, is_below, modes, updates_at,
+    RuleError, Schedule, ScheduleError, Take, Update, When, is_below, modes, updates_at,
 };
 use crate::ops::{Op, WeightedSum};
 
@@ -67,6 +67,18 @@ pub struct StepGraph {
     pub schedule: Schedule,
     /// Moves of the updates that follow the optimiser's step, if there are any.
     pub after: Option<Schedule>,
+    /// What the schedule was made for.
+    asked: Asked,
+}
+
+/// A request that outlives what it was made of.
+#[derive(Clone, Debug)]
+struct Asked {
+    results: Vec<NodeId>,
+    leaves: Vec<NodeId>,
+    recompute: Vec<Vec<NodeId>>,
+    updates: Vec<Update>,
+    take: Take,
 }
 
 /// Why a step could not be made.
@@ -218,24 +230,51 @@ impl StepGraph {
         let mut updates = updates_at(&graph, When::AfterBackward);
         updates.retain(|update| training[update.value.index()]);
         let results: Vec<NodeId> = terms.iter().map(|term| term.node).collect();
-        let request = Request {
-            results: &results,
-            loss: Some(loss),
-            leaves: spec.leaves,
-            training: &training,
-            recompute: &recomputed(&graph, spec.recompute)?,
-            given: &[],
-            updates: &updates,
+        let asked = Asked {
+            results,
+            leaves: spec.leaves.to_vec(),
+            recompute: recomputed(&graph, spec.recompute)?,
+            updates,
             take: spec.take,
         };
-        let schedule = Schedule::new(&graph, &request)?;
+        let schedule = asked.schedule(&graph, loss, &training, &[])?;
         let late = updates_at(&graph, When::AfterStep);
         let after = if late.is_empty() {
             None
         } else {
             Some(Schedule::new(&graph, &Request { updates: &late, ..Request::default() })?)
         };
-        Ok(Self { graph, loss, terms, schedule, after })
+        Ok(Self { graph, loss, terms, schedule, after, asked })
+    }
+
+    /// The moves of a walk whose values at `given` are handed in: nothing before them runs.
+    ///
+    /// # Errors
+    /// When nothing that is trained reaches the loss from there.
+    pub fn schedule_given(&self, given: &[NodeId]) -> Result<Schedule, ScheduleError> {
+        self.asked.schedule(&self.graph, self.loss, &self.schedule.training, given)
+    }
+}
+
+impl Asked {
+    fn schedule(
+        &self,
+        graph: &Graph,
+        loss: NodeId,
+        training: &[bool],
+        given: &[NodeId],
+    ) -> Result<Schedule, ScheduleError> {
+        let request = Request {
+            results: &self.results,
+            loss: Some(loss),
+            leaves: &self.leaves,
+            training,
+            recompute: &self.recompute,
+            given,
+            updates: &self.updates,
+            take: self.take,
+        };
+        Schedule::new(graph, &request)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Writing tensors: whole files under a temporary name, then renamed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, View};
 use serde_json::Value as Json;
 
 use super::checkpoint::{format, io};
@@ -18,22 +18,34 @@ use crate::tensor::Shape;
 /// # Errors
 /// When the file cannot be written.
 pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), WeightsError> {
-    let bytes: Vec<(&String, &Tensor, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect()))
-        .collect();
-    let views: Vec<(&str, TensorView<'_>)> = bytes
-        .iter()
-        .map(|(name, tensor, data)| {
-            TensorView::new(Dtype::F32, tensor.shape.clone(), data)
-                .map(|view| (name.as_str(), view))
-                .map_err(|error| format(&error, path))
-        })
-        .collect::<Result<_, _>>()?;
     // Hugging Face's loaders ask for this entry.
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let encoded = safetensors::serialize(views, Some(metadata)).map_err(|error| format(&error, path))?;
-    write_atomically(path, &encoded).map_err(|error| io(error, path))
+    let temporary = temporary(path);
+    let stored = tensors.iter().map(|(name, tensor)| (name, Stored(tensor)));
+    safetensors::serialize_to_file(stored, Some(metadata), &temporary)
+        .map_err(|error| format(&error, path))?;
+    put_in_place(&temporary, path).map_err(|error| io(error, path))
+}
+
+/// A tensor that becomes bytes only while it is written, so that no second copy of all of them ever exists.
+struct Stored<'a>(&'a Tensor);
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.0.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.0.data.len()
+    }
 }
 
 /// Writes a file under a temporary name beside it, flushes it to disk and renames it.
@@ -41,14 +53,22 @@ pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<
 /// # Errors
 /// When any of that fails.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = temporary(path);
+    std::fs::File::create(&temporary)?.write_all(bytes)?;
+    put_in_place(&temporary, path)
+}
+
+/// The name that a file has while it is written.
+fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
-    let temporary = path.with_file_name(name);
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    std::fs::rename(&temporary, path)
+    path.with_file_name(name)
+}
+
+/// Flushes a written file to disk and gives it its own name.
+fn put_in_place(temporary: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::File::options().append(true).open(temporary)?.sync_all()?;
+    std::fs::rename(temporary, path)
 }
 
 /// Reads every float tensor of one safetensors file; integer tensors are left out.

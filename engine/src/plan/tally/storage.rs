@@ -24,6 +24,8 @@ pub(super) struct Storages<'a> {
     held: HashMap<Key, (usize, u64)>,
     /// Per node that has a gradient: where it lies.
     gradients: HashMap<NodeId, Key>,
+    /// Per node: bytes of its extras.
+    extras_live: HashMap<NodeId, u64>,
     vjps: usize,
     live: u64,
     gradient_live: u64,
@@ -37,6 +39,7 @@ impl<'a> Storages<'a> {
             shapes,
             held: HashMap::new(),
             gradients: HashMap::new(),
+            extras_live: HashMap::new(),
             vjps: 0,
             live: 0,
             gradient_live: 0,
@@ -45,6 +48,19 @@ impl<'a> Storages<'a> {
 
     pub(super) const fn live(&self) -> u64 {
         self.live
+    }
+
+    /// Bytes that live, by the node whose they are.
+    pub(super) fn by_node(&self) -> Vec<u64> {
+        let mut found = vec![0; self.graph.nodes().len()];
+        for (key, (_, bytes)) in &self.held {
+            let (Key::Value(node) | Key::Gradient(node, _)) = key;
+            found[node.index()] += bytes;
+        }
+        for (node, bytes) in &self.extras_live {
+            found[node.index()] += bytes;
+        }
+        found
     }
 
     pub(super) const fn gradient_bytes(&self) -> u64 {
@@ -126,7 +142,9 @@ impl<'a> Storages<'a> {
         let (key, bytes) = self.value(node);
         self.hold(key, bytes);
         if extras {
-            self.live += self.extras(node);
+            let bytes = self.extras(node);
+            self.live += bytes;
+            self.extras_live.insert(node, bytes);
         }
         self.op(node).map_or(0, |op| op.workspace(&self.inputs(node), &self.shapes[node.index()]))
     }
@@ -134,7 +152,7 @@ impl<'a> Storages<'a> {
     pub(super) fn drop(&mut self, thing: Thing) {
         match thing {
             Thing::Value(node) => self.release(self.value(node).0),
-            Thing::Extras(node) => self.live -= self.extras(node),
+            Thing::Extras(node) => self.live -= self.extras_live.remove(&node).unwrap_or(0),
         }
     }
 

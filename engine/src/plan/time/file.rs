@@ -49,6 +49,14 @@ fn processor() -> String {
     )
 }
 
+/// The times of a device, if they are there and of this build.
+#[must_use]
+pub fn kept_calibration(name: &str) -> Option<Calibration> {
+    let bytes = std::fs::read(calibration_path(name)).ok()?;
+    let kept: Calibration = serde_json::from_slice(&bytes).ok()?;
+    (kept.fingerprint == fingerprint(name)).then_some(kept)
+}
+
 /// The times of a device: those in the file when they are of this build, else measured now. `tell` is called before
 /// that begins.
 ///
@@ -59,14 +67,12 @@ pub fn calibration(
     device: &Device,
     tell: &mut dyn FnMut(),
 ) -> Result<Calibration, CalibrationError> {
-    let path = calibration_path(name);
-    let wanted = fingerprint(name);
-    let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Calibration>(&bytes).ok());
-    if let Some(kept) = kept.filter(|kept| kept.fingerprint == wanted) {
+    if let Some(kept) = kept_calibration(name) {
         return Ok(kept);
     }
     tell();
-    let found = probes::measure(device, wanted);
+    let path = calibration_path(name);
+    let found = probes::measure(device, fingerprint(name));
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;

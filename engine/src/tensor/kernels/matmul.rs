@@ -54,6 +54,20 @@ pub fn matmul(a: (&Value, Reading), b: (&Value, Reading), shape: &[usize]) -> Op
     Some(value(data, shape))
 }
 
+/// Has every thread make the buffers that it packs matrices into and then keeps: what stands in a process before its
+/// first step, whatever the model.
+pub fn make_thread_buffers() {
+    let side = 512;
+    let ones = value(vec![1.0; side * side], &[side, side]);
+    drop(matmul((&ones, Reading::Rows), (&ones, Reading::Rows), &[side, side]));
+    rayon::broadcast(|_| {
+        let mut product = vec![0.0; 64 * 64];
+        let ones = vec![1.0; 64 * 64];
+        let matrix = Matrix::new(&ones, 64, 64, 64);
+        MatrixMut::new(&mut product, 64, 64).set_product(matrix, matrix, 1.0, false);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_refuses, same_bits, sample_of};

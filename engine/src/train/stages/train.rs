@@ -130,6 +130,8 @@ pub struct StepReport {
     pub live_bytes: u64,
     /// Largest live value since the run's first step began.
     pub peak_bytes: u64,
+    /// The same since the stage's first step began.
+    pub stage_peak_bytes: u64,
 }
 
 /// What a stage tells while it runs.
@@ -225,6 +227,7 @@ impl Stage<'_> {
         if per_epoch.contains(&0) {
             return Err(TrainError::NoSamples { skipped: 0 });
         }
+        meter.begin_stage(self.device);
         let mut step = done;
         let mut epoch_end = 0;
         for (epoch, &own) in per_epoch.iter().enumerate() {
@@ -245,6 +248,7 @@ impl Stage<'_> {
                 report.step_secs = begin.elapsed().as_secs_f64();
                 let usage = meter.look(self.device);
                 (report.live_bytes, report.peak_bytes) = (usage.live_bytes, usage.peak_bytes);
+                report.stage_peak_bytes = meter.stage_peak_bytes();
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
                 // After an epoch's last step its evaluation comes first: a resumed run begins behind it.

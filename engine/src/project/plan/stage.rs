@@ -1,0 +1,317 @@
+//! One stage's cost: bytes by cause, seconds by phase, where the peak is, what each node keeps and takes.
+
+use serde::{Deserialize, Serialize};
+
+use super::cut::{CutPlan, cut_plan};
+use crate::data::{Source, Split};
+use crate::graph::{Binding, Graph, GraphError, NodeId, NodeKind, Schedule};
+use crate::plan::{Calibration, Part, Phase, StepBytes, StepShape, WalkSecs, tally, walk_secs};
+use crate::project::{Built, Turn};
+use crate::tensor::{Shape, elements};
+use crate::train::{StepGraph, TrainSpec, optimizer_secs};
+
+/// Batches that the loader holds beside the one in use.
+const READ_AHEAD: usize = 4;
+
+/// A stage's cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StagePlan {
+    /// Its name.
+    pub name: String,
+    /// Its kind: `train`, `measure`, `edit`, `generate` or `evaluate`.
+    pub kind: String,
+    /// Weights that it trains.
+    pub params_trainable: u64,
+    /// Samples of an epoch.
+    pub samples: usize,
+    /// Its step, for a stage that trains.
+    pub predicted: Option<Predicted>,
+    /// Where the peak of a step is.
+    pub peak: Option<Peak>,
+    /// What could be kept of its frozen part.
+    pub cut: Option<CutPlan>,
+    /// Why nothing is predicted, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
+    /// What each node keeps and takes.
+    #[serde(skip)]
+    pub heat: Heat,
+}
+
+/// Predicted cost of a step. Seconds are 0 without a calibration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Weights, states and constants.
+    pub weights_bytes: u64,
+    /// Gradients that wait for the optimiser, at their most.
+    pub gradients_bytes: u64,
+    /// The optimiser's own values.
+    pub optimizer_bytes: u64,
+    /// What lives between forward and backward.
+    pub activations_bytes: u64,
+    /// What the op at the peak needs for itself.
+    pub workspace_bytes: u64,
+    /// The batch in use and those that are read ahead.
+    pub data_bytes: u64,
+    /// What the process holds beside all this: the program, the opened data, the graph.
+    #[serde(default)]
+    pub process_bytes: u64,
+    /// The largest of the step's peak, an evaluation's and a checkpoint's, with everything that stands.
+    pub peak_bytes: u64,
+    /// Peaks of the step alone, above what stands before it.
+    pub forward_peak_bytes: u64,
+    /// In backward.
+    pub backward_peak_bytes: u64,
+    /// In the optimiser's part.
+    pub optimizer_peak_bytes: u64,
+    /// Multiply-adds of a step's forward.
+    pub forward_multiply_adds: u64,
+    /// Seconds of forward.
+    pub forward_secs: f64,
+    /// Of it, the part that nothing trained lies upstream of.
+    pub frozen_forward_secs: f64,
+    /// Seconds of backward.
+    pub backward_secs: f64,
+    /// Of it, what is computed again.
+    pub again_secs: f64,
+    /// Seconds of norm, clipping and update.
+    pub optimizer_secs: f64,
+    /// Seconds of the step.
+    pub step_secs: f64,
+    /// Samples a second.
+    pub samples_per_sec: f64,
+}
+
+impl Predicted {
+    /// Counts what the process holds beside the stage into its peak.
+    pub fn stands_beside(&mut self, process_bytes: u64) {
+        self.peak_bytes = self.peak_bytes - self.process_bytes + process_bytes;
+        self.process_bytes = process_bytes;
+    }
+}
+
+/// Where a run is largest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// `forward`, `backward`, `optimizer`, `evaluation` or `checkpoint`.
+    pub phase: String,
+    /// The node at work, in forward or backward.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// What each node of the model keeps and takes, by [`NodeId::index`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heat {
+    /// Bytes that live between forward and backward.
+    pub bytes: Vec<u64>,
+    /// Seconds of forward and backward.
+    pub secs: Vec<f64>,
+}
+
+impl StagePlan {
+    pub(super) fn unknown(turn: &Turn, why: &str) -> Self {
+        Self {
+            name: turn.name(),
+            kind: turn.spec.kind().to_owned(),
+            why_not: Some(why.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Extents of a batch: the model's own, and those of other columns where they are the same in every sample.
+pub(super) fn bind(
+    built: &Built,
+    graph: &Graph,
+    source: &dyn Source,
+    rows: usize,
+) -> Result<Vec<Shape>, GraphError> {
+    let mut binding: Binding = built.architecture.binding(rows);
+    for leaf in graph.columns().filter(|leaf| leaf.rows_where.is_none()) {
+        let Some(column) = source.columns().into_iter().find(|column| column.name == leaf.column) else {
+            continue;
+        };
+        let extents: Option<Vec<usize>> = column.extents.into_iter().collect();
+        if let Some(own) = extents {
+            let shape: Vec<usize> = std::iter::once(rows).chain(own).collect();
+            // A column that does not fit is told of when the shapes are made.
+            if let Ok(bound) = binding.clone().with_column(leaf, &shape) {
+                binding = bound;
+            }
+        }
+    }
+    graph.shapes(&binding)
+}
+
+/// Plans a built turn.
+#[must_use]
+pub fn plan_built(
+    turn: &Turn,
+    built: &Built,
+    source: &dyn Source,
+    calibration: Option<&Calibration>,
+) -> StagePlan {
+    let mut found = StagePlan {
+        name: turn.name(),
+        kind: turn.spec.kind().to_owned(),
+        params_trainable: built.selection.count,
+        samples: source.len(Split::Train),
+        ..StagePlan::default()
+    };
+    let (Some(spec), Some(step)) = (turn.spec.as_train(), &built.step) else { return found };
+    found.samples = found.samples.min(spec.samples.unwrap_or(usize::MAX));
+    let costs = Costs { spec, built, step, source, calibration };
+    match costs.of(&step.schedule) {
+        Ok(cost) => {
+            found.cut = cut_plan(&costs, &cost, found.samples).unwrap_or_default();
+            found.predicted = Some(cost.predicted);
+            found.peak = Some(cost.peak);
+            found.heat = cost.heat;
+        }
+        Err(error) => found.why_not = Some(format!("the extents of a batch are not known: {error}")),
+    }
+    found
+}
+
+/// What the cost of a stage's step depends on, its schedule excepted.
+pub(super) struct Costs<'a> {
+    pub spec: &'a TrainSpec,
+    pub built: &'a Built,
+    pub step: &'a StepGraph,
+    pub source: &'a dyn Source,
+    pub calibration: Option<&'a Calibration>,
+}
+
+/// The cost of one schedule.
+pub(super) struct Cost {
+    pub predicted: Predicted,
+    pub peak: Peak,
+    pub heat: Heat,
+    /// Seconds of all micro-batches' walks.
+    pub walks: Vec<WalkSecs>,
+}
+
+impl Costs<'_> {
+    /// Samples of each micro-batch.
+    pub(super) fn parts(&self) -> Vec<usize> {
+        let rows = self.spec.batch.div_ceil(self.spec.accumulate).max(1);
+        (0..self.spec.batch).step_by(rows).map(|begin| rows.min(self.spec.batch - begin)).collect()
+    }
+
+    pub(super) fn shapes(&self, rows: usize) -> Result<Vec<Shape>, GraphError> {
+        bind(self.built, &self.step.graph, self.source, rows)
+    }
+
+    pub(super) fn of(&self, schedule: &Schedule) -> Result<Cost, GraphError> {
+        let graph = &self.step.graph;
+        let parts = self.parts();
+        let first = self.shapes(parts[0])?;
+        let last = self.shapes(*parts.last().unwrap_or(&1))?;
+        let whole = if parts.len() > 1 { self.shapes(self.spec.batch)? } else { first.clone() };
+        let later = match parts.len() {
+            1 => None,
+            2 => Some(&last[..]),
+            _ => Some(&first[..]),
+        };
+        let shape = StepShape { graph, schedule, shapes: &first, later, whole: &whole };
+        let (bytes, tally) = shape.bytes();
+        let mut heat = Heat { bytes: tally.kept, ..Heat::default() };
+        let mut predicted = self.standing(&bytes);
+        predicted.forward_multiply_adds = tally.forward_multiply_adds * parts.len() as u64;
+        let mut walks = Vec::new();
+        if let Some(calibration) = self.calibration {
+            for rows in &parts {
+                let shapes = if *rows == parts[0] { &first } else { &last };
+                walks.push(walk_secs(graph, schedule, shapes, calibration));
+            }
+            let updates = optimizer_secs(graph, schedule, self.spec, calibration);
+            predicted.frozen_forward_secs = walks.iter().map(|walk| walk.frozen_forward).sum();
+            predicted.forward_secs = walks.iter().map(WalkSecs::forward).sum();
+            predicted.backward_secs =
+                walks.iter().map(|walk| walk.backward).sum::<f64>() + updates.within_backward;
+            predicted.again_secs = walks.iter().map(|walk| walk.again).sum();
+            predicted.optimizer_secs = updates.after;
+            predicted.step_secs = predicted.forward_secs + predicted.backward_secs + predicted.optimizer_secs;
+            if predicted.step_secs > 0.0 {
+                #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+                let samples = self.spec.batch as f64;
+                predicted.samples_per_sec = samples / predicted.step_secs;
+            }
+            heat.secs = vec![0.0; graph.nodes().len()];
+            for walk in &walks {
+                for (sum, (forward, backward)) in
+                    heat.secs.iter_mut().zip(walk.node_forward.iter().zip(&walk.node_backward))
+                {
+                    *sum += forward + backward;
+                }
+            }
+        }
+        let peak = self.peak(&bytes, &mut predicted);
+        Ok(Cost { predicted, peak, heat, walks })
+    }
+
+    /// Bytes by cause.
+    fn standing(&self, bytes: &StepBytes) -> Predicted {
+        let graph = &self.step.graph;
+        let trained: u64 = self.built.selection.count;
+        let epoch_batches = self.source.len(Split::Train).div_ceil(self.spec.batch.max(1));
+        let ahead = READ_AHEAD.min(epoch_batches.saturating_sub(1)) as u64;
+        Predicted {
+            weights_bytes: leaves_bytes(graph),
+            gradients_bytes: bytes.gradients,
+            optimizer_bytes: 4 * trained * self.spec.optimiser.state_values() as u64,
+            activations_bytes: bytes.kept,
+            workspace_bytes: bytes.workspace,
+            data_bytes: bytes.batch * (1 + ahead),
+            forward_peak_bytes: bytes.forward_peak,
+            backward_peak_bytes: bytes.backward_peak,
+            optimizer_peak_bytes: bytes.optimizer_peak,
+            ..Predicted::default()
+        }
+    }
+
+    /// The largest moment of the stage.
+    fn peak(&self, bytes: &StepBytes, predicted: &mut Predicted) -> Peak {
+        let stands = predicted.weights_bytes + predicted.optimizer_bytes;
+        let ahead = predicted.data_bytes - bytes.batch;
+        // Weights that are trained and the optimiser's values are copied to be written.
+        let checkpoint = stands + 4 * self.built.selection.count + predicted.optimizer_bytes;
+        let evaluation = stands + ahead + self.evaluation();
+        let step = stands + ahead + bytes.peak;
+        predicted.peak_bytes = step.max(checkpoint).max(evaluation);
+        let path = |id: NodeId| self.step.graph.node(id).path.clone();
+        if step >= checkpoint.max(evaluation) {
+            let node = bytes.peak_at.filter(|_| bytes.peak_phase != Phase::Optimizer).map(path);
+            Peak { phase: bytes.peak_phase.name().to_owned(), node }
+        } else if evaluation >= checkpoint {
+            Peak { phase: "evaluation".to_owned(), node: None }
+        } else {
+            Peak { phase: "checkpoint".to_owned(), node: None }
+        }
+    }
+
+    /// Bytes of an evaluation's walk, its batch included.
+    fn evaluation(&self) -> u64 {
+        if self.spec.evaluate_every == 0 || self.source.len(Split::Validation) == 0 {
+            return 0;
+        }
+        let graph = &self.built.graph;
+        let Some(logits) = graph.output("logits") else { return 0 };
+        let Ok(shapes) = bind(self.built, graph, self.source, self.parts()[0]) else { return 0 };
+        let schedule = Schedule::forward(graph, &[logits]);
+        let columns = StepShape { graph, schedule: &schedule, shapes: &shapes, later: None, whole: &shapes };
+        columns.bytes().0.batch + tally(graph, &schedule, &shapes, Part::First).peak_bytes
+    }
+}
+
+/// Bytes of all weights, states and constants.
+fn leaves_bytes(graph: &Graph) -> u64 {
+    let sizes = graph.nodes().iter().map(|node| match &node.kind {
+        NodeKind::Param(leaf) => elements(&leaf.shape),
+        NodeKind::State(leaf) => elements(&leaf.shape),
+        NodeKind::Const(leaf) => elements(&leaf.shape),
+        NodeKind::Input(_) | NodeKind::Op(_) => 0,
+    });
+    4 * sizes.map(|size| size as u64).sum::<u64>()
+}
