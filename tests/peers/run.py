@@ -1,0 +1,177 @@
+"""The same training steps in Graft and in PyTorch, in turns and one process at a time.
+
+    python run.py [--cases a,a-recompute,b,c] [--rounds 3] [--graft PATH] [--out FILE]
+
+Prints medians of both sides, the ratio of their throughputs and of their memory; see README.md for what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    """What both sides are called with, and how many steps a process takes."""
+
+    shape: str
+    graft: tuple[str, ...]
+    torch: tuple[str, ...]
+    steps: int
+    warmup: int
+    what: str
+
+
+CASES = {
+    "a": Case("a", (), (), 10, 3, "ViT-S, 6 blocks, LoRA on q and v, batch 8"),
+    "a-recompute": Case("a", ("--recompute",), (), 10, 3, "the same, Graft recomputing its blocks, PEFT not"),
+    "a-both": Case("a", ("--recompute",), ("--recompute",), 10, 3, "the same, both recomputing"),
+    "b": Case("b", (), (), 10, 3, "ViT-S, 6 blocks, fully fine-tuned, batch 8"),
+    "c": Case("c", (), (), 3, 1, "ViViT-FE-S, spatial frozen, batch 64"),
+}
+
+
+@dataclass
+class Side:
+    """What the processes of one side said."""
+
+    steps: list[list[dict]] = field(default_factory=list)
+    last: list[dict] = field(default_factory=list)
+
+    def add(self, lines: list[dict]) -> None:
+        self.steps.append([line for line in lines[:-1] if not line["warmup"]])
+        self.last.append(lines[-1])
+
+    def of_steps(self, name: str) -> float:
+        return median(step[name] for steps in self.steps for step in steps)
+
+    def of_rounds(self, name: str) -> list[float]:
+        return [median(step[name] for step in steps) for steps in self.steps]
+
+    def of_last(self, name: str) -> float:
+        return median(last[name] for last in self.last)
+
+    def summary(self) -> dict:
+        times = [name for name in self.steps[0][0] if name.endswith("_secs")]
+        return {
+            "median": {name: self.of_steps(name) for name in times},
+            "fastest_step_secs": min(step["step_secs"] for steps in self.steps for step in steps),
+            "step_secs_by_round": self.of_rounds("step_secs"),
+            "last_loss": self.steps[-1][-1]["loss"],
+            "resident_peak_bytes": self.of_last("resident_peak_bytes"),
+            "live_peak_bytes": self.of_last("live_peak_bytes") if "live_peak_bytes" in self.last[0] else None,
+            "params_trainable": self.last[0]["params_trainable"],
+            "params_total": self.last[0]["params_total"],
+            "threads": self.last[0]["threads"],
+        }
+
+
+def call(command: list[str]) -> list[dict]:
+    """Runs one process and reads its lines. Settings of other libraries' kernels are kept from it."""
+    hidden = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def measure(case: Case, graft: Path, rounds: int) -> dict:
+    """Both sides of a case in turns, then PyTorch's tensors once more under its profiler."""
+    length = ["--shape", case.shape, "--steps", str(case.steps), "--warmup", str(case.warmup)]
+    python = [sys.executable, str(HERE / "peer.py")]
+    sides = {"graft": Side(), "torch": Side()}
+    loads = []
+    for _ in range(rounds):
+        loads.append(os.getloadavg()[0])
+        sides["graft"].add(call([str(graft), *length, *case.graft]))
+        sides["torch"].add(call([*python, *length, *case.torch]))
+    short = ["--shape", case.shape, "--steps", "1", "--warmup", "1", "--live"]
+    live = call([*python, *short, *case.torch])[-1]
+    versions = {"graft": sides["graft"].last[0]["version"], **sides["torch"].last[0]["versions"]}
+    ours, theirs = sides["graft"].summary(), sides["torch"].summary()
+    theirs["live_peak_bytes"] = live["live_peak_bytes"]
+    pairs = zip(theirs["step_secs_by_round"], ours["step_secs_by_round"])
+    return {
+        "what": case.what,
+        "graft": ours,
+        "torch": theirs,
+        "throughput": theirs["median"]["step_secs"] / ours["median"]["step_secs"],
+        "throughput_by_round": [their / our for their, our in pairs],
+        "resident": ours["resident_peak_bytes"] / theirs["resident_peak_bytes"],
+        "live": ours["live_peak_bytes"] / theirs["live_peak_bytes"],
+        "load_before_rounds": loads,
+        "versions": versions,
+    }
+
+
+def tell(name: str, found: dict) -> None:
+    """A case for people."""
+    print(f"\n({name}) {found['what']}")
+    print(f"  {'':24}{'graft':>12}{'torch':>12}")
+    ours, theirs = found["graft"], found["torch"]
+    for part in ("step", "data", "forward", "backward", "optimizer"):
+        key = f"{part}_secs"
+        print(f"  {part + ', ms':24}{1e3 * ours['median'][key]:12.1f}{1e3 * theirs['median'][key]:12.1f}")
+    print(f"  {'fastest step, ms':24}{1e3 * ours['fastest_step_secs']:12.1f}{1e3 * theirs['fastest_step_secs']:12.1f}")
+    for part in ("resident", "live"):
+        key = f"{part}_peak_bytes"
+        print(f"  {part + ' peak, MiB':24}{ours[key] / MEBIBYTE:12.1f}{theirs[key] / MEBIBYTE:12.1f}")
+    for part in ("params_trainable", "params_total", "threads"):
+        print(f"  {part.replace('_', ' '):24}{ours[part]:12}{theirs[part]:12}")
+    print(f"  {'last loss':24}{ours['last_loss']:12.4f}{theirs['last_loss']:12.4f}")
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in found["throughput_by_round"])
+    print(f"  graft / torch: throughput {found['throughput']:.2f} (rounds {rounds}),", end="")
+    print(f" resident {found['resident']:.2f}, live {found['live']:.2f}")
+    if ours["params_trainable"] != theirs["params_trainable"]:
+        print("  THE TWO SIDES TRAIN DIFFERENT NUMBERS OF PARAMETERS")
+    # PEFT keeps the head that it replaces.
+    extra = theirs["params_total"] - ours["params_total"]
+    if extra:
+        print(f"  torch holds {extra} parameters more")
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def main() -> None:
+    target = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", default="a,a-recompute,b,c", help=f"of {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--graft", type=Path, default=target / "release" / "graft-peer")
+    parser.add_argument("--out", type=Path, help="write everything as JSON")
+    arguments = parser.parse_args()
+    if not arguments.graft.exists():
+        sys.exit(f"build it first (cargo build --release --workspace --bin graft-peer): {arguments.graft}")
+    machine = {"cpu": processor(), "cores": os.cpu_count()}
+    print(f"{machine['cpu']}, {machine['cores']} cores; {arguments.rounds} rounds")
+    found = {}
+    for name in arguments.cases.split(","):
+        if name not in CASES:
+            sys.exit(f"there is no case `{name}`; there are {', '.join(CASES)}")
+        found[name] = measure(CASES[name], arguments.graft, arguments.rounds)
+        tell(name, found[name])
+        if arguments.out:
+            arguments.out.write_text(json.dumps({"machine": machine, "cases": found}, indent=1) + "\n")
+    versions = next(iter(found.values()))["versions"]
+    print("\n" + ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+if __name__ == "__main__":
+    main()
