@@ -86,7 +86,7 @@ impl Held {
     #[must_use]
     pub fn new(count: usize, classes: usize, shape: &[usize], seed: u64) -> Arc<dyn Source> {
         let values: usize = shape.iter().product();
-        let mut draws = Stream::new(seed, "peer");
+        let mut draws = Stream::new(seed, "peer").at(0);
         let samples = (0..count)
             .map(|index| {
                 let pixels = (0..values).map(|_| draws.normal()).collect();

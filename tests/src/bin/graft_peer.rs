@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use graft_engine::memory::{Counting, Meter, heap};
 use graft_engine::project::build_stage;
-use graft_engine::train::{Control, Optimiser, Progress, Stage};
+use graft_engine::train::{Control, Optimiser, Progress, Snapshot, Stage};
 use graft_engine::{device, weights};
 use graft_tests::peer::{Held, Resident, Shape, stage_of};
 use serde_json::json;
@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     };
     let mut optimiser = Optimiser::new(spec.optimiser.clone());
     let warmup = arguments.warmup as u64;
-    let mut observe = |progress: Progress<'_>, _: &_| {
+    let mut observe = |progress: Progress<'_>, _: &Snapshot<'_>| {
         if let Progress::Step(report) = progress {
             let phases = &report.phases;
             let line = json!({
