@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use crate::graph::{Graph, InputLeaf, Move, NodeId, NodeKind, Schedule, Take, Thing};
+use crate::graph::{Graph, InputLeaf, KeptBits, Move, NodeId, NodeKind, Schedule, Take, Thing};
 use crate::ops::{Context, Kept, Op, Reads};
+use crate::tensor::kernels::Packed;
 use crate::tensor::{Stream, Value};
 use crate::weights::Params;
 
@@ -123,6 +124,7 @@ impl Walk<'_> {
         let mut state = State {
             values: vec![None; count],
             extras: HashMap::new(),
+            packed: HashMap::new(),
             shapes: vec![Vec::new(); count],
             gradients: vec![None; count],
         };
@@ -179,6 +181,21 @@ impl Walk<'_> {
         match step {
             Move::Run { node, extras } | Move::Recompute { node, extras } => {
                 self.run_node(node, extras, params, inputs, state)?;
+            }
+            Move::Pack(node) => {
+                let bits = self.schedule.kept_bits;
+                if let Some(value) = &state.values[node.index()]
+                    && bits.bytes(&value.shape()).is_some()
+                    && let Some(packed) = Packed::of(value, bits == KeptBits::Bits8)
+                {
+                    state.packed.insert(node, packed);
+                    state.values[node.index()] = None;
+                }
+            }
+            Move::Unpack(node) => {
+                if let Some(packed) = state.packed.remove(&node) {
+                    state.values[node.index()] = Some(packed.value());
+                }
             }
             Move::Drop(Thing::Value(node)) => state.values[node.index()] = None,
             Move::Drop(Thing::Extras(node)) => drop(state.extras.remove(&node)),
@@ -334,6 +351,7 @@ pub fn rows(column: &[i64], value: i64) -> Option<Vec<i64>> {
 struct State {
     values: Vec<Option<Value>>,
     extras: HashMap<NodeId, Vec<Value>>,
+    packed: HashMap<NodeId, Packed>,
     shapes: Vec<Vec<usize>>,
     gradients: Vec<Option<Value>>,
 }

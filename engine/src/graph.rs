@@ -31,7 +31,7 @@ pub use mode::{Mode, ModeRule, modes};
 pub use patch::{Patch, PatchBuilder};
 pub use region::{Region, RegionId, RegionKind};
 pub use rule::{Coverage, Rule, RuleError, nearest};
-pub use schedule::{Move, Request, Schedule, ScheduleError, Take, Thing, updates_at};
+pub use schedule::{KeptBits, Move, Request, Schedule, ScheduleError, Take, Thing, updates_at};
 pub use site::{Layer, Port, Site, SiteKind};
 pub use weight::{Beside, RowRange, WeightEdge};
 

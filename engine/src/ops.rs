@@ -343,6 +343,12 @@ pub trait Op: Debug + Send + Sync {
         false
     }
 
+    /// Whether forward takes so little that a value which only backward still needs is made again from inputs that are
+    /// kept anyway, rather than kept as well. The same bits; never with [`Self::draws`].
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
     /// Whether a row of the output depends on other samples of the batch.
     fn mixes_samples(&self) -> bool {
         false

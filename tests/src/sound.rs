@@ -11,6 +11,7 @@ use graft_engine::ops::Reads;
 /// At the first move that is not sound.
 pub fn check_schedule(graph: &Graph, schedule: &Schedule) {
     let mut live: BTreeSet<Thing> = BTreeSet::new();
+    let mut packed = BTreeSet::new();
     let is_op = |id| matches!(graph.node(id).kind, NodeKind::Op(_));
     for step in &schedule.moves {
         match *step {
@@ -34,9 +35,22 @@ pub fn check_schedule(graph: &Graph, schedule: &Schedule) {
                 assert!(!keeps.output || live.contains(&Thing::Value(node)));
                 assert!(!keeps.extras || live.contains(&Thing::Extras(node)));
             }
+            Move::Pack(node) => {
+                assert!(
+                    live.remove(&Thing::Value(node)),
+                    "{} is packed but not there",
+                    graph.node(node).path
+                );
+                assert!(packed.insert(node));
+            }
+            Move::Unpack(node) => {
+                assert!(packed.remove(&node), "{} is unpacked but not packed", graph.node(node).path);
+                assert!(live.insert(Thing::Value(node)), "{} twice", graph.node(node).path);
+            }
             Move::Gradient(..) | Move::Commit(_) => {}
         }
     }
+    assert!(packed.is_empty(), "everything that was packed is unpacked: {packed:?}");
     let results = schedule.updates.len() + 4;
     assert!(live.len() <= results, "only results are left: {live:?}");
 }

@@ -33,12 +33,46 @@ pub enum Move {
     },
     /// Forget something: nothing reads it any more.
     Drop(Thing),
+    /// Hold a value in fewer bits until backward reads it.
+    Pack(NodeId),
+    /// Make it what it was, to those bits.
+    Unpack(NodeId),
     /// Turn a node's output gradient into gradients of its inputs.
     Vjp(NodeId),
     /// A leaf's gradient is complete.
     Gradient(NodeId, Take),
     /// Put an update's value in place (its index in [`Schedule::updates`]).
     Commit(usize),
+}
+
+/// In how many bits values wait for backward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum KeptBits {
+    /// As they are.
+    #[default]
+    Full,
+    /// As 16-bit whole numbers with a scale for each row of the last axis.
+    Bits16,
+    /// As 8-bit ones.
+    Bits8,
+}
+
+impl KeptBits {
+    /// Values of fewer elements stay as they are.
+    pub const LEAST: usize = 4096;
+
+    /// Bytes that a value of this shape is held in, and whether that is packed at all.
+    #[must_use]
+    pub fn bytes(self, shape: &[usize]) -> Option<u64> {
+        let count = crate::tensor::elements(shape);
+        let width = shape.last().copied().unwrap_or(1).max(1);
+        let each = match self {
+            Self::Full => return None,
+            Self::Bits16 => 2,
+            Self::Bits8 => 1,
+        };
+        (count >= Self::LEAST).then_some((each * count + 4 * (count / width)) as u64)
+    }
 }
 
 /// What is done with a complete gradient.
@@ -82,6 +116,8 @@ pub struct Request<'a> {
     pub updates: &'a [Update],
     /// What is done with gradients.
     pub take: Take,
+    /// In how many bits values wait for backward.
+    pub kept_bits: KeptBits,
 }
 
 /// The moves of one forward, or of one forward and backward.
@@ -105,6 +141,8 @@ pub struct Schedule {
     pub updates: Vec<Update>,
     /// Per node: its value is handed in.
     pub given: Vec<bool>,
+    /// In how many bits values wait for backward.
+    pub kept_bits: KeptBits,
 }
 
 impl Schedule {
@@ -165,8 +203,12 @@ impl Schedule {
             differentiated,
             updates: request.updates.to_vec(),
             given,
+            kept_bits: request.kept_bits,
         };
         schedule.drop_early(graph, request);
+        if request.kept_bits != KeptBits::Full {
+            schedule.pack(graph, request);
+        }
         schedule
     }
 
@@ -206,7 +248,7 @@ impl Schedule {
                 (read, Vec::new())
             }
             Move::Commit(number) => (vec![Thing::Value(self.updates[number].value)], Vec::new()),
-            Move::Drop(_) | Move::Gradient(..) => (Vec::new(), Vec::new()),
+            Move::Drop(_) | Move::Gradient(..) | Move::Pack(_) | Move::Unpack(_) => (Vec::new(), Vec::new()),
         }
     }
 
@@ -263,6 +305,64 @@ impl Schedule {
         if forward == self.moves.len() {
             self.forward_moves = moves.len();
         }
+        self.moves = moves;
+    }
+}
+
+impl Schedule {
+    /// Packs what lives across the boundary behind its last reader in forward, and unpacks it before its first one in
+    /// backward.
+    fn pack(&mut self, graph: &Graph, request: &Request<'_>) {
+        let count = graph.nodes().len();
+        let (mut last, mut first) = (vec![None; count], vec![None; count]);
+        let mut lives = vec![false; count];
+        for (number, &step) in self.moves[..self.forward_moves].iter().enumerate() {
+            if let Move::Drop(Thing::Value(node)) = step {
+                lives[node.index()] = false;
+            }
+            let (read, made) = self.touches(graph, step);
+            for thing in read.into_iter().chain(made) {
+                let Thing::Value(node) = thing else { continue };
+                last[node.index()] = Some(number);
+                if matches!(step, Move::Run { node: own, .. } if own == node) {
+                    lives[node.index()] = true;
+                }
+            }
+        }
+        for (number, &step) in self.moves.iter().enumerate().skip(self.forward_moves) {
+            for thing in self.touches(graph, step).0 {
+                if let Thing::Value(node) = thing {
+                    first[node.index()].get_or_insert(number);
+                }
+            }
+        }
+        let packs = |node: NodeId| {
+            let NodeKind::Op(op) = &graph.node(node).kind else { return false };
+            op.element() == crate::ops::Element::Float
+                && lives[node.index()]
+                && !request.results.contains(&node)
+                && request.loss != Some(node)
+                && !request.updates.iter().any(|update| update.value == node)
+        };
+        let mut behind = vec![Vec::new(); self.moves.len()];
+        let mut before = vec![Vec::new(); self.moves.len()];
+        for &node in graph.order().iter().filter(|node| packs(**node)) {
+            if let (Some(last), Some(first)) = (last[node.index()], first[node.index()]) {
+                behind[last].push(node);
+                before[first].push(node);
+            }
+        }
+        let mut moves = Vec::with_capacity(self.moves.len());
+        let mut forward = self.forward_moves;
+        for (number, &step) in self.moves.iter().enumerate() {
+            if number == self.forward_moves {
+                forward = moves.len();
+            }
+            moves.extend(before[number].iter().map(|node| Move::Unpack(*node)));
+            moves.push(step);
+            moves.extend(behind[number].iter().map(|node| Move::Pack(*node)));
+        }
+        self.forward_moves = forward;
         self.moves = moves;
     }
 }
@@ -331,6 +431,33 @@ impl Draft<'_> {
         }
     }
 
+    /// Values that are cheaply made again when a vjp reads them, from inputs that wait for backward in any case.
+    fn remade(&self, run: &[NodeId], regions: &Regions, request: &Request<'_>) -> Vec<bool> {
+        let count = self.graph.nodes().len();
+        let mut kept = vec![false; count];
+        let mut own_output = vec![false; count];
+        for &id in run.iter().filter(|id| self.differentiated[id.index()]) {
+            let keeps = &self.keeps[id.index()];
+            for (_, input) in self.graph.node(id).inputs.iter().enumerate().filter(|(i, _)| keeps.input(*i)) {
+                kept[input.index()] = true;
+            }
+            own_output[id.index()] = keeps.output;
+        }
+        let mut remade = vec![false; count];
+        for &id in run {
+            let Some(op) = self.op(id) else { continue };
+            let wanted = kept[id.index()] && !own_output[id.index()] && op.is_cheap() && !op.draws();
+            if !wanted || regions.of(id).is_some() || request.results.contains(&id) {
+                continue;
+            }
+            remade[id.index()] = self.reads(id).all(|input| {
+                let stands = self.op(input).is_none();
+                stands || (kept[input.index()] && !remade[input.index()] && regions.of(input).is_none())
+            });
+        }
+        remade
+    }
+
     fn moves(&self, request: &Request<'_>) -> Vec<Move> {
         let values = request.updates.iter().map(|update| update.value);
         let needed = self.upstream(request.results.iter().copied().chain(request.loss).chain(values));
@@ -340,6 +467,8 @@ impl Draft<'_> {
             self.reads(id).collect()
         });
         let extras = |id: NodeId| self.differentiated[id.index()] && self.keeps[id.index()].extras;
+        let remade = self.remade(&run, &regions, request);
+        let mut made = vec![false; remade.len()];
 
         let mut moves = Vec::with_capacity(3 * run.len());
         for &node in run.iter().filter(|id| self.op(**id).is_some()) {
@@ -357,6 +486,13 @@ impl Draft<'_> {
                 {
                     let nodes = again.of(region).iter();
                     moves.extend(nodes.map(|&node| Move::Recompute { node, extras: extras(node) }));
+                }
+                let keeps = &self.keeps[id.index()];
+                let inputs = self.graph.node(id).inputs.iter().enumerate().filter(|(i, _)| keeps.input(*i));
+                for (_, &input) in inputs {
+                    if remade[input.index()] && !std::mem::replace(&mut made[input.index()], true) {
+                        moves.push(Move::Recompute { node: input, extras: false });
+                    }
                 }
                 moves.push(Move::Vjp(id));
             }

@@ -2,7 +2,8 @@ use super::{Context, Effort, Keeps, Kept, Op, ShapeError, count, require};
 use crate::tensor::{Shape, Value, kernels};
 
 /// Scaled dot-product attention in heads: `q [batch, q_tokens, width]`, `k` and `v` `[batch, k_tokens, width]`,
-/// scale `1/√(width/heads)`. Keeps q, k, v and the attention probabilities, one score-sized tensor.
+/// scale `1/√(width/heads)`. Keeps q, k and v: the probabilities, of which there are as many as pairs of tokens, are
+/// made again in backward.
 #[derive(Debug)]
 pub struct Attention {
     /// Number of heads; divides the width.
@@ -27,16 +28,10 @@ impl Attention {
         1.0 / ((width / self.heads) as f64).sqrt()
     }
 
-    fn run(&self, inputs: &[Value], keep: bool) -> (Value, Option<Value>) {
-        let [q, k, v] = inputs else { unreachable!("the shape rule asks for three inputs") };
-        if let Some(result) = kernels::attention(q, k, v, self.heads, keep) {
-            return result;
-        }
+    /// `[batch, heads, q_tokens, k_tokens]` in plain ops.
+    fn probabilities(&self, q: Value, k: Value) -> Value {
         let scale = self.scale(q.shape()[2]);
-        let (q, k, v) = (self.split(q.clone()), self.split(k.clone()), self.split(v.clone()));
-        let probabilities = q.matmul(k.swap_axes(2, 3)).mul_scalar(scale).softmax(3);
-        let output = Self::join(probabilities.clone().matmul(v));
-        (output, keep.then_some(probabilities))
+        self.split(q).matmul(self.split(k).swap_axes(2, 3)).mul_scalar(scale).softmax(3)
     }
 }
 
@@ -70,33 +65,26 @@ impl Op for Attention {
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        self.run(inputs, false).0
-    }
-
-    fn forward_keeping(&self, inputs: &[Value], _context: &Context) -> (Value, Vec<Value>) {
-        let (output, probabilities) = self.run(inputs, true);
-        (output, probabilities.into_iter().collect())
-    }
-
-    fn extras(&self, inputs: &[Shape], _output: &Shape) -> Vec<Shape> {
-        vec![vec![inputs[0][0], self.heads, inputs[0][1], inputs[1][1]]]
+        let [q, k, v] = inputs else { unreachable!("the shape rule asks for three inputs") };
+        kernels::attention(q, k, v, self.heads).unwrap_or_else(|| {
+            Self::join(self.probabilities(q.clone(), k.clone()).matmul(self.split(v.clone())))
+        })
     }
 
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
-        // dv reads the probabilities; dq and dk also v (through dP) and each other.
-        let scores = wanted[0] || wanted[1];
-        Keeps { inputs: vec![wanted[1], wanted[0], scores], output: false, extras: true }
+        // All read the probabilities, which q and k make; dq and dk also v, through the gradient of the scores.
+        Keeps::inputs(&[true, true, wanted[0] || wanted[1]])
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
-        let probabilities = &kept.extras[0];
-        let input = |i: usize| kept.inputs.get(i).and_then(Option::as_ref);
-        if let (Some(q), Some(k), Some(v)) = (input(0), input(1), input(2)) {
-            let wanted = [wanted[0], wanted[1], wanted[2]];
-            if let Some(gradients) = kernels::attention_vjp(q, k, v, probabilities, &dy, self.heads, wanted) {
-                return gradients.into();
-            }
+        let (q, k) = (kept.input(0), kept.input(1));
+        // The values' own are not read when only their gradient is wanted; the keys have the same shape.
+        let v = kept.inputs.get(2).and_then(Option::as_ref).unwrap_or(&k);
+        let mask = [wanted[0], wanted[1], wanted[2]];
+        if let Some(gradients) = kernels::attention_vjp(&q, &k, v, &dy, self.heads, mask) {
+            return gradients.into();
         }
+        let probabilities = self.probabilities(q, k);
         let scale = self.scale(dy.shape()[2]);
         let dy = self.split(dy);
         let dv = wanted[2].then(|| Self::join(probabilities.clone().swap_axes(2, 3).matmul(dy.clone())));

@@ -62,6 +62,10 @@ impl Op for Gelu {
         Keeps::inputs(&[true])
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let x = kept.input(0);
         let dx = kernels::gelu_vjp(&x, &dy, self.form).unwrap_or_else(|| dy.mul(halves(&x, self.form).1));

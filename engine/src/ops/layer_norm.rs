@@ -55,6 +55,10 @@ impl Op for LayerNorm {
         Keeps::inputs(&[wanted[0] || wanted[1], wanted[0] || wanted[1], false])
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let width = kept.input_shapes[1].clone();
         if !wanted[0] && !wanted[1] {

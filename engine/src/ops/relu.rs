@@ -28,6 +28,10 @@ impl Op for Relu {
         crate::tensor::elements(output) as u64
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         vec![Some(dy.mul(kept.output().positive_mask()))]
     }

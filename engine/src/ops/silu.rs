@@ -27,6 +27,10 @@ impl Op for Silu {
         Keeps::inputs(&[true])
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let dx = wanted[0].then(|| {
             let x = kept.input(0);

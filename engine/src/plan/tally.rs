@@ -115,6 +115,14 @@ fn take(sum: &mut Storages<'_>, step: Move, part: Part, found: &mut Tally) -> (O
             let workspace = sum.run(node, extras);
             (Some(node), Transient { above: workspace, workspace })
         }
+        Move::Pack(node) => {
+            let both = sum.pack(node);
+            (Some(node), Transient { above: both, workspace: 0 })
+        }
+        Move::Unpack(node) => {
+            let both = sum.unpack(node);
+            (Some(node), Transient { above: both, workspace: 0 })
+        }
         Move::Drop(thing) => {
             sum.drop(thing);
             (None, Transient::default())

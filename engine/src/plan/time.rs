@@ -82,10 +82,18 @@ pub fn walk_secs(
                     found.backward += calibration.square(elements(&shapes[node.index()]));
                 }
             }
+            Move::Pack(node) => found.trainable_forward += packing(schedule, node, shapes, calibration),
+            Move::Unpack(node) => found.backward += packing(schedule, node, shapes, calibration),
             Move::Drop(_) | Move::Commit(_) => {}
         }
     }
     found
+}
+
+/// Packing a value or unpacking it: about as long each.
+fn packing(schedule: &Schedule, node: NodeId, shapes: &[Shape], calibration: &Calibration) -> f64 {
+    let shape = &shapes[node.index()];
+    if schedule.kept_bits.bytes(shape).is_some() { calibration.packing(elements(shape)) } else { 0.0 }
 }
 
 fn inputs(graph: &Graph, node: NodeId, shapes: &[Shape]) -> Vec<Shape> {

@@ -18,6 +18,7 @@ mod gelu;
 mod layer_norm;
 mod matmul;
 mod matrix;
+mod pack;
 mod simd;
 mod softmax;
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use cross_entropy::cross_entropy;
 pub use gelu::{GeluForm, gelu, gelu_vjp};
 pub use layer_norm::{layer_norm, layer_norm_vjp};
 pub use matmul::{Reading, make_thread_buffers, matmul};
+pub use pack::Packed;
 pub use softmax::{softmax_last, softmax_last_vjp};

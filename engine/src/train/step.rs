@@ -6,8 +6,8 @@ use super::TrainSpec;
 use super::losses::{CrossEntropyTerm, LossSpec};
 use crate::data::Column;
 use crate::graph::{
-    Builder, Extent, Graph, GraphError, InputLeaf, Instance, LossTerm, ModeRule, NodeId, Request, Rule,
-    RuleError, Schedule, ScheduleError, Take, Update, When, is_below, modes, updates_at,
+    Builder, Extent, Graph, GraphError, InputLeaf, Instance, KeptBits, LossTerm, ModeRule, NodeId, Request,
+    Rule, RuleError, Schedule, ScheduleError, Take, Update, When, is_below, modes, updates_at,
 };
 use crate::ops::{Op, WeightedSum};
 
@@ -30,6 +30,8 @@ pub struct StepSpec<'a> {
     pub columns: &'a [Column],
     /// What is done with gradients.
     pub take: Take,
+    /// In how many bits activations wait for backward.
+    pub kept_bits: KeptBits,
 }
 
 impl<'a> StepSpec<'a> {
@@ -50,6 +52,7 @@ impl<'a> StepSpec<'a> {
             recompute: &spec.recompute,
             columns,
             take,
+            kept_bits: spec.kept_bits,
         }
     }
 }
@@ -79,6 +82,7 @@ struct Asked {
     recompute: Vec<Vec<NodeId>>,
     updates: Vec<Update>,
     take: Take,
+    kept_bits: KeptBits,
 }
 
 /// Why a step could not be made.
@@ -236,6 +240,7 @@ impl StepGraph {
             recompute: recomputed(&graph, spec.recompute)?,
             updates,
             take: spec.take,
+            kept_bits: spec.kept_bits,
         };
         let schedule = asked.schedule(&graph, loss, &training, &[])?;
         let late = updates_at(&graph, When::AfterStep);
@@ -273,6 +278,7 @@ impl Asked {
             given,
             updates: &self.updates,
             take: self.take,
+            kept_bits: self.kept_bits,
         };
         Schedule::new(graph, &request)
     }

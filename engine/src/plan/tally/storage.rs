@@ -1,6 +1,6 @@
 //! Which storages live, and who looks into them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, NodeId, NodeKind, Schedule, Thing};
 use crate::ops::{Element, Lies, Op};
@@ -11,6 +11,8 @@ use crate::tensor::{Shape, elements};
 enum Key {
     /// The node's value.
     Value(NodeId),
+    /// The node's value in fewer bits.
+    Packed(NodeId),
     /// A gradient, first made as that of this node, by the vjp of this number.
     Gradient(NodeId, usize),
 }
@@ -26,6 +28,8 @@ pub(super) struct Storages<'a> {
     gradients: HashMap<NodeId, Key>,
     /// Per node: bytes of its extras.
     extras_live: HashMap<NodeId, u64>,
+    /// Values that were packed: no view of anything any more.
+    unpacked: HashSet<NodeId>,
     vjps: usize,
     live: u64,
     gradient_live: u64,
@@ -40,6 +44,7 @@ impl<'a> Storages<'a> {
             held: HashMap::new(),
             gradients: HashMap::new(),
             extras_live: HashMap::new(),
+            unpacked: HashSet::new(),
             vjps: 0,
             live: 0,
             gradient_live: 0,
@@ -54,7 +59,7 @@ impl<'a> Storages<'a> {
     pub(super) fn by_node(&self) -> Vec<u64> {
         let mut found = vec![0; self.graph.nodes().len()];
         for (key, (_, bytes)) in &self.held {
-            let (Key::Value(node) | Key::Gradient(node, _)) = key;
+            let (Key::Value(node) | Key::Packed(node) | Key::Gradient(node, _)) = key;
             found[node.index()] += bytes;
         }
         for (node, bytes) in &self.extras_live {
@@ -122,6 +127,9 @@ impl<'a> Storages<'a> {
     /// The node whose storage a value looks into.
     fn storage(&self, node: NodeId) -> NodeId {
         let mut here = node;
+        if self.unpacked.contains(&node) {
+            return node;
+        }
         while let Some(op) = self.op(here) {
             match op.view(&self.inputs(here), self.schedule.training[here.index()]) {
                 Some(input) => here = self.graph.node(here).inputs[input],
@@ -154,6 +162,25 @@ impl<'a> Storages<'a> {
             Thing::Value(node) => self.release(self.value(node).0),
             Thing::Extras(node) => self.live -= self.extras_live.remove(&node).unwrap_or(0),
         }
+    }
+
+    /// A value is held in fewer bits from now on. Returns what lived beside that meanwhile.
+    pub(super) fn pack(&mut self, node: NodeId) -> u64 {
+        let Some(bytes) = self.schedule.kept_bits.bytes(&self.shapes[node.index()]) else { return 0 };
+        self.hold(Key::Packed(node), bytes);
+        let most = self.live;
+        let (key, _) = self.value(node);
+        self.release(key);
+        most - self.live
+    }
+
+    /// It is what it was. Its storage is its own from now on.
+    pub(super) fn unpack(&mut self, node: NodeId) -> u64 {
+        let Some(packed) = self.schedule.kept_bits.bytes(&self.shapes[node.index()]) else { return 0 };
+        self.unpacked.insert(node);
+        self.hold(Key::Value(node), self.bytes(node));
+        self.release(Key::Packed(node));
+        packed
     }
 
     /// The gradient that backward begins with.

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::rates::{ADAMW, Calibration, Rate, SQUARE, SUM, forward_key, vjp_key};
+use super::rates::{ADAMW, Calibration, PACK, Rate, SQUARE, SUM, forward_key, vjp_key};
 use crate::ops::{
     Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, CrossEntropy, Dropout,
     Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MeanTokens, Multiply, Op, Patchify,
     PrependToken, Relu, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
 };
-use crate::tensor::kernels::{AdamWStep, adamw_step};
+use crate::tensor::kernels::{AdamWStep, Packed, adamw_step};
 use crate::tensor::{Shape, Stream, Value, elements};
 
 /// An op at one size.
@@ -229,7 +229,9 @@ fn plain(count: usize, device: &Device, found: &mut Calibration) {
     let square = usual(device, || drop(gradient.clone().square().sum_all()));
     let mut sum = Some(value());
     let adding = usual(device, || sum = sum.take().map(|sum| sum.add(gradient.clone())));
-    for (key, secs) in [(ADAMW, adamw), (SQUARE, square), (SUM, adding)] {
+    let rows = gradient.clone().reshape(&[count / 64, 64]);
+    let both = usual(device, || drop(Packed::of(&rows, false).map(|packed| packed.value())));
+    for (key, secs) in [(ADAMW, adamw), (SQUARE, square), (SUM, adding), (PACK, both / 2.0)] {
         let rate = Rate { extents: vec![count], secs: secs / count as f64 };
         found.rates.entry(key.to_owned()).or_default().push(rate);
     }

@@ -46,6 +46,8 @@ pub(super) fn vjp_key(op: &dyn Op, wanted: &[bool]) -> String {
 pub(super) const ADAMW: &str = "adamw";
 pub(super) const SQUARE: &str = "square";
 pub(super) const SUM: &str = "sum";
+/// Half of packing and unpacking.
+pub(super) const PACK: &str = "pack";
 
 impl Calibration {
     /// Seconds of an op's forward.
@@ -82,6 +84,12 @@ impl Calibration {
     #[must_use]
     pub fn sum(&self, elements: usize) -> f64 {
         self.plain(SUM, elements)
+    }
+
+    /// Seconds of packing a value, or of unpacking it.
+    #[must_use]
+    pub fn packing(&self, elements: usize) -> f64 {
+        self.plain(PACK, elements)
     }
 
     fn plain(&self, key: &str, elements: usize) -> f64 {

@@ -28,16 +28,9 @@ const ENOUGH_TASKS: usize = 16;
 /// `softmax(q · kᵀ / √dim) · v` for every head: `q` `[batch, q_tokens, heads · dim]`, `k` and `v`
 /// `[batch, k_tokens, heads · dim]`, output `[batch, q_tokens, heads · dim]`.
 ///
-/// With `keep_probabilities` the softmax `[batch, heads, q_tokens, k_tokens]` comes too; the output
-/// has the same bits either way. Without, only a block of it per thread ever exists.
+/// The softmax never exists as a whole: each thread holds a block of it.
 #[must_use]
-pub fn attention(
-    q: &Value,
-    k: &Value,
-    v: &Value,
-    heads: usize,
-    keep_probabilities: bool,
-) -> Option<(Value, Option<Value>)> {
+pub fn attention(q: &Value, k: &Value, v: &Value, heads: usize) -> Option<Value> {
     let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
     let shape = AttentionShape::of(&q, &k, &v, heads)?;
     let (output_layout, scale) = (shape.q_layout(), shape.scale());
@@ -47,19 +40,13 @@ pub fn attention(
     let (q_data, k_data, v_data) = (q.data(), k.data(), v.data());
 
     let mut output = vec![0.0f32; elements(&q.shape())];
-    let mut probabilities = vec![0.0f32; if keep_probabilities { shape.scores() } else { 0 }];
-    let mut places = probabilities.as_mut_slice();
     let tasks: Vec<_> = MatrixMut::heads(&mut output, &output_layout, shape.block)
         .into_iter()
         .enumerate()
-        .map(|(index, output)| {
-            let at = shape.position(index);
-            let length = at.count * shape.k_tokens;
-            (at, output, keep_probabilities.then(|| places.split_off_mut(..length).unwrap_or_default()))
-        })
+        .map(|(index, output)| (shape.position(index), output))
         .collect();
-    for_each_task(tasks, |scratch, (at, mut output, place)| {
-        let scores = place.unwrap_or_else(|| scratch_of(scratch, at.count * shape.k_tokens));
+    for_each_task(tasks, |scratch, (at, mut output)| {
+        let scores = scratch_of(scratch, at.count * shape.k_tokens);
         let queries = q_layout.head(q_data, at.element, at.head, at.first, at.count);
         let keys = k_layout.head(k_data, at.element, at.head, 0, shape.k_tokens);
         let values = v_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
@@ -69,31 +56,25 @@ pub fn attention(
         let weights = Matrix::new(scores, at.count, shape.k_tokens, shape.k_tokens);
         output.set_product(weights, values, 1.0, false);
     });
-    let kept = keep_probabilities
-        .then(|| value(probabilities, &[shape.batch, heads, shape.q_tokens, shape.k_tokens]));
-    Some((value(output, &q.shape()), kept))
+    Some(value(output, &q.shape()))
 }
 
-/// Gradients with respect to `q`, `k` and `v`, those that are `wanted`, from the inputs and
-/// probabilities of [`attention`] and the gradient `dy` `[batch, q_tokens, heads · dim]` of its
-/// output.
+/// Gradients with respect to `q`, `k` and `v`, those that are `wanted`, from the inputs of [`attention`] and
+/// the gradient `dy` `[batch, q_tokens, heads · dim]` of its output. The softmax is made again, block by block.
 #[must_use]
 #[expect(clippy::similar_names, reason = "dq, dk and dv are what everybody calls them")]
 pub fn attention_vjp(
     q: &Value,
     k: &Value,
     v: &Value,
-    probabilities: &Value,
     dy: &Value,
     heads: usize,
     wanted: [bool; 3],
 ) -> Option<[Option<Value>; 3]> {
     let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
-    let (probabilities, dy) = (Plain::of(probabilities)?, Plain::of(dy)?);
+    let dy = Plain::of(dy)?;
     let shape = AttentionShape::of(&q, &k, &v, heads)?;
-    if dy.shape() != q.shape()
-        || probabilities.shape() != [shape.batch, heads, shape.q_tokens, shape.k_tokens]
-    {
+    if dy.shape() != q.shape() {
         return None;
     }
     let inputs = BackwardInputs {
@@ -101,7 +82,6 @@ pub fn attention_vjp(
         q: (q.data(), q.stride),
         k: (k.data(), k.stride),
         v: (v.data(), v.stride),
-        probabilities: probabilities.data(),
         upstream: dy.data(),
     };
     // All blocks of queries of a pair add to the same gradients of keys and values, so one task
@@ -189,11 +169,6 @@ impl AttentionShape {
         HeadLayout { tokens: self.k_tokens, ..self.q_layout() }
     }
 
-    /// Elements of the probabilities.
-    fn scores(&self) -> usize {
-        self.batch * self.heads * self.q_tokens * self.k_tokens
-    }
-
     /// Blocks of queries of a pair.
     fn blocks(&self) -> usize {
         self.q_tokens.div_ceil(self.block)
@@ -212,7 +187,6 @@ impl AttentionShape {
             head: pair % self.heads,
             first,
             count: self.block.min(self.q_tokens - first),
-            score: (pair * self.q_tokens + first) * self.k_tokens,
         }
     }
 }
@@ -227,8 +201,6 @@ struct Position {
     first: usize,
     /// Number of queries.
     count: usize,
-    /// Where its rows of the probabilities begin.
-    score: usize,
 }
 
 struct BackwardTask<'a> {
@@ -243,7 +215,6 @@ struct BackwardInputs<'a> {
     q: (&'a [f32], usize),
     k: (&'a [f32], usize),
     v: (&'a [f32], usize),
-    probabilities: &'a [f32],
     upstream: &'a [f32],
 }
 
@@ -256,7 +227,13 @@ impl BackwardInputs<'_> {
         let width = self.shape.k_tokens;
         for (index, (at, dq)) in task.blocks.into_iter().enumerate() {
             let add = index > 0;
-            let probabilities = &self.probabilities[at.score..][..at.count * width];
+            let scores = at.count * width;
+            let (probabilities, gradient) = scratch_of(scratch, 2 * scores).split_at_mut(scores);
+            let queries = q_layout.head(self.q.0, at.element, at.head, at.first, at.count);
+            let keys = k_layout.head(self.k.0, at.element, at.head, 0, width);
+            let mut product = MatrixMut::new(probabilities, at.count, width);
+            product.set_product(queries, keys.transposed(), self.shape.scale(), false);
+            run(SoftmaxRows { rows: probabilities, width });
             let upstream = upstream_layout.head(self.upstream, at.element, at.head, at.first, at.count);
             if let Some(dv) = &mut task.dv {
                 let weights = Matrix::new(probabilities, at.count, width, width);
@@ -265,18 +242,15 @@ impl BackwardInputs<'_> {
             if dq.is_none() && task.dk.is_none() {
                 continue;
             }
-            let gradient = scratch_of(scratch, at.count * width);
             let values = v_layout.head(self.v.0, at.element, at.head, 0, width);
             let mut product = MatrixMut::new(gradient, at.count, width);
             product.set_product(upstream, values.transposed(), 1.0, false);
             run(SoftmaxRowsBackward { probabilities, gradient, width, scale: self.shape.scale() });
             let gradient = Matrix::new(gradient, at.count, width, width);
             if let Some(mut dq) = dq {
-                let keys = k_layout.head(self.k.0, at.element, at.head, 0, width);
                 dq.set_product(gradient, keys, 1.0, false);
             }
             if let Some(dk) = &mut task.dk {
-                let queries = q_layout.head(self.q.0, at.element, at.head, at.first, at.count);
                 dk.set_product(gradient.transposed(), queries, 1.0, add);
             }
         }

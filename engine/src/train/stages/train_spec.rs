@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::losses::LossSpec;
 use super::super::{AdapterUse, OptimiserSpec, ScheduleSpec, StageWeights};
 use crate::data::FrameShuffle;
-use crate::graph::{Instance, Mode, Sharing};
+use crate::graph::{Instance, KeptBits, Mode, Sharing};
 
 /// A stage that trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct TrainSpec {
     /// Rules over regions that keep only what they read from outside, and compute the rest again in backward.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recompute: Vec<String>,
+    /// In how many bits activations wait for backward, on `flex`. Fewer change the gradient a little.
+    #[serde(skip_serializing_if = "is_full")]
+    pub kept_bits: KeptBits,
     /// Passes over the training split.
     pub epochs: usize,
     /// Use only this many samples of the training split.
@@ -79,6 +82,7 @@ impl Default for TrainSpec {
             instances: Vec::new(),
             losses: Vec::new(),
             recompute: Vec::new(),
+            kept_bits: KeptBits::Full,
             epochs: 1,
             samples: None,
             batch: 32,
@@ -90,6 +94,11 @@ impl Default for TrainSpec {
             evaluate_every: 1,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_full(bits: &KeptBits) -> bool {
+    *bits == KeptBits::Full
 }
 
 impl TrainSpec {

@@ -1,6 +1,6 @@
 //! Attention against plain loops, finite differences and burn's ops in f64.
 
-use super::super::testing::{assert_close, assert_refuses, gradient_check, same_bits, sample_of};
+use super::super::testing::{assert_close, assert_refuses, device, gradient_check, same_bits, sample_of};
 use super::{attention, attention_vjp};
 use crate::tensor::Value;
 
@@ -12,12 +12,11 @@ fn inputs([batch, q_tokens, k_tokens, heads, dim]: Extents) -> [Value; 4] {
     [of(q_tokens, 1), of(k_tokens, 2), of(k_tokens, 3), of(q_tokens, 4)]
 }
 
-/// Output and probabilities, by plain loops.
-fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Vec<f64>) {
+/// The output by plain loops.
+fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> Vec<f64> {
     let [batch, q_tokens, k_tokens, heads, dim] = extents;
     let at = |tokens: usize, b: usize, t: usize, h: usize| ((b * tokens + t) * heads + h) * dim;
     let mut output = vec![0.0; q.len()];
-    let mut probabilities = Vec::new();
     for b in 0..batch {
         for h in 0..heads {
             for i in 0..q_tokens {
@@ -31,7 +30,6 @@ fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Ve
                     .collect();
                 let sum: f64 = weights.iter().sum();
                 for (j, weight) in weights.iter().enumerate() {
-                    probabilities.push(weight / sum);
                     for d in 0..dim {
                         output[at(q_tokens, b, i, h) + d] += weight / sum * v[at(k_tokens, b, j, h) + d];
                     }
@@ -39,7 +37,7 @@ fn reference(q: &[f64], k: &[f64], v: &[f64], extents: Extents) -> (Vec<f64>, Ve
             }
         }
     }
-    (output, probabilities)
+    output
 }
 
 #[test]
@@ -55,15 +53,9 @@ fn forward_against_plain_loops() {
     ];
     for extents in shapes {
         let [q, k, v, _] = inputs(extents);
-        let (output, none) = attention(&q, &k, &v, extents[3], false).unwrap();
-        assert!(none.is_none());
-        let (expected, weights) = reference(&q.to_f64(), &k.to_f64(), &v.to_f64(), extents);
+        let output = attention(&q, &k, &v, extents[3]).unwrap();
+        let expected = reference(&q.to_f64(), &k.to_f64(), &v.to_f64(), extents);
         assert_close(&output.to_f64(), &expected, 2e-6);
-        let (again, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
-        let kept = kept.unwrap();
-        assert_eq!(output.to_f32(), again.to_f32(), "bits with probabilities kept");
-        assert_eq!(kept.shape(), [extents[0], extents[3], extents[1], extents[2]]);
-        assert_close(&kept.to_f64(), &weights, 1e-6);
     }
 }
 
@@ -71,12 +63,11 @@ fn forward_against_plain_loops() {
 fn gradients_against_finite_differences() {
     for extents in [[1, 1, 1, 1, 2], [2, 3, 5, 2, 3], [1, 7, 4, 1, 5]] {
         let [q, k, v, dy] = inputs(extents);
-        let (_, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
-        let gradients = attention_vjp(&q, &k, &v, &kept.unwrap(), &dy, extents[3], [true; 3]).unwrap();
+        let gradients = attention_vjp(&q, &k, &v, &dy, extents[3], [true; 3]).unwrap();
         let [dq, dk, dv] = gradients.map(Option::unwrap);
         let upstream = dy.to_f64();
         let loss = |q: &[f64], k: &[f64], v: &[f64]| {
-            let (y, _) = reference(q, k, v, extents);
+            let y = reference(q, k, v, extents);
             y.iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>()
         };
         let (wide_q, wide_k, wide_v) = (q.to_f64(), k.to_f64(), v.to_f64());
@@ -114,16 +105,14 @@ fn gradients_over_several_blocks_and_groups() {
         let all = inputs(extents);
         let [q, k, v, dy] = &all;
         let expected = reference_gradients(&all, extents);
-        let (_, kept) = attention(q, k, v, extents[3], true).unwrap();
-        let kept = kept.unwrap();
-        let full = attention_vjp(q, k, v, &kept, dy, extents[3], [true; 3]).unwrap();
+        let full = attention_vjp(q, k, v, dy, extents[3], [true; 3]).unwrap();
         let full = full.map(Option::unwrap);
         for (actual, expected) in full.iter().zip(&expected) {
             assert_close(&actual.to_f64(), expected, 5e-6);
         }
         for bits in 0..8u8 {
             let wanted = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
-            let some = attention_vjp(q, k, v, &kept, dy, extents[3], wanted).unwrap();
+            let some = attention_vjp(q, k, v, dy, extents[3], wanted).unwrap();
             for i in 0..3 {
                 assert_eq!(some[i].is_some(), wanted[i]);
                 if let Some(value) = &some[i] {
@@ -139,10 +128,8 @@ fn same_bits_over_many_tasks() {
     for extents in [[1, 300, 300, 2, 16], [9, 17, 17, 4, 24]] {
         let [q, k, v, dy] = inputs(extents);
         same_bits(|| {
-            let (y, kept) = attention(&q, &k, &v, extents[3], true).unwrap();
-            let kept = kept.unwrap();
-            let gradients = attention_vjp(&q, &k, &v, &kept, &dy, extents[3], [true; 3]).unwrap();
-            let mut all = vec![y, kept];
+            let gradients = attention_vjp(&q, &k, &v, &dy, extents[3], [true; 3]).unwrap();
+            let mut all = vec![attention(&q, &k, &v, extents[3]).unwrap()];
             all.extend(gradients.into_iter().flatten());
             all
         });
@@ -152,10 +139,28 @@ fn same_bits_over_many_tasks() {
 #[test]
 fn refuses_what_does_not_fit() {
     let x = sample_of(&[2, 3, 8], 1, 1.0);
-    let kept = sample_of(&[2, 2, 3, 3], 1, 1.0);
-    assert_refuses(&[2, 3, 8], |q| attention(q, &x, &x, 2, false).is_none());
-    assert_refuses(&[2, 3, 8], |v| attention(&x, &x, v, 2, false).is_none());
-    assert_refuses(&[2, 3, 8], |dy| attention_vjp(&x, &x, &x, &kept, dy, 2, [true; 3]).is_none());
-    assert!(attention(&x, &x, &x, 3, false).is_none(), "8 is not a multiple of 3");
-    assert!(attention(&x, &x, &x, 0, false).is_none());
+    assert_refuses(&[2, 3, 8], |q| attention(q, &x, &x, 2).is_none());
+    assert_refuses(&[2, 3, 8], |v| attention(&x, &x, v, 2).is_none());
+    assert_refuses(&[2, 3, 8], |dy| attention_vjp(&x, &x, &x, dy, 2, [true; 3]).is_none());
+    assert!(attention(&x, &x, &x, 3).is_none(), "8 is not a multiple of 3");
+    assert!(attention(&x, &x, &x, 0).is_none());
+}
+
+#[test]
+fn slices_of_a_fused_projection_are_read_where_they_lie() {
+    let (batch, tokens, heads, dim) = (3, 17, 4, 6);
+    let width = heads * dim;
+    let fused = sample_of(&[batch, tokens, 3 * width], 1, 1.0);
+    let dy = sample_of(&[batch, tokens, width], 2, 1.0);
+    let slices = [0, 1, 2].map(|part| fused.clone().narrow(2, part * width, width));
+    // Copies without gaps.
+    let whole =
+        slices.clone().map(|slice| Value::from_f32(slice.to_f32(), &[batch, tokens, width], &device()));
+    let run = |[q, k, v]: &[Value; 3]| {
+        let gradients = attention_vjp(q, k, v, &dy, heads, [true; 3]).unwrap();
+        let mut all = vec![attention(q, k, v, heads).unwrap().to_f32()];
+        all.extend(gradients.into_iter().flatten().map(|value| value.to_f32()));
+        all
+    };
+    assert_eq!(run(&slices), run(&whole));
 }
