@@ -1,6 +1,6 @@
 """The same training steps in Graft and in PyTorch, in turns and one process at a time.
 
-    python run.py [--cases a,a-recompute,b,c] [--rounds 3] [--graft PATH] [--out FILE]
+    python run.py [--cases a,a-recompute,b,c] [--rounds 3] [--wait SECONDS] [--graft PATH] [--out FILE]
 
 Prints medians of both sides, the ratio of their throughputs and of their memory; see README.md for what is measured.
 """
@@ -10,14 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).resolve().parent
 MEBIBYTE = 1024 * 1024
+
+# Share of the machine that other processes may use before a comparison of times is called disturbed.
+DISTURBED = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,10 @@ class Side:
 
     steps: list[list[dict]] = field(default_factory=list)
     last: list[dict] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
 
-    def add(self, lines: list[dict]) -> None:
+    def add(self, lines: list[dict], others: float) -> None:
+        self.others.append(others)
         self.steps.append([line for line in lines[:-1] if not line["warmup"]])
         self.last.append(lines[-1])
 
@@ -73,31 +80,72 @@ class Side:
             "params_trainable": self.last[0]["params_trainable"],
             "params_total": self.last[0]["params_total"],
             "threads": self.last[0]["threads"],
+            "others_by_round": self.others,
         }
 
 
-def call(command: list[str]) -> list[dict]:
-    """Runs one process and reads its lines. Settings of other libraries' kernels are kept from it."""
+def busy() -> float:
+    """Seconds that all processors have worked since the machine started."""
+    words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _wait, irq, softirq, steal = (int(word) for word in words[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own() -> float:
+    """Seconds that this process and those it has called have worked."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def others_share(begin: tuple[float, float, float]) -> float:
+    """Share of the machine that went to other processes since `begin`."""
+    elapsed = time.monotonic() - begin[0]
+    others = (busy() - begin[1]) - (own() - begin[2])
+    return max(0.0, others / (elapsed * (os.cpu_count() or 1)))
+
+
+def now() -> tuple[float, float, float]:
+    """Where the clocks stand."""
+    return time.monotonic(), busy(), own()
+
+
+def wait_for_rest(seconds: float) -> None:
+    """Waits until others leave the machine alone, at most so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        begin = now()
+        time.sleep(2)
+        if others_share(begin) < DISTURBED:
+            return
+
+
+def call(command: list[str]) -> tuple[list[dict], float]:
+    """Runs one process and reads its lines; with them, what others took of the machine meanwhile.
+
+    Settings of other libraries' kernels are kept from it.
+    """
     hidden = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    begin = now()
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    others = others_share(begin)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], others
 
 
-def measure(case: Case, graft: Path, rounds: int) -> dict:
+def measure(case: Case, graft: Path, rounds: int, wait: float) -> dict:
     """Both sides of a case in turns, then PyTorch's tensors once more under its profiler."""
     length = ["--shape", case.shape, "--steps", str(case.steps), "--warmup", str(case.warmup)]
     python = [sys.executable, str(HERE / "peer.py")]
     sides = {"graft": Side(), "torch": Side()}
-    loads = []
     for _ in range(rounds):
-        loads.append(os.getloadavg()[0])
-        sides["graft"].add(call([str(graft), *length, *case.graft]))
-        sides["torch"].add(call([*python, *length, *case.torch]))
+        wait_for_rest(wait)
+        sides["graft"].add(*call([str(graft), *length, *case.graft]))
+        wait_for_rest(wait)
+        sides["torch"].add(*call([*python, *length, *case.torch]))
     short = ["--shape", case.shape, "--steps", "1", "--warmup", "1", "--live"]
-    live = call([*python, *short, *case.torch])[-1]
+    live = call([*python, *short, *case.torch])[0][-1]
     versions = {"graft": sides["graft"].last[0]["version"], **sides["torch"].last[0]["versions"]}
     ours, theirs = sides["graft"].summary(), sides["torch"].summary()
     theirs["live_peak_bytes"] = live["live_peak_bytes"]
@@ -110,7 +158,7 @@ def measure(case: Case, graft: Path, rounds: int) -> dict:
         "throughput_by_round": [their / our for their, our in pairs],
         "resident": ours["resident_peak_bytes"] / theirs["resident_peak_bytes"],
         "live": ours["live_peak_bytes"] / theirs["live_peak_bytes"],
-        "load_before_rounds": loads,
+        "disturbed": max(sides["graft"].others + sides["torch"].others) > DISTURBED,
         "versions": versions,
     }
 
@@ -133,6 +181,10 @@ def tell(name: str, found: dict) -> None:
     rounds = ", ".join(f"{ratio:.2f}" for ratio in found["throughput_by_round"])
     print(f"  graft / torch: throughput {found['throughput']:.2f} (rounds {rounds}),", end="")
     print(f" resident {found['resident']:.2f}, live {found['live']:.2f}")
+    if found["disturbed"]:
+        shares = [f"{100 * share:.0f} %" for share in (max(ours["others_by_round"]), max(theirs["others_by_round"]))]
+        print(f"  DISTURBED: other processes took up to {shares[0]} of the machine beside graft,", end="")
+        print(f" {shares[1]} beside torch; only memory can be compared")
     if ours["params_trainable"] != theirs["params_trainable"]:
         print("  THE TWO SIDES TRAIN DIFFERENT NUMBERS OF PARAMETERS")
     # PEFT keeps the head that it replaces.
@@ -154,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="a,a-recompute,b,c", help=f"of {', '.join(CASES)}")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--wait", type=float, default=0, help="seconds to wait at most for others to be done")
     parser.add_argument("--graft", type=Path, default=target / "release" / "graft-peer")
     parser.add_argument("--out", type=Path, help="write everything as JSON")
     arguments = parser.parse_args()
@@ -165,7 +218,7 @@ def main() -> None:
     for name in arguments.cases.split(","):
         if name not in CASES:
             sys.exit(f"there is no case `{name}`; there are {', '.join(CASES)}")
-        found[name] = measure(CASES[name], arguments.graft, arguments.rounds)
+        found[name] = measure(CASES[name], arguments.graft, arguments.rounds, arguments.wait)
         tell(name, found[name])
         if arguments.out:
             arguments.out.write_text(json.dumps({"machine": machine, "cases": found}, indent=1) + "\n")
