@@ -35,8 +35,8 @@ pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), P
 }
 
 /// Settings that files leave out where they say nothing.
-const LEFT_OUT: [&str; 8] =
-    ["only", "data", "modes", "instances", "losses", "recompute", "position_std", "mlp"];
+const LEFT_OUT: [&str; 10] =
+    ["only", "data", "modes", "instances", "losses", "recompute", "cache", "folder", "position_std", "mlp"];
 
 fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
     let mut here = document;

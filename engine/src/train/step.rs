@@ -67,6 +67,9 @@ pub struct StepGraph {
     pub schedule: Schedule,
     /// Moves of the updates that follow the optimiser's step, if there are any.
     pub after: Option<Schedule>,
+    leaves: Vec<NodeId>,
+    recompute: Vec<Vec<NodeId>>,
+    take: Take,
 }
 
 /// Why a step could not be made.
@@ -218,12 +221,13 @@ impl StepGraph {
         let mut updates = updates_at(&graph, When::AfterBackward);
         updates.retain(|update| training[update.value.index()]);
         let results: Vec<NodeId> = terms.iter().map(|term| term.node).collect();
+        let recompute = recomputed(&graph, spec.recompute)?;
         let request = Request {
             results: &results,
             loss: Some(loss),
             leaves: spec.leaves,
             training: &training,
-            recompute: &recomputed(&graph, spec.recompute)?,
+            recompute: &recompute,
             given: &[],
             updates: &updates,
             take: spec.take,
@@ -235,7 +239,27 @@ impl StepGraph {
         } else {
             Some(Schedule::new(&graph, &Request { updates: &late, ..Request::default() })?)
         };
-        Ok(Self { graph, loss, terms, schedule, after })
+        let leaves = spec.leaves.to_vec();
+        Ok(Self { graph, loss, terms, schedule, after, leaves, recompute, take: spec.take })
+    }
+
+    /// Moves of the same walk when the values of `given` nodes are handed in.
+    ///
+    /// # Errors
+    /// When nothing that is trained reaches the loss any more.
+    pub fn schedule_from(&self, given: &[NodeId]) -> Result<Schedule, StepError> {
+        let results: Vec<NodeId> = self.terms.iter().map(|term| term.node).collect();
+        let request = Request {
+            results: &results,
+            loss: Some(self.loss),
+            leaves: &self.leaves,
+            training: &self.schedule.training,
+            recompute: &self.recompute,
+            given,
+            updates: &self.schedule.updates,
+            take: self.take,
+        };
+        Ok(Schedule::new(&self.graph, &request)?)
     }
 }
 

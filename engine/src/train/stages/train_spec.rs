@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::losses::LossSpec;
 use super::super::{AdapterUse, OptimiserSpec, ScheduleSpec, StageWeights};
+use crate::cache::CacheSpec;
 use crate::data::FrameShuffle;
 use crate::graph::{Instance, Mode, Sharing};
 
@@ -43,6 +44,9 @@ pub struct TrainSpec {
     /// Rules over regions that keep only what they read from outside, and compute the rest again in backward.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recompute: Vec<String>,
+    /// Keeps the values of the frozen prefix, so that it runs once for each sample; nothing is kept if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
     /// Passes over the training split.
     pub epochs: usize,
     /// Use only this many samples of the training split.
@@ -79,6 +83,7 @@ impl Default for TrainSpec {
             instances: Vec::new(),
             losses: Vec::new(),
             recompute: Vec::new(),
+            cache: None,
             epochs: 1,
             samples: None,
             batch: 32,
