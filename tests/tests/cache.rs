@@ -9,14 +9,17 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graft_engine::cache::CacheSpec;
-use graft_engine::data::Split;
+use graft_engine::data::{Column, Sample, SampleError, Source, Split};
 use graft_engine::project::{Project, build_stage, open_source, parse, set};
 use graft_engine::runs::{Event, EventBody, Outcome, RunFolder, RunOptions, resume, train};
 use graft_engine::train::{Caching, Control, Wish};
 use graft_tests::case::case;
 use graft_tests::equal::{same_bits, same_to_rounding};
+use graft_tests::proving::{PROJECT, make_known, write_data};
 use graft_tests::{repository, tiny_project};
 
 fn run_in(project: &Project, base: &Path, runs: &Path) -> Vec<Event> {
@@ -98,27 +101,24 @@ fn cached_training_has_the_same_losses_cold_and_warm_in_memory_and_in_files() {
 }
 
 #[test]
-fn samples_that_are_found_are_not_read() {
+fn samples_of_several_extents_are_kept_and_routed_as_before() {
     let runs = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let pixels = folder.path().join("data.safetensors");
-    graft_tests::proving::write_data(&folder.path().join("proving.safetensors"), 40).unwrap();
-    graft_tests::proving::make_known();
+    write_data(&folder.path().join("proving.safetensors"), 40).unwrap();
+    make_known();
     let project = proving();
+    let plain = set(&project, "stages.0.stages.0.cache", "None").unwrap();
+    let plain = losses(&run_in(&plain, folder.path(), runs.path()));
     let cold = run_in(&project, folder.path(), runs.path());
-    let plain = set(&project, "stages.0.cache", "None").unwrap();
-    let plain = run_in(&plain, folder.path(), runs.path());
-    // Samples of three sizes, routed by a column that is kept beside the values.
-    same_to_rounding(&losses(&cold), &losses(&plain), "several extents");
+    same_to_rounding(&losses(&cold), &plain, "cold");
     let warm = run_in(&project, folder.path(), runs.path());
-    same_to_rounding(&losses(&warm), &losses(&plain), "several extents, warm");
+    same_to_rounding(&losses(&warm), &plain, "warm");
     assert_eq!(counts(&warm).0, 0);
-    drop(pixels);
 }
 
 /// The proving project's stage of adapters alone, without adapters in the two frozen halves.
 fn proving() -> Project {
-    let mut project = parse(graft_tests::proving::PROJECT, Path::new("proving.ron")).unwrap();
+    let mut project = parse(PROJECT, Path::new("proving.ron")).unwrap();
     project.stages.drain(3..);
     project.stages.drain(..2);
     project.adapters.drain(4..);
@@ -258,6 +258,38 @@ fn the_cut_follows_the_placement() {
     assert!(head[0].starts_with("model.temporal"), "{head:?}");
 }
 
+/// A source that counts how often it is read.
+#[derive(Debug)]
+struct Counted(Arc<dyn Source>, AtomicUsize);
+
+impl Source for Counted {
+    fn len(&self, split: Split) -> usize {
+        self.0.len(split)
+    }
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+    fn sample_shape(&self) -> Vec<usize> {
+        self.0.sample_shape()
+    }
+    fn columns(&self) -> Vec<Column> {
+        self.0.columns()
+    }
+    fn group(&self, split: Split, index: usize) -> u64 {
+        self.0.group(split, index)
+    }
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        self.0.fingerprint(split, column)
+    }
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        self.0.identity(split, index)
+    }
+    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.sample(split, index)
+    }
+}
+
 #[test]
 fn two_towers_are_kept_apart() {
     use graft_engine::cache::{Features, Prefix, Session};
@@ -278,10 +310,13 @@ fn two_towers_are_kept_apart() {
     let planned = graft_engine::data::batches(case.source.as_ref(), Split::Train, &order, 4);
     let place =
         CacheSpec { memory_bytes: 0, folder: None }.place(folder.path(), folder.path(), "flex", binding);
+    let counted = Arc::new(Counted(Arc::clone(&case.source), AtomicUsize::new(0)));
+    let source: Arc<dyn Source> = Arc::<Counted>::clone(&counted);
+    let reads = || counted.1.swap(0, Ordering::Relaxed);
     let pass = |params: &graft_engine::weights::Params, device_name: &str| {
         let place = graft_engine::cache::CachePlace { device: device_name.to_owned(), ..place.clone() };
         let session = Session::new(&place);
-        let features = Features::open(&prefix, &rest, params, &case.source, Split::Train, &session).unwrap();
+        let features = Features::open(&prefix, &rest, params, &source, Split::Train, &session).unwrap();
         let mut values = Vec::new();
         for gathered in features.loader(planned.clone(), 1, 2) {
             let (batch, _) = features.complete(gathered.unwrap(), &mut params.clone(), &device, 4).unwrap();
@@ -302,8 +337,10 @@ fn two_towers_are_kept_apart() {
     };
     let (built, hits, keys, first) = pass(&case.params, "flex");
     assert_eq!((built, hits, keys), (8, 0, 4), "two towers and two columns");
+    assert_eq!(reads(), 8);
     let (built, hits, keys, again) = pass(&case.params, "flex");
     assert_eq!((built, hits, keys), (0, 8, 4));
+    assert_eq!(reads(), 0, "what is found is not read");
     same_bits(&again, &first, "read back");
     let mut params = case.params.clone();
     let moved = |path: &str, params: &mut graft_engine::weights::Params| {
@@ -367,10 +404,8 @@ fn runs_at_the_same_time_share_a_cache() {
 fn pictures_are_told_apart_by_their_files() {
     let folder = tempfile::tempdir().unwrap();
     let write = |class: &str, name: usize, value: usize| {
-        let path = folder.path().join("pictures").join(class).join(format!("{name}.pgm.png"));
+        let path = folder.path().join("pictures").join(class).join(format!("{name}.png"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let digits = repository("tests/fixtures/picture.png");
-        drop((digits, value));
         std::fs::write(path, picture(value)).unwrap();
     };
     for name in 0..6 {
@@ -446,14 +481,6 @@ fn what_cannot_be_cached_is_refused_before_a_run_folder_is_made() {
     let everything = refused(&set(&one_stage(), "stages.0.freeze", "[]").unwrap());
     assert!(everything.contains("nothing can be cached") && everything.contains("`freeze`"), "{everything}");
     assert!(everything.contains("take `cache` out"), "{everything}");
-    // Dropout in an adapter before all frozen work, in training mode by the stage's wish.
-    let early = r#"[(at: "model.spatial.embeddings.projection", kind: Lora(rank: 2, dropout: 0.5))]"#;
-    let project = set(&one_stage(), "adapters", early);
-    if let Ok(project) = project {
-        let frozen = set(&project, "stages.0.freeze", r#"["model.spatial"]"#).unwrap();
-        let asked = set(&frozen, "stages.0.modes", r#"[["model.spatial", "Training"]]"#).unwrap();
-        let _ = asked;
-    }
     // A field that it does not have.
     let wrong = set(&one_stage(), "stages.0.cache", "(size: 3)").unwrap_err().to_string();
     assert!(wrong.contains("size") && wrong.contains("memory_bytes"), "{wrong}");
@@ -461,4 +488,35 @@ fn what_cannot_be_cached_is_refused_before_a_run_folder_is_made() {
     assert_eq!(smaller.stages[0].as_train().unwrap().cache.as_ref().unwrap().memory_bytes, 7);
     let text = graft_engine::project::to_text(&tiny_project()).unwrap();
     assert!(!text.contains("cache"), "off is not written");
+}
+
+#[test]
+fn draws_before_all_frozen_work_are_named() {
+    use graft_engine::cache::Prefix;
+    use graft_engine::graph::{Binding, Builder, Extent, Init, LinearSpec, Request, Schedule};
+    use graft_engine::ops::Dropout;
+    let mut b = Builder::new("model", "Model");
+    let x = b.input("x", vec![Extent::named("batch"), Extent::Fixed(2)]);
+    let dropped = b.op("dropped", Dropout { probability: 0.5 }, &[x]);
+    let spec = LinearSpec { kernel: &[2], features_out: 2, init: Init::Ones, bias: None, stored: "" };
+    let frozen = b.linear("frozen", dropped, &spec);
+    let out = b.linear("trained", frozen, &spec);
+    let graph = b.finish().unwrap();
+    let leaves = [graph.find("model.trained.weight").unwrap()];
+    let at_cut = |training: bool| {
+        let training = vec![training; graph.nodes().len()];
+        let request = Request {
+            results: &[out],
+            loss: Some(out),
+            leaves: &leaves,
+            training: &training,
+            ..Request::default()
+        };
+        let schedule = Schedule::new(&graph, &request).unwrap();
+        Prefix::at_cut(&graph, &schedule, &Binding::new().with("batch", 1), &[])
+    };
+    assert_eq!(at_cut(false).unwrap().after(), [frozen]);
+    let refused = at_cut(true).unwrap_err().to_string();
+    assert!(refused.contains("`model.dropped` draws random numbers in training mode"), "{refused}");
+    assert!(refused.contains("`modes`"), "{refused}");
 }

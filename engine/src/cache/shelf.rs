@@ -52,6 +52,8 @@ struct Slots {
     waiting: Vec<u128>,
     waiting_bytes: u64,
     bytes: u64,
+    /// Bytes taken out of the budget.
+    reserved: u64,
 }
 
 /// Where a sample's value is.
@@ -149,8 +151,12 @@ impl Shelf {
             let mut values = segment.none_like(record, 1);
             segment.append_to(record, &mut values);
             let field = Arc::new(Field { shape: segment.shape(record).to_vec(), values });
-            match self.write().places.get_mut(&sample) {
-                Some(place @ Place::Mapped { .. }) => *place = Place::Held { field, stays: true },
+            let mut slots = self.write();
+            match slots.places.get_mut(&sample) {
+                Some(place @ Place::Mapped { .. }) => {
+                    *place = Place::Held { field, stays: true };
+                    slots.reserved += bytes;
+                }
                 // Another thread was quicker.
                 _ => self.budget.release(bytes),
             }
@@ -196,6 +202,7 @@ impl Shelf {
         }
         let bytes = size(&field);
         let stays = self.budget.reserve(bytes);
+        slots.reserved += if stays { bytes } else { 0 };
         slots.places.insert(sample, Place::Held { field: Arc::new(field), stays });
         slots.waiting.push(sample);
         slots.waiting_bytes += bytes;
@@ -239,6 +246,8 @@ impl Drop for Shelf {
     fn drop(&mut self) {
         // On an error elsewhere: what was computed is not lost. Where it cannot be written, it is computed again.
         drop(self.flush());
+        let reserved = std::mem::take(&mut self.write().reserved);
+        self.budget.release(reserved);
     }
 }
 

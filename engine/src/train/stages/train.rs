@@ -235,7 +235,7 @@ impl Stage<'_> {
             return Err(TrainError::NoSamples { skipped: 0 });
         }
         let features = self.caching.map(|caching| caching.training(params, self.source)).transpose()?;
-        let mut evaluated: Option<Arc<Features>> = None;
+        let mut evaluated: Option<Option<Arc<Features>>> = None;
         let mut told = Told::default();
         let mut step = done;
         let mut epoch_end = 0;
@@ -278,7 +278,8 @@ impl Stage<'_> {
             let due = wanted > 0 && ((epoch + 1).is_multiple_of(wanted) || last);
             let evaluation = if due && self.source.len(Split::Validation) > 0 {
                 if let (None, Some(caching)) = (&evaluated, self.caching) {
-                    evaluated = caching.evaluation(self.model, params, self.source, Split::Validation)?;
+                    let split = Split::Validation;
+                    evaluated = Some(caching.evaluation(self.model, params, self.source, split)?);
                 }
                 let found = evaluate(
                     self.model,
@@ -290,7 +291,7 @@ impl Stage<'_> {
                     self.device,
                     // Cut short, it would be missing in what chooses the best checkpoint.
                     &Control::new(),
-                    evaluated.as_ref(),
+                    evaluated.as_ref().and_then(Option::as_ref),
                 )?;
                 meter.look(self.device);
                 found
