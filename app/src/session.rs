@@ -204,6 +204,14 @@ impl Series {
                     stage + 1
                 ));
             }
+            EventBody::Cache { stage, built, hits, bytes, secs, .. } => {
+                self.note(format!(
+                    "stage {}: cache of {} MiB, {built} samples computed in {}, {hits} found",
+                    stage + 1,
+                    bytes >> 20,
+                    crate::format::duration(*secs)
+                ));
+            }
             EventBody::Done { stage, changed, samples, .. } => {
                 let first = changed.first().map_or_else(String::new, |first| format!(", the first {first}"));
                 let seen = if *samples > 0 { format!(" after {samples} samples") } else { String::new() };

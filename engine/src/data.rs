@@ -4,7 +4,9 @@
 //! of equal extents form a group, and only samples of one group share a batch.
 //!
 //! A sample is a function of (spec, split, index) and of nothing else: not of the epoch, the order of
-//! reading or the number of threads. So a cached feature stays valid and a resumed run sees the same data.
+//! reading or the number of threads. So a cached feature stays valid and a resumed run sees the same data. What
+//! a sample depends on, a source tells by [`Source::fingerprint`] and [`Source::identity`]. No source draws another
+//! view of a sample at each epoch.
 //!
 //! A new source is one file here, one variant of [`DataSpec`] and one line in [`DataSpec::open`].
 
@@ -126,6 +128,21 @@ pub trait Source: Send + Sync + fmt::Debug {
         None
     }
 
+    /// All that the values of a column in a split depend on, beside the sample's own [`Source::identity`]: settings and
+    /// what was read from files, as text. Wherever two sources say the same, they must give the same values, in this
+    /// process and in any later one. By default a source does not tell, and nothing of it is cached.
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        let _ = (split, column);
+        None
+    }
+
+    /// What tells a sample from all others of its split, under equal [`Source::fingerprint`]s: its index, or what the
+    /// file that it is read from shows of itself (name, size, time of change).
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        let _ = split;
+        index as u128
+    }
+
     /// Reads or computes one sample.
     ///
     /// # Errors
@@ -245,6 +262,16 @@ impl DataSpec {
         }?;
         view.choose(source)
     }
+}
+
+/// A content hash of some parts, as [`Source::identity`] gives it.
+fn identity_of(parts: &[&[u8]]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let hash = hasher.finalize();
+    u128::from_le_bytes(std::array::from_fn(|place| hash.as_bytes()[place]))
 }
 
 /// Refuses a number that is zero.

@@ -1,7 +1,11 @@
 //! Performing a schedule: forward on plain tensors, reverse mode over graph nodes.
 
+mod upload;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
+
+pub use upload::{upload, upload_given};
 
 use crate::graph::{Graph, InputLeaf, KeptBits, Move, NodeId, NodeKind, Schedule, Take, Thing};
 use crate::ops::{Context, Kept, Op, Reads};
@@ -372,9 +376,23 @@ impl<'a> Inference<'a> {
     /// # Errors
     /// When a parameter has no value.
     pub fn new(graph: &'a Graph, params: &Params, results: &[NodeId]) -> Result<Self, ExecError> {
-        let given = graph.without_batch(results);
+        Self::from_given(graph, params, results, &[])
+    }
+
+    /// The same for walks that begin at `handed` nodes, whose values each walk's inputs hold by path.
+    ///
+    /// # Errors
+    /// When a parameter has no value.
+    pub fn from_given(
+        graph: &'a Graph,
+        params: &Params,
+        results: &[NodeId],
+        handed: &[NodeId],
+    ) -> Result<Self, ExecError> {
+        let mut given = graph.without_batch(results);
         let values = infer(graph, params, &Inputs::new(), &given)?;
         let fixed = values.into_iter().map(|(id, value)| (graph.node(id).path.clone(), value)).collect();
+        given.extend(handed);
         let schedule = Schedule::inference(graph, results, &given);
         Ok(Self { graph, params: params.clone(), schedule, fixed })
     }

@@ -36,6 +36,8 @@ pub mod plan;
 
 pub mod exec;
 
+pub mod cache;
+
 pub mod train;
 
 pub mod project;

@@ -276,7 +276,7 @@ impl Context {
     }
 }
 
-/// One operation of the graph.
+/// One operation of the graph. Its `Debug` shows every setting that its values depend on: caches tell ops apart by it.
 pub trait Op: Debug + Send + Sync {
     /// Short name of the kind, as drawn and reported.
     fn name(&self) -> &'static str;

@@ -1,5 +1,6 @@
 //! Training: stages, the step as a graph, optimisers, schedules, metrics, and their checkpoints.
 
+mod caching;
 mod checkpoint;
 mod control;
 mod cost;
@@ -13,6 +14,7 @@ mod spec;
 mod stages;
 mod step;
 
+pub use caching::Caching;
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
 pub use control::{Control, Wish};
 pub use cost::{OptimizerSecs, optimizer_secs};

@@ -154,6 +154,56 @@ fn a_killed_run_goes_on_to_the_same_losses() {
     assert!(losses(&events(&output.stdout)).len() < STEPS, "only what was missing was done again");
 }
 
+#[test]
+fn a_kill_leaves_a_sound_cache() {
+    let (folder, _) = desk(|text| {
+        text.replace(r#"freeze: ["model.spatial"]"#, r#"freeze: ["model.spatial"], cache: (memory_bytes: 0)"#)
+    });
+    let plain = ["train", "tiny.ron", "--json", "--runs", "plain", "--set", "stages.1.cache=None"];
+    let plain = events(&run(folder.path(), &plain).stdout);
+    let cache = |events: &[Value], field: &str| of(events, "cache").last().unwrap()[field].as_u64().unwrap();
+    let close = |found: &[Value]| {
+        let (found, wanted) = (losses(found), losses(&plain));
+        assert_eq!(found.len(), wanted.len());
+        for ((.., found), (.., wanted)) in found.into_iter().zip(wanted) {
+            assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
+        }
+    };
+    // While the cache is built, and when it has been.
+    for (runs, steps) in [("early", 4 + 7), ("late", 4 + 16 + 2)] {
+        let mut child = graft(folder.path())
+            .args(["train", "tiny.ron", "--json", "--runs", runs])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut id = String::new();
+        let mut seen = 0;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            event["run"].as_str().unwrap().clone_into(&mut id);
+            seen += usize::from(event["event"] == "step");
+            if seen == steps {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run_folder = folder.path().join(runs).join(&id);
+        let output = run(folder.path(), &["train", "--resume", &run_folder.to_string_lossy(), "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        close(&log(&run_folder));
+        if runs == "late" {
+            // Training and validation clips were there; the test clips were not.
+            assert_eq!(cache(&events(&output.stdout), "built"), 24);
+        }
+        let again = events(&run(folder.path(), &["train", "tiny.ron", "--json", "--runs", runs]).stdout);
+        close(&again);
+        assert_eq!(cache(&again, "built"), 0);
+        assert_eq!(cache(&again, "hits"), 2 * (64 + 16) + 24);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_saves_and_exits_with_130() {

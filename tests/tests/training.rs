@@ -129,6 +129,7 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
         source: &source,
         device: &device,
         seed: project.seed,
+        caching: None,
     };
     let mut optimiser = graft_engine::train::Optimiser::new(spec.optimiser.clone());
     let mut meter = graft_engine::memory::Meter::start();

@@ -106,6 +106,7 @@ pub(super) fn measure(
         model: &drawn.built.graph,
         step,
         selection: &drawn.built.selection,
+        caching: None,
         source: &source,
         device,
         seed: 1,

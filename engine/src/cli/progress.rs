@@ -11,6 +11,8 @@ pub(super) struct Progress {
     terminal: bool,
     last: Option<Instant>,
     stage: (String, u64),
+    /// When the cache was last shown, and how many samples it had computed.
+    cached: Option<(Instant, u64)>,
     open_line: bool,
 }
 
@@ -20,6 +22,7 @@ impl Progress {
             terminal: std::io::stderr().is_terminal(),
             last: None,
             stage: (String::new(), 0),
+            cached: None,
             open_line: false,
         }
     }
@@ -64,6 +67,21 @@ impl Progress {
                     "epoch {epoch}: {split} loss {loss:.4}, {} on {samples} samples",
                     metrics.join(", ")
                 ));
+            }
+            EventBody::Cache { built, hits, bytes, secs, .. } => {
+                let text = format!(
+                    "cache: {built} samples computed in {secs:.1} s, {hits} found, {} MiB",
+                    bytes >> 20
+                );
+                let due = self.cached.is_none_or(|(last, count)| {
+                    // While it is built, now and then; what is only found tells itself by the speed.
+                    count != *built
+                        && last.elapsed() > Duration::from_secs(if self.terminal { 1 } else { 10 })
+                });
+                if due {
+                    self.cached = Some((Instant::now(), *built));
+                    self.status(&text);
+                }
             }
             EventBody::Done { changed, samples, .. } => {
                 let seen = if *samples > 0 { format!(", {samples} samples") } else { String::new() };

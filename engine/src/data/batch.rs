@@ -124,7 +124,7 @@ impl Batch {
     }
 
     /// As [`Batch::read`], but gives up between two samples once `cancelled` is set.
-    pub(super) fn read_unless(
+    pub(crate) fn read_unless(
         source: &dyn Source,
         split: Split,
         indices: &[usize],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::field::LABELS;
+use super::field::{LABELS, PIXELS};
 use super::glyph::Scaler;
 use super::idx::{self, Pictures};
 use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation, positive};
@@ -140,6 +140,17 @@ impl Source for Digits {
         (column == LABELS && index < self.len(split)).then(|| {
             let (set, _, picture) = self.picture(split, index);
             i64::from(set.label(picture))
+        })
+    }
+
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        let DigitsSpec { seed, size, digit, channels, validation, mean, std, .. } = &self.spec;
+        let set = if split == Split::Test { &self.test } else { &self.train };
+        // `validation` says which picture an index shows; how many copies there are says nothing of each.
+        let shown = format!("digits {} without {validation}", set.digest());
+        Some(match column {
+            PIXELS => format!("{shown} {:?}", (seed, size, digit, channels, mean, std)),
+            _ => shown,
         })
     }
 

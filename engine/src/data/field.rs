@@ -45,7 +45,7 @@ impl FieldValues {
     }
 
     /// Values of the same type, none of them, with room for `capacity`.
-    pub(super) fn none_like(&self, capacity: usize) -> Self {
+    pub(crate) fn none_like(&self, capacity: usize) -> Self {
         match self {
             Self::Floats(_) => Self::Floats(Vec::with_capacity(capacity)),
             Self::Integers(_) => Self::Integers(Vec::with_capacity(capacity)),
@@ -62,8 +62,18 @@ impl FieldValues {
         true
     }
 
+    /// Takes a part of values of the same type behind its own; says whether they were of it.
+    pub(crate) fn append_part(&mut self, other: &Self, begin: usize, end: usize) -> bool {
+        match (self, other) {
+            (Self::Floats(own), Self::Floats(more)) => own.extend_from_slice(&more[begin..end]),
+            (Self::Integers(own), Self::Integers(more)) => own.extend_from_slice(&more[begin..end]),
+            _ => return false,
+        }
+        true
+    }
+
     /// The values from `begin` to before `end`.
-    pub(super) fn part(&self, begin: usize, end: usize) -> Self {
+    pub(crate) fn part(&self, begin: usize, end: usize) -> Self {
         match self {
             Self::Floats(values) => Self::Floats(values[begin..end].to_vec()),
             Self::Integers(values) => Self::Integers(values[begin..end].to_vec()),

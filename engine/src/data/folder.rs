@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::field::LABELS;
-use super::{DataError, Split};
+use super::{DataError, Split, identity_of};
 use crate::tensor::Stream;
 
 /// Shares of a folder's samples that are kept for other splits than training; each from 0, together below 1.
@@ -140,6 +140,35 @@ impl Catalogue {
         let item = self.splits[split.position()].get(index)?;
         (column == LABELS).then_some(item.label)
     }
+
+    /// As [`Source::fingerprint`](super::Source::fingerprint), of a source that turns files into pixels by `preparation`.
+    pub(super) fn fingerprint(&self, column: &str, preparation: &str) -> String {
+        // A label is a place in the list of classes.
+        if column == LABELS { format!("classes {:?}", self.classes) } else { preparation.to_owned() }
+    }
+
+    /// As [`Source::identity`](super::Source::identity): the file's class, name, size and time of change, and for a folder
+    /// those of every file in it.
+    pub(super) fn identity(&self, split: Split, index: usize) -> u128 {
+        let Some(item) = self.splits[split.position()].get(index) else { return u128::MAX };
+        let class = item.path.parent().and_then(Path::file_name).unwrap_or_default();
+        let mut shown = format!("{class:?} {}", state(&item.path));
+        if item.path.is_dir() {
+            // What cannot be listed is not read either.
+            for entry in entries(&item.path).unwrap_or_default() {
+                shown += &state(&entry.path);
+            }
+        }
+        identity_of(&[shown.as_bytes()])
+    }
+}
+
+/// What a file shows of itself without being read.
+fn state(path: &Path) -> String {
+    let metadata = std::fs::metadata(path).ok();
+    let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+    let since = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("{:?} {:?} {since:?}\n", path.file_name(), metadata.map(|metadata| metadata.len()))
 }
 
 #[derive(Clone, Debug)]

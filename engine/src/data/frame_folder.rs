@@ -168,6 +168,14 @@ impl Source for FrameFolder {
         self.catalogue.key(split, index, column)
     }
 
+    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
+        Some(self.catalogue.fingerprint(column, &format!("clip of {} {:?}", self.frames, self.preparation)))
+    }
+
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        self.catalogue.identity(split, index)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let item = &self.catalogue.splits[split.position()][index];

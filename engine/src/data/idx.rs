@@ -41,6 +41,15 @@ impl Pictures {
         self.labels[index]
     }
 
+    /// A hash of all that is in it.
+    pub(super) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for extent in [self.height, self.width, self.len()] {
+            hasher.update(&(extent as u64).to_le_bytes());
+        }
+        hasher.update(&self.pixels).update(&self.labels).finalize().to_hex().to_string()
+    }
+
     /// The pictures for training and those held out, as indices in order.
     ///
     /// Held out are the last ones *of each class*, `held` in all: a set that was cut to equal classes

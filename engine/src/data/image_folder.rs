@@ -96,6 +96,14 @@ impl Source for ImageFolder {
         self.catalogue.key(split, index, column)
     }
 
+    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
+        Some(self.catalogue.fingerprint(column, &format!("picture {:?}", self.preparation)))
+    }
+
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        self.catalogue.identity(split, index)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let item = &self.catalogue.splits[split.position()][index];

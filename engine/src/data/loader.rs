@@ -1,6 +1,7 @@
 //! Batches read ahead by threads of their own, handed out in order.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
@@ -15,37 +16,46 @@ use super::{Batch, LoadError, Source, Split};
 /// out does not depend on either. A batch that cannot be made is an `Err` in its place and the pass goes
 /// on after it. Dropping the loader at any time stops its threads, each after the sample that it is in;
 /// nothing waits for them.
+///
+/// What is made of a batch's samples is a [`Batch`], or whatever the reader of [`Loader::with`] makes of them.
 #[derive(Debug)]
-pub struct Loader {
-    plan: Arc<Plan>,
+pub struct Loader<T = Batch> {
+    plan: Arc<Plan<T>>,
     /// The batch to hand out next.
     next: usize,
     /// The next batch that no thread has been asked for.
     asked: usize,
     /// Batches that came before their turn.
-    early: BTreeMap<usize, Result<Batch, LoadError>>,
+    early: BTreeMap<usize, Result<T, LoadError>>,
     /// Without threads, batches are read when they are asked for.
-    threads: Option<Threads>,
+    threads: Option<Threads<T>>,
 }
 
+/// Makes a batch of samples by their indices; gives up between two of them once it is cancelled.
+type Reader<T> = dyn Fn(&[usize], &AtomicBool) -> Result<T, LoadError> + Send + Sync;
+
 /// What all threads share.
-#[derive(Debug)]
-struct Plan {
-    source: Arc<dyn Source>,
-    split: Split,
+struct Plan<T> {
+    read: Box<Reader<T>>,
     batches: Vec<Vec<usize>>,
     cancelled: AtomicBool,
 }
 
-#[derive(Debug)]
-struct Threads {
-    requests: Sender<usize>,
-    results: Receiver<(usize, Result<Batch, LoadError>)>,
+impl<T> fmt::Debug for Plan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("batches", &self.batches.len()).finish_non_exhaustive()
+    }
 }
 
-impl Plan {
-    fn read(&self, batch: usize) -> Result<Batch, LoadError> {
-        Batch::read_unless(&*self.source, self.split, &self.batches[batch], &self.cancelled)
+#[derive(Debug)]
+struct Threads<T> {
+    requests: Sender<usize>,
+    results: Receiver<(usize, Result<T, LoadError>)>,
+}
+
+impl<T> Plan<T> {
+    fn read(&self, batch: usize) -> Result<T, LoadError> {
+        (self.read)(&self.batches[batch], &self.cancelled)
     }
 }
 
@@ -63,8 +73,23 @@ impl Loader {
         threads: usize,
         prefetch: usize,
     ) -> Self {
-        let cancelled = AtomicBool::new(false);
-        let plan = Arc::new(Plan { source, split, batches, cancelled });
+        let read = move |indices: &[usize], cancelled: &AtomicBool| {
+            Batch::read_unless(&*source, split, indices, cancelled)
+        };
+        Self::with(read, batches, threads, prefetch)
+    }
+}
+
+impl<T: Send + 'static> Loader<T> {
+    /// The same with another reader: it gets a batch's indices, and is cancelled when the loader is dropped.
+    #[must_use]
+    pub fn with(
+        read: impl Fn(&[usize], &AtomicBool) -> Result<T, LoadError> + Send + Sync + 'static,
+        batches: Vec<Vec<usize>>,
+        threads: usize,
+        prefetch: usize,
+    ) -> Self {
+        let plan = Arc::new(Plan { read: Box::new(read), batches, cancelled: AtomicBool::new(false) });
         let ahead = prefetch.clamp(1, plan.batches.len().max(1));
         let threads = spawn(&plan, threads.min(ahead), ahead);
         let mut loader = Self { plan, next: 0, asked: 0, early: BTreeMap::new(), threads };
@@ -85,7 +110,7 @@ impl Loader {
     }
 
     /// Waits until batch `wanted` is there.
-    fn wait(&mut self, wanted: usize) -> Result<Batch, LoadError> {
+    fn wait(&mut self, wanted: usize) -> Result<T, LoadError> {
         let Some(threads) = &self.threads else {
             return self.plan.read(wanted);
         };
@@ -103,7 +128,7 @@ impl Loader {
 }
 
 /// Starts the threads; `None` when there are to be none, or the system gives none.
-fn spawn(plan: &Arc<Plan>, count: usize, ahead: usize) -> Option<Threads> {
+fn spawn<T: Send + 'static>(plan: &Arc<Plan<T>>, count: usize, ahead: usize) -> Option<Threads<T>> {
     let (requests, incoming) = bounded::<usize>(ahead);
     let (outgoing, results) = bounded(ahead);
     let started = (0..count).filter(|number| {
@@ -122,8 +147,8 @@ fn spawn(plan: &Arc<Plan>, count: usize, ahead: usize) -> Option<Threads> {
     (started.count() > 0).then_some(Threads { requests, results })
 }
 
-impl Iterator for Loader {
-    type Item = Result<Batch, LoadError>;
+impl<T: Send + 'static> Iterator for Loader<T> {
+    type Item = Result<T, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next == self.plan.batches.len() {
@@ -141,9 +166,9 @@ impl Iterator for Loader {
     }
 }
 
-impl ExactSizeIterator for Loader {}
+impl<T: Send + 'static> ExactSizeIterator for Loader<T> {}
 
-impl Drop for Loader {
+impl<T> Drop for Loader<T> {
     fn drop(&mut self) {
         self.plan.cancelled.store(true, Ordering::Relaxed);
     }

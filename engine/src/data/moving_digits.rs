@@ -319,6 +319,19 @@ impl Source for MovingDigits {
         (column == LABELS && index < self.len(split)).then_some((index % CLASSES) as i64)
     }
 
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        if column == LABELS {
+            return Some(format!("one of {CLASSES} in turn"));
+        }
+        let spec = &self.spec;
+        let canvas = (self.frames, spec.size, spec.digit, spec.channels, spec.mean, spec.std);
+        let motion = (spec.seed, spec.jitter_degrees, spec.smallest_radius, spec.revolutions);
+        let set = if split == Split::Test { &self.test } else { &self.train };
+        let clutter = (spec.noise, spec.distractors);
+        // How many clips there are says nothing of each.
+        Some(format!("moving digits {} {canvas:?} {motion:?} {clutter:?}", set.digest()))
+    }
+
     #[expect(clippy::cast_possible_wrap, reason = "a label below 8")]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;

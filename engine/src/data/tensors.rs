@@ -280,6 +280,17 @@ impl Source for Tensors {
         column.part(split).key(&self.stored, &column.name, row)
     }
 
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        let found = self.columns.iter().find(|other| other.name == column)?;
+        let stored = found.part(split).digest(&self.stored, &found.name);
+        let prepared = (column == PIXELS).then_some((self.frames, &self.normalisation));
+        Some(format!("tensor {stored} {prepared:?}"))
+    }
+
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        self.members[split.position()].get(index).map_or(u128::MAX, |row| *row as u128)
+    }
+
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
         let row = self.members[split.position()][index];

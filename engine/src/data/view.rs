@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::field::PIXELS;
-use super::{Column, DataError, Field, FieldValues, Sample, SampleError, Source, Split};
+use super::{Column, DataError, Field, FieldValues, Sample, SampleError, Source, Split, identity_of};
 use crate::tensor::Stream;
 
 /// What a stage asks of the data beside the project's own spec.
@@ -91,7 +91,7 @@ impl View {
             let rule = format!("a clip has {frames} frames, which must divide into whole groups");
             return Err(DataError::setting("shuffle", format!("Groups({unit})"), rule));
         }
-        Ok(Box::new(Shuffled { source, unit, streams: Split::streams(seed, "data.shuffle") }))
+        Ok(Box::new(Shuffled { source, unit, seed, streams: Split::streams(seed, "data.shuffle") }))
     }
 
     /// Leaves out the samples that this view does not ask for.
@@ -146,6 +146,8 @@ struct Shuffled<S> {
     source: S,
     /// Frames in a unit.
     unit: usize,
+    /// The permutations are drawn from this.
+    seed: u64,
     streams: [Stream; 3],
 }
 
@@ -181,6 +183,17 @@ impl<S: Source> Source for Shuffled<S> {
 
     fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
         self.source.key(split, index, column)
+    }
+
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        let own = self.source.fingerprint(split, column)?;
+        let order = format!(" in units of {} by {}", self.unit, self.seed);
+        Some(if column == PIXELS { own + &order } else { own })
+    }
+
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        // The permutation is drawn by the index, whatever else tells the samples apart.
+        identity_of(&[&self.source.identity(split, index).to_le_bytes(), &index.to_le_bytes()])
     }
 
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
@@ -227,6 +240,16 @@ impl Source for Chosen {
 
     fn group(&self, split: Split, index: usize) -> u64 {
         self.members[split.position()].get(index).map_or(0, |index| self.source.group(split, *index))
+    }
+
+    fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
+        // A sample is what it was: only which ones there are is another matter.
+        self.source.fingerprint(split, column)
+    }
+
+    fn identity(&self, split: Split, index: usize) -> u128 {
+        let member = self.members[split.position()].get(index);
+        member.map_or(u128::MAX, |index| self.source.identity(split, *index))
     }
 
     fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {

@@ -152,6 +152,12 @@ impl Schedule {
         Self::make(graph, &Request { results, ..Request::default() })
     }
 
+    /// The same in these modes, node by node.
+    #[must_use]
+    pub fn forward_in(graph: &Graph, results: &[NodeId], training: &[bool]) -> Self {
+        Self::make(graph, &Request { results, training, ..Request::default() })
+    }
+
     /// The same from values that are handed in.
     #[must_use]
     pub fn inference(graph: &Graph, results: &[NodeId], given: &[NodeId]) -> Self {

@@ -46,6 +46,10 @@ impl Op for CrossEntropy {
         shifted.sub(log_sum).mul(target).sum_all().mul_scalar(-1.0 / rows as f64)
     }
 
+    fn mixes_samples(&self) -> bool {
+        true
+    }
+
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true, true])
     }

@@ -35,6 +35,10 @@ impl Op for Distillation {
         teacher.clone().exp().mul(teacher.sub(student)).sum_all().mul_scalar(factor)
     }
 
+    fn mixes_samples(&self) -> bool {
+        true
+    }
+
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true, true])
     }

@@ -34,6 +34,10 @@ impl Op for MeanSquaredError {
         error.square().sum_all().mul_scalar(share(&inputs[0].shape()))
     }
 
+    fn mixes_samples(&self) -> bool {
+        true
+    }
+
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true, true])
     }

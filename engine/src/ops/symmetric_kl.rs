@@ -43,6 +43,10 @@ impl Op for SymmetricKl {
         distance.mul(log_p.sub(log_q)).sum_all().mul_scalar(share(&inputs[0].shape()))
     }
 
+    fn mixes_samples(&self) -> bool {
+        true
+    }
+
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[true, true])
     }

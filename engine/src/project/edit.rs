@@ -35,8 +35,19 @@ pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), P
 }
 
 /// Settings that files leave out where they say nothing.
-const LEFT_OUT: [&str; 9] =
-    ["only", "data", "modes", "instances", "losses", "recompute", "kept_bits", "position_std", "mlp"];
+const LEFT_OUT: [&str; 11] = [
+    "only",
+    "data",
+    "modes",
+    "instances",
+    "losses",
+    "recompute",
+    "kept_bits",
+    "cache",
+    "folder",
+    "position_std",
+    "mlp",
+];
 
 fn descend<'a>(document: &'a mut Value, path: &str) -> Result<&'a mut Value, ProjectError> {
     let mut here = document;

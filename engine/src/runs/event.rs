@@ -112,6 +112,23 @@ pub enum EventBody {
         #[serde(default)]
         stage_peak_bytes: u64,
     },
+    /// What a stage's cache has done so far in this session: told at the end of each epoch, and about once a second
+    /// while it is built.
+    Cache {
+        /// Stage index.
+        stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
+        /// Samples that the frozen prefix was computed for.
+        built: u64,
+        /// Times that a sample's values were found.
+        hits: u64,
+        /// Bytes of all values that are there, in memory or in files.
+        bytes: u64,
+        /// Seconds of computing and storing.
+        secs: f64,
+    },
     /// An evaluation is done.
     Eval {
         /// Stage index.

@@ -119,9 +119,9 @@ impl RunFolder {
                 | EventBody::Eval { stage, repetition, step, .. } => {
                     (turn(*stage, *repetition), *step) <= (here, at.step)
                 }
-                EventBody::Stage { stage, repetition, .. } | EventBody::Done { stage, repetition, .. } => {
-                    turn(*stage, *repetition) <= here
-                }
+                EventBody::Stage { stage, repetition, .. }
+                | EventBody::Cache { stage, repetition, .. }
+                | EventBody::Done { stage, repetition, .. } => turn(*stage, *repetition) <= here,
                 body => !body.is_last(),
             })
             .collect();

@@ -128,6 +128,24 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             1e3 * secs
         ));
     }
+    // What each session says last of a stage is all that it did.
+    let mut caches: Vec<(String, [u64; 3], f64)> = Vec::new();
+    for event in &events {
+        if let EventBody::Cache { stage, repetition, built, hits, bytes, secs } = &event.body {
+            let name = if *repetition > 0 { format!("{stage} ({repetition})") } else { stage.to_string() };
+            caches.retain(|(other, ..)| *other != name);
+            caches.push((name, [*built, *hits, *bytes], *secs));
+        }
+    }
+    if !caches.is_empty() {
+        line(
+            "\n| stage | cache: samples computed | seconds | times found | MiB |\n|---|---|---|---|---|"
+                .into(),
+        );
+        for (stage, [built, hits, bytes], secs) in caches {
+            line(format!("| {stage} | {built} | {secs:.1} | {hits} | {:.1} |", mib(bytes)));
+        }
+    }
     line("\n| stage | epoch | split | loss | metrics | samples |\n|---|---|---|---|---|---|".into());
     for event in &events {
         if let EventBody::Eval { stage, epoch, split, loss, metrics, samples, .. } = &event.body {

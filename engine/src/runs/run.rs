@@ -14,7 +14,9 @@ use crate::data::Split;
 use crate::device;
 use crate::memory::Meter;
 use crate::project::{Project, Turn, build_turn, open_source, open_source_in};
-use crate::train::{Checkpoint, Control, EditError, Evaluation, StageSpec, TrainError, evaluate, mergeable};
+use crate::train::{
+    Caching, Checkpoint, Control, EditError, Evaluation, StageSpec, TrainError, evaluate, mergeable,
+};
 use crate::weights::{Params, Tensor, load};
 
 /// Where events go.
@@ -53,7 +55,13 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
         let states =
             built.graph.demands().measures.iter().map(|measure| &built.graph.node(measure.state).path);
         match &turn.spec {
-            StageSpec::Train(_) => {
+            StageSpec::Train(spec) => {
+                if let (Some(cache), Some(step)) = (&spec.cache, &built.step) {
+                    // Where it will be does not matter yet.
+                    let binding = built.architecture.binding(1);
+                    let place = cache.place(base, base, &project.device, binding);
+                    Caching::new(step, &place, source.as_ref())?;
+                }
                 if let Some(state) = states.into_iter().find(|state| !measured.contains(state.as_str())) {
                     return Err(TrainError::NotMeasured { state: state.clone() }.into());
                 }
@@ -120,7 +128,7 @@ pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
     overlay(&mut params, checkpoint.params, &device);
     let batch = turn.spec.as_train().map_or(32, |spec| spec.batch);
     let control = Control::new();
-    let result = evaluate(&built.graph, &params, &source, split, None, batch, &device, &control)?;
+    let result = evaluate(&built.graph, &params, &source, split, None, batch, &device, &control, None)?;
     Ok(result.unwrap_or_default())
 }
 

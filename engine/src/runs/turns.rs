@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::event::{EventBody, Loaded};
 use super::outcome::{Outcome, RunError, RunSummary};
 use super::run::{Run, overlay};
+use crate::cache::Totals;
 use crate::data::{Source, Split};
 use crate::graph::Graph;
 use crate::memory::{Meter, live_bytes};
@@ -13,9 +14,9 @@ use crate::plan::kept_calibration;
 use crate::project::{Built, Predicted, Turn, build_turn, generated, open_source_in, plan_built};
 use crate::tensor::kernels::make_thread_buffers;
 use crate::train::{
-    Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring, Optimiser,
-    Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish, evaluate,
-    generate,
+    Caching, Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring,
+    Optimiser, Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish,
+    evaluate, generate,
 };
 use crate::weights::{LoadReport, Params, Tensor, from_params, load, save_model};
 
@@ -28,6 +29,8 @@ pub(super) struct Standing {
     /// Best top-1 on the validation split.
     best: Option<f64>,
     last_step: u64,
+    /// What keeps the values of its frozen prefix.
+    caching: Option<Caching>,
 }
 
 impl Run<'_, '_> {
@@ -55,7 +58,8 @@ impl Run<'_, '_> {
                 self.started(first, &built, source.as_ref(), from.as_ref());
             }
             let (params, report) = self.weights(&built, &turn, before.take().as_ref(), from.as_mut())?;
-            let mut standing = Standing { turn, built, params, source, best: None, last_step: 0 };
+            let mut standing =
+                Standing { turn, built, params, source, best: None, last_step: 0, caching: None };
             let ended = self.take_turn(&mut standing, &report, from.take(), &mut meter)?;
             if ended == Ended::Stopped {
                 self.emit(EventBody::Stopped { steps: self.total_steps });
@@ -139,8 +143,17 @@ impl Run<'_, '_> {
                 let Standing { built, params, source, turn, .. } = standing;
                 let control = self.control;
                 let (split, samples, batch) = (spec.split, spec.samples, spec.batch);
-                let found =
-                    evaluate(&built.graph, params, source, split, samples, batch, &self.device, control)?;
+                let found = evaluate(
+                    &built.graph,
+                    params,
+                    source,
+                    split,
+                    samples,
+                    batch,
+                    &self.device,
+                    control,
+                    None,
+                )?;
                 let Some(found) = found else { return Ok(Ended::Stopped) };
                 self.evaluated(turn, 0, 0, split, &found, false);
                 Ok(Ended::Finished)
@@ -188,7 +201,7 @@ impl Run<'_, '_> {
         from: Option<Checkpoint>,
         meter: &mut Meter,
     ) -> Result<Ended, RunError> {
-        let Standing { turn, built, params, source, best, last_step } = standing;
+        let Standing { turn, built, params, source, best, last_step, caching } = standing;
         for measure in &built.graph.demands().measures {
             let state = &built.graph.node(measure.state).path;
             if !self.changed.contains(state) {
@@ -204,6 +217,7 @@ impl Run<'_, '_> {
             done = checkpoint.position.step;
         }
         let device = self.device.clone();
+        *caching = self.caching(spec, built, source.as_ref())?;
         let stage = Stage {
             index: turn.stage,
             repetition: turn.repetition,
@@ -214,6 +228,7 @@ impl Run<'_, '_> {
             source,
             device: &device,
             seed: self.project.seed,
+            caching: caching.as_ref(),
         };
         *last_step = stage.steps();
         let predicted = self.predicted(turn, built, source.as_ref());
@@ -232,6 +247,7 @@ impl Run<'_, '_> {
                         self.emit(EventBody::Skipped { count: skipped, example });
                     }
                 }
+                Progress::Cache(totals) => self.cached(turn, totals),
                 Progress::Paused => self.emit(EventBody::Paused {}),
                 Progress::Continued => self.emit(EventBody::Continued {}),
                 Progress::Epoch { epoch, evaluation } => {
@@ -341,6 +357,27 @@ impl Run<'_, '_> {
         Ok(Ended::Finished)
     }
 
+    /// The cache that a stage asks for.
+    fn caching(
+        &self,
+        spec: &TrainSpec,
+        built: &Built,
+        source: &dyn Source,
+    ) -> Result<Option<Caching>, TrainError> {
+        let (Some(cache), Some(step)) = (&spec.cache, &built.step) else { return Ok(None) };
+        // A run folder stands beside the others.
+        let runs = self.folder.path().parent().unwrap_or(self.folder.path());
+        let binding = built.architecture.binding(1);
+        let place = cache.place(self.base, runs, &self.project.device, binding);
+        Caching::new(step, &place, source).map(Some)
+    }
+
+    fn cached(&mut self, turn: &Turn, totals: Totals) {
+        let Totals { built, hits, bytes, secs } = totals;
+        let (stage, repetition) = (turn.stage, turn.repetition);
+        self.emit(EventBody::Cache { stage, repetition, built, hits, bytes, secs });
+    }
+
     fn step(&mut self, turn: &Turn, report: &StepReport) {
         self.total_steps += 1;
         self.samples += report.samples as u64;
@@ -427,7 +464,7 @@ impl Run<'_, '_> {
     /// Tests the last stage's weights, the best ones where it trained, and writes the base model as a folder when
     /// it was changed and nothing stands beside it.
     fn finish(&mut self, standing: Standing, meter: &mut Meter) -> Result<RunSummary, RunError> {
-        let Standing { turn, built, mut params, source, best, last_step } = standing;
+        let Standing { turn, built, mut params, source, best, last_step, caching } = standing;
         let train = turn.spec.as_train();
         if train.is_some()
             && let Some(checkpoint) = Checkpoint::read(&self.folder.checkpoints(), "best")?
@@ -439,10 +476,19 @@ impl Run<'_, '_> {
         let has_test = source.len(Split::Test) > 0 && built.graph.output("logits").is_some();
         let tested_already = matches!(&turn.spec, StageSpec::Evaluate(spec) if spec.split == Split::Test);
         let test = if has_test && !tested_already {
-            evaluate(&built.graph, &params, &source, Split::Test, None, batch, &self.device, self.control)?
+            let (graph, device) = (&built.graph, &self.device);
+            let features = match &caching {
+                Some(caching) => caching.evaluation(graph, &params, &source, Split::Test)?,
+                None => None,
+            };
+            let features = features.as_ref();
+            evaluate(graph, &params, &source, Split::Test, None, batch, device, self.control, features)?
         } else {
             None
         };
+        if let Some(caching) = &caching {
+            self.cached(&turn, caching.totals());
+        }
         if let Some(test) = &test {
             self.evaluated(&turn, train.map_or(0, |spec| spec.epochs), last_step, Split::Test, test, true);
         } else if has_test && !tested_already && self.control.wish() == Wish::Stop {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::stages::{TrainError, in_order, upload};
+use super::caching::Batches;
+use super::stages::{TrainError, in_order, planned_in_order, prefetch_threads};
 use super::{Control, Wish};
+use crate::cache::Features;
 use crate::data::{Source, Split};
-use crate::exec::Inference;
+use crate::exec::{Inference, upload_given};
 use crate::graph::Graph;
 use crate::weights::Params;
 
@@ -35,6 +37,7 @@ impl Evaluation {
 }
 
 /// Evaluates a model on a split, whole or its first `limit` samples. Stops early when asked to; then `None`.
+/// `features` are what a cache holds of this split, for this model.
 ///
 /// # Errors
 /// When the data fail or the model has no head.
@@ -48,12 +51,21 @@ pub fn evaluate(
     batch: usize,
     device: &Device,
     control: &Control,
+    features: Option<&Arc<Features>>,
 ) -> Result<Option<Evaluation>, TrainError> {
     let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
-    let mut inference = Inference::new(graph, params, &[logits])?;
+    let given = features.map_or(&[][..], |features| features.given());
+    let mut inference = Inference::from_given(graph, params, &[logits], given)?;
+    let mut batches = match features {
+        None => Batches::Read(in_order(source, split, limit, batch)),
+        Some(features) => Batches::Kept(
+            Arc::clone(features),
+            features.loader(planned_in_order(source, split, limit, batch), prefetch_threads(), 4),
+        ),
+    };
+    let mut params = params.clone();
     let mut tally = Tally::default();
-    for item in in_order(source, split, limit, batch) {
-        let batch = item?;
+    while let Some((batch, _)) = batches.next(&mut params, device, batch)? {
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
@@ -62,11 +74,12 @@ pub fn evaluate(
             continue;
         }
         let labels = batch.labels().to_vec();
-        let values = inference.run(upload(batch, graph, device))?;
+        let values = inference.run(upload_given(batch, graph, given, device))?;
         if let Some(value) = values.get(&logits) {
             tally.add(&value.to_f32(), &labels);
         }
     }
+    features.map_or(Ok(()), |features| features.flush())?;
     Ok(Some(tally.finish()))
 }
 

@@ -256,7 +256,7 @@ impl StepGraph {
     ///
     /// # Errors
     /// When nothing that is trained reaches the loss from there.
-    pub fn schedule_given(&self, given: &[NodeId]) -> Result<Schedule, ScheduleError> {
+    pub fn schedule_from(&self, given: &[NodeId]) -> Result<Schedule, ScheduleError> {
         self.asked.schedule(&self.graph, self.loss, &self.schedule.training, given)
     }
 }

@@ -63,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         model: &built.graph,
         step,
         selection: &built.selection,
+        caching: None,
         source: &source,
         device: &device,
         seed,

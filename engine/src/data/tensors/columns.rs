@@ -286,6 +286,17 @@ impl Part {
         }
     }
 
+    /// A hash of what the tensor holds and of how it is taken apart into samples of a column called `name`.
+    pub(super) fn digest(&self, stored: &Stored, name: &str) -> String {
+        let layout = match &self.layout {
+            Layout::Equal(extents) => format!("equal {extents:?}"),
+            Layout::Ragged { rank, extents, .. } => format!("ragged {rank} {extents:?}"),
+        };
+        let kind = format!("{:?} {} {layout}", self.tensor.dtype, name == PIXELS);
+        let bytes = blake3::Hasher::new().update(stored.all(&self.tensor)).finalize();
+        blake3::Hasher::new().update(bytes.as_bytes()).update(kind.as_bytes()).finalize().to_hex().to_string()
+    }
+
     /// The single integer of sample `row`, if that is what the column has.
     pub(super) fn key(&self, stored: &Stored, name: &str, row: usize) -> Option<i64> {
         let is_key = self.is_integers(name) && matches!(&self.layout, Layout::Equal(own) if own.is_empty());

@@ -77,20 +77,25 @@ impl Stored {
         })
     }
 
+    /// All bytes of a tensor.
+    pub(super) fn all(&self, tensor: &Tensor) -> &[u8] {
+        &self.bytes[tensor.range.clone()]
+    }
+
     /// Some of a u8 tensor's values.
     pub(super) fn bytes(&self, tensor: &Tensor, values: Range<usize>) -> &[u8] {
-        &self.bytes[tensor.range.clone()][values]
+        &self.all(tensor)[values]
     }
 
     /// Some of an f32 tensor's values.
     pub(super) fn floats(&self, tensor: &Tensor, values: Range<usize>) -> impl Iterator<Item = f32> {
-        let stored = self.bytes[tensor.range.clone()].as_chunks::<4>().0;
+        let stored = self.all(tensor).as_chunks::<4>().0;
         stored[values].iter().map(|bytes| f32::from_le_bytes(*bytes))
     }
 
     /// Some of an i64 tensor's values.
     pub(super) fn integers(&self, tensor: &Tensor, values: Range<usize>) -> impl Iterator<Item = i64> {
-        let stored = self.bytes[tensor.range.clone()].as_chunks::<8>().0;
+        let stored = self.all(tensor).as_chunks::<8>().0;
         stored[values].iter().map(|bytes| i64::from_le_bytes(*bytes))
     }
 }

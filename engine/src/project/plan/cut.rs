@@ -41,7 +41,7 @@ pub(super) fn cut_plan(
         multiply_adds_per_sample: found.multiply_adds,
         ..CutPlan::default()
     };
-    let Ok(schedule) = step.schedule_given(&found.after) else { return Ok(None) };
+    let Ok(schedule) = step.schedule_from(&found.after) else { return Ok(None) };
     let cached = costs.of(&schedule)?;
     plan.step_secs = cached.predicted.step_secs;
     plan.step_peak_bytes = cached.predicted.forward_peak_bytes.max(cached.predicted.backward_peak_bytes);

@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+use super::super::caching::{Batches, Caching};
 use super::super::control::{Control, Wish};
 use super::super::evaluation::{Evaluation, evaluate};
 use super::super::optimiser::Optimiser;
 use super::super::selection::Selection;
 use super::super::step::{StepError, StepGraph, clip_factor};
-use super::{EditError, GenerateError, TrainSpec, prefetch_threads, upload};
+use super::{EditError, GenerateError, TrainSpec, prefetch_threads};
+use crate::cache::{CacheError, Features, Totals};
 use crate::data::{Batch, LoadError, Loader, Source, Split, batches, epoch_order};
-use crate::exec::{ExecError, Inputs, Phases, Unwatched, Walk, Watcher};
+use crate::exec::{ExecError, Inputs, Phases, Unwatched, Walk, Watcher, upload_given};
 use crate::graph::{Graph, Take};
 use crate::memory::Meter;
 use crate::tensor::{Stream, Value};
@@ -61,6 +63,9 @@ pub enum TrainError {
         /// The stage's name.
         stage: String,
     },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// An edit could not be made.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -93,6 +98,8 @@ pub struct Stage<'a> {
     pub device: &'a Device,
     /// Seed of the run.
     pub seed: u64,
+    /// What keeps the values of the frozen prefix, if the stage asks for it.
+    pub caching: Option<&'a Caching>,
 }
 
 /// What one optimiser step did and took.
@@ -146,6 +153,8 @@ pub enum Progress<'a> {
         /// The evaluation, if this epoch has one.
         evaluation: Option<&'a Evaluation>,
     },
+    /// What the stage's cache did so far: now and then while it is built, and at the end of each epoch.
+    Cache(Totals),
     /// The stage waits.
     Paused,
     /// It goes on after a pause.
@@ -228,6 +237,9 @@ impl Stage<'_> {
             return Err(TrainError::NoSamples { skipped: 0 });
         }
         meter.begin_stage(self.device);
+        let features = self.caching.map(|caching| caching.training(params, self.source)).transpose()?;
+        let mut evaluated: Option<Option<Arc<Features>>> = None;
+        let mut told = Told::default();
         let mut step = done;
         let mut epoch_end = 0;
         for (epoch, &own) in per_epoch.iter().enumerate() {
@@ -236,13 +248,14 @@ impl Stage<'_> {
                 continue;
             }
             let offset = usize::try_from(step - (epoch_end - own)).unwrap_or(0);
-            let mut loader = self.loader(epoch, offset);
+            let mut pass = self.pass(epoch, offset, features.as_ref());
             loop {
                 let begin = Instant::now();
-                let Some(batch) = loader.next().transpose()? else { break };
-                let data_secs = begin.elapsed().as_secs_f64();
+                let Some((batch, computing)) = pass.next(params, self.device, self.rows())? else { break };
+                let data_secs = begin.elapsed().as_secs_f64() - computing;
                 let mut report =
                     StepReport { epoch, step: step + 1, steps, data_secs, ..StepReport::default() };
+                report.phases.frozen_forward_secs = computing;
                 self.step(batch, params, optimiser, &mut report, &mut Unwatched)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();
@@ -251,28 +264,38 @@ impl Stage<'_> {
                 report.stage_peak_bytes = meter.stage_peak_bytes();
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
+                if let Some(totals) = self.caching.and_then(|caching| told.due(caching.totals())) {
+                    observe(Progress::Cache(totals), &snapshot).map_err(TrainError::Observer)?;
+                }
                 // After an epoch's last step its evaluation comes first: a resumed run begins behind it.
                 let whole_epoch = step >= epoch_end;
                 if !whole_epoch && attend(control, &snapshot, observe)? {
+                    features.as_ref().map_or(Ok(()), |features| features.flush())?;
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }
             }
-            drop(loader);
+            drop(pass);
+            features.as_ref().map_or(Ok(()), |features| features.flush())?;
             let wanted = self.spec.evaluate_every;
             let last = epoch + 1 == self.spec.epochs;
             let due = wanted > 0 && ((epoch + 1).is_multiple_of(wanted) || last);
             let evaluation = if due && self.source.len(Split::Validation) > 0 {
+                if let (None, Some(caching)) = (&evaluated, self.caching) {
+                    let split = Split::Validation;
+                    evaluated = Some(caching.evaluation(self.model, params, self.source, split)?);
+                }
                 let found = evaluate(
                     self.model,
                     params,
                     self.source,
                     Split::Validation,
                     None,
-                    self.spec.batch.div_ceil(self.spec.accumulate),
+                    self.rows(),
                     self.device,
                     // Cut short, it would be missing in what chooses the best checkpoint.
                     &Control::new(),
+                    evaluated.as_ref().and_then(Option::as_ref),
                 )?;
                 meter.look(self.device);
                 found
@@ -280,6 +303,9 @@ impl Stage<'_> {
                 None
             };
             let snapshot = Snapshot { params, optimiser, step };
+            if let Some(caching) = self.caching {
+                observe(Progress::Cache(caching.totals()), &snapshot).map_err(TrainError::Observer)?;
+            }
             let progress = Progress::Epoch { epoch: epoch + 1, evaluation: evaluation.as_ref() };
             observe(progress, &snapshot).map_err(TrainError::Observer)?;
             if attend(control, &snapshot, observe)? && !last {
@@ -298,10 +324,19 @@ impl Stage<'_> {
         batches(self.source.as_ref(), Split::Train, &order, self.spec.batch)
     }
 
-    fn loader(&self, epoch: usize, skip_steps: usize) -> Loader {
+    /// Samples of one walk.
+    fn rows(&self) -> usize {
+        self.spec.batch.div_ceil(self.spec.accumulate)
+    }
+
+    fn pass(&self, epoch: usize, skip_steps: usize, features: Option<&Arc<Features>>) -> Batches {
         let mut planned = self.batches(epoch);
         let planned = planned.split_off(skip_steps.min(planned.len()));
-        Loader::new(Arc::clone(self.source), Split::Train, planned, prefetch_threads(), 4)
+        let threads = prefetch_threads();
+        match features {
+            None => Batches::Read(Loader::new(Arc::clone(self.source), Split::Train, planned, threads, 4)),
+            Some(features) => Batches::Kept(Arc::clone(features), features.loader(planned, threads, 4)),
+        }
     }
 
     /// One optimiser step on a batch. `report` says which step of how many it is, and gets what it took.
@@ -328,18 +363,22 @@ impl Stage<'_> {
         }
         let mut gradients = Gradients::default();
         let parts = batch.split(report.samples.div_ceil(self.spec.accumulate));
+        let (schedule, given) = match self.caching {
+            None => (&self.step.schedule, &[][..]),
+            Some(caching) => (&caching.rest, caching.after()),
+        };
         let whole = parts.len() == 1;
         for (number, part) in parts.into_iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
             let share = part.len() as f64 / report.samples as f64;
             let walk = Walk {
                 graph: &self.step.graph,
-                schedule: &self.step.schedule,
+                schedule,
                 seed: self.drawn_from(),
                 // A micro-batch draws its own numbers: position (stage, step, part).
                 step: ((self.index as u64) << 48) | (report.step << 8) | number as u64,
             };
-            let inputs = upload(part, &self.step.graph, self.device);
+            let inputs = upload_given(part, &self.step.graph, given, self.device);
             let rate = report.learning_rate;
             let mut sink = |params: &mut Params, path: &str, gradient: Value, take| {
                 let gradient = if whole { gradient } else { gradient.mul_scalar(share) };
@@ -417,6 +456,24 @@ impl Gradients {
             return 0.0;
         }
         Value::concat(squares, 0).to_f64().iter().sum::<f64>().sqrt()
+    }
+}
+
+/// When a cache was last told of, so that it is not told of more than about once a second.
+#[derive(Default)]
+struct Told {
+    last: Option<Instant>,
+    built: u64,
+}
+
+impl Told {
+    fn due(&mut self, totals: Totals) -> Option<Totals> {
+        let long_ago = self.last.is_none_or(|last| last.elapsed().as_secs() >= 1);
+        if totals.built == self.built || !long_ago {
+            return None;
+        }
+        (self.last, self.built) = (Some(Instant::now()), totals.built);
+        Some(totals)
     }
 }
 

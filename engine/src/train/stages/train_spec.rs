@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::losses::LossSpec;
 use super::super::{AdapterUse, OptimiserSpec, ScheduleSpec, StageWeights};
+use crate::cache::CacheSpec;
 use crate::data::FrameShuffle;
 use crate::graph::{Instance, KeptBits, Mode, Sharing};
 
@@ -46,6 +47,9 @@ pub struct TrainSpec {
     /// In how many bits activations wait for backward, on `flex`. Fewer change the gradient a little.
     #[serde(skip_serializing_if = "is_full")]
     pub kept_bits: KeptBits,
+    /// Keeps the values of the frozen prefix, so that it runs once for each sample; nothing is kept if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
     /// Passes over the training split.
     pub epochs: usize,
     /// Use only this many samples of the training split.
@@ -83,6 +87,7 @@ impl Default for TrainSpec {
             losses: Vec::new(),
             recompute: Vec::new(),
             kept_bits: KeptBits::Full,
+            cache: None,
             epochs: 1,
             samples: None,
             batch: 32,

@@ -1,0 +1,285 @@
+//! A segment: values of some samples in one file that is written whole and never changed.
+//!
+//! Little-endian: `graftca1`, bytes of the table (u64), bytes of the values (u64), the table, a hash of all that
+//! (32 bytes), the values. The table has the kinds of values (u32 count; each: integers or not, u8; axes, u8; extents,
+//! u64), then the samples (u64 count; each: identity, 16; hash of its values, 16; kind, u32; place among the values,
+//! u64).
+
+#![expect(unsafe_code, reason = "mapping a file is unsafe: see the call")]
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memmap2::Mmap;
+
+use crate::data::{Field, FieldValues};
+use crate::tensor::elements;
+
+const MAGIC: &[u8; 8] = b"graftca1";
+/// Magic and two lengths.
+const HEAD: usize = 24;
+const HASH: usize = 32;
+
+/// A mapped segment whose table is sound. Its values are checked one by one, when they are first asked for.
+#[derive(Debug)]
+pub(super) struct Segment {
+    path: PathBuf,
+    map: Mmap,
+    /// Where the values begin in the file.
+    start: usize,
+    kinds: Vec<Kind>,
+    records: Vec<Record>,
+    checked: Vec<AtomicBool>,
+}
+
+/// Type and extents of a sample's value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    integers: bool,
+    shape: Vec<usize>,
+}
+
+impl Kind {
+    fn bytes(&self) -> Option<usize> {
+        let count = self.shape.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent))?;
+        count.checked_mul(if self.integers { 8 } else { 4 })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    sample: u128,
+    check: [u8; 16],
+    kind: usize,
+    place: usize,
+}
+
+/// The file's bytes for these samples.
+pub(super) fn encode<'a>(samples: impl IntoIterator<Item = (u128, &'a Field)>) -> Vec<u8> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    let mut numbers: HashMap<Kind, u32> = HashMap::new();
+    let (mut records, mut values) = (Vec::new(), Vec::new());
+    let mut count = 0u64;
+    for (sample, field) in samples {
+        let kind = Kind { integers: field.as_integers().is_some(), shape: field.shape.clone() };
+        let next = u32::try_from(kinds.len()).unwrap_or(u32::MAX);
+        let number = *numbers.entry(kind.clone()).or_insert(next);
+        if number == next {
+            kinds.push(kind);
+        }
+        let place = values.len();
+        match &field.values {
+            FieldValues::Floats(own) => values.extend(own.iter().flat_map(|x| x.to_le_bytes())),
+            FieldValues::Integers(own) => values.extend(own.iter().flat_map(|x| x.to_le_bytes())),
+        }
+        records.extend_from_slice(&sample.to_le_bytes());
+        records.extend_from_slice(&check(&values[place..]));
+        records.extend_from_slice(&number.to_le_bytes());
+        records.extend_from_slice(&(place as u64).to_le_bytes());
+        count += 1;
+    }
+    let mut table = u32::try_from(kinds.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for kind in &kinds {
+        table.push(u8::from(kind.integers));
+        table.push(u8::try_from(kind.shape.len()).unwrap_or(u8::MAX));
+        table.extend(kind.shape.iter().flat_map(|extent| (*extent as u64).to_le_bytes()));
+    }
+    table.extend_from_slice(&count.to_le_bytes());
+    table.append(&mut records);
+    let mut file = MAGIC.to_vec();
+    file.extend_from_slice(&(table.len() as u64).to_le_bytes());
+    file.extend_from_slice(&(values.len() as u64).to_le_bytes());
+    file.append(&mut table);
+    let hash = blake3::hash(&file);
+    file.extend_from_slice(hash.as_bytes());
+    file.append(&mut values);
+    file
+}
+
+/// Sixteen bytes tell damage as surely as thirty-two.
+fn check(values: &[u8]) -> [u8; 16] {
+    let hash = blake3::hash(values);
+    std::array::from_fn(|place| hash.as_bytes()[place])
+}
+
+impl Segment {
+    /// Maps a file; `None` when it is not a whole segment.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn open(path: &Path) -> std::io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() < (HEAD + HASH) as u64 {
+            return Ok(None);
+        }
+        // SAFETY: a segment gets its name when it is whole, and nothing here writes to it or shortens it afterwards;
+        // removing it leaves the mapping as it is.
+        let map = unsafe { Mmap::map(&file)? };
+        Ok(Self::parse(map, path))
+    }
+
+    fn parse(map: Mmap, path: &Path) -> Option<Self> {
+        let mut head = Cursor(map.get(..HEAD)?);
+        if head.take::<8>()? != *MAGIC {
+            return None;
+        }
+        let (table, values) = (head.count()?, head.count()?);
+        let end = HEAD.checked_add(table)?;
+        let start = end.checked_add(HASH)?;
+        let whole = start.checked_add(values)? == map.len();
+        if !whole || blake3::hash(&map[..end]).as_bytes()[..] != map[end..start] {
+            return None;
+        }
+        let mut table = Cursor(&map[HEAD..end]);
+        let kinds = u32::from_le_bytes(table.take()?);
+        let kinds = (0..kinds).map(|_| table.kind()).collect::<Option<Vec<Kind>>>()?;
+        let count = table.count()?;
+        let mut records = Vec::new();
+        for _ in 0..count {
+            let (sample, check) = (u128::from_le_bytes(table.take()?), table.take()?);
+            let kind = usize::try_from(u32::from_le_bytes(table.take()?)).ok()?;
+            let place = table.count()?;
+            if place.checked_add(kinds.get(kind)?.bytes()?)? > values {
+                return None;
+            }
+            records.push(Record { sample, check, kind, place });
+        }
+        let checked = records.iter().map(|_| AtomicBool::new(false)).collect();
+        Some(Self { path: path.to_path_buf(), map, start, kinds, records, checked })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The samples that it holds, with the bytes of each.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (u128, usize)> {
+        self.records.iter().map(|record| (record.sample, self.bytes(record).len()))
+    }
+
+    fn bytes(&self, record: &Record) -> &[u8] {
+        let begin = self.start + record.place;
+        &self.map[begin..begin + self.kinds[record.kind].bytes().unwrap_or(0)]
+    }
+
+    /// Bytes of a record's values.
+    pub(super) fn size(&self, record: usize) -> u64 {
+        self.bytes(&self.records[record]).len() as u64
+    }
+
+    /// Whether a record's values have been found sound before.
+    pub(super) fn is_checked(&self, record: usize) -> bool {
+        self.checked[record].load(Ordering::Relaxed)
+    }
+
+    /// Whether a record's values are what was written.
+    pub(super) fn is_sound(&self, record: usize) -> bool {
+        let sound = check(self.bytes(&self.records[record])) == self.records[record].check;
+        self.checked[record].store(sound, Ordering::Relaxed);
+        sound
+    }
+
+    /// A record's extents.
+    pub(super) fn shape(&self, record: usize) -> &[usize] {
+        &self.kinds[self.records[record].kind].shape
+    }
+
+    /// No values of a record's type, with room for those of `rows` like it.
+    pub(super) fn none_like(&self, record: usize, rows: usize) -> FieldValues {
+        let kind = &self.kinds[self.records[record].kind];
+        let count = elements(&kind.shape).saturating_mul(rows);
+        if kind.integers {
+            FieldValues::Integers(Vec::with_capacity(count))
+        } else {
+            FieldValues::Floats(Vec::with_capacity(count))
+        }
+    }
+
+    /// Puts a record's values behind others of its type; says whether they were of it.
+    pub(super) fn append_to(&self, record: usize, values: &mut FieldValues) -> bool {
+        let record = &self.records[record];
+        let bytes = self.bytes(record);
+        match (values, self.kinds[record.kind].integers) {
+            (FieldValues::Floats(own), false) => {
+                own.extend(bytes.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)));
+            }
+            (FieldValues::Integers(own), true) => {
+                own.extend(bytes.as_chunks::<8>().0.iter().map(|x| i64::from_le_bytes(*x)));
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Takes parts off the front of bytes.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (part, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*part)
+    }
+
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(u64::from_le_bytes(self.take()?)).ok()
+    }
+
+    fn kind(&mut self) -> Option<Kind> {
+        let [integers, axes] = self.take()?;
+        let shape = (0..axes).map(|_| self.count()).collect::<Option<Vec<usize>>>()?;
+        Some(Kind { integers: integers != 0, shape })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let fields = [
+            Field::floats(vec![1.0, -0.0, f32::NAN], &[3]),
+            Field::integers(vec![-7], &[]),
+            Field::floats(vec![0.5, 2.5], &[2, 1]),
+        ];
+        encode((10..).zip(&fields))
+    }
+
+    fn open(bytes: &[u8]) -> Option<Segment> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.segment");
+        std::fs::write(&path, bytes).unwrap();
+        Segment::open(&path).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let segment = open(&written()).unwrap();
+        assert_eq!(segment.samples().collect::<Vec<_>>(), [(10, 12), (11, 8), (12, 8)]);
+        assert!((0..3).all(|record| !segment.is_checked(record) && segment.is_sound(record)));
+        assert!(segment.is_checked(0));
+        let mut floats = segment.none_like(0, 1);
+        assert!(segment.append_to(0, &mut floats) && !segment.append_to(1, &mut floats));
+        let FieldValues::Floats(floats) = floats else { panic!("floats") };
+        assert_eq!(floats[1].to_bits(), (-0.0f32).to_bits());
+        assert!(floats[2].is_nan());
+        assert_eq!((segment.shape(1), segment.shape(2)), (&[][..], &[2, 1][..]));
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_byte_is_noticed() {
+        let bytes = written();
+        for length in 0..bytes.len() {
+            assert!(open(&bytes[..length]).is_none(), "cut at {length}");
+        }
+        for place in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[place] ^= 0x10;
+            let sound = open(&wrong).is_some_and(|segment| (0..3).all(|record| segment.is_sound(record)));
+            assert!(!sound, "byte {place} flipped");
+        }
+    }
+}
