@@ -21,7 +21,7 @@ pub struct Gathered {
 impl Features {
     /// Gathers a batch; on a loader's thread.
     pub(super) fn gather(&self, indices: &[usize], cancelled: &AtomicBool) -> Result<Gathered, LoadError> {
-        // A damaged file that another thread finds takes with it what was there a moment ago: look again.
+        // Another thread may find damage in what was there a moment ago: look again.
         for _ in 0..2 {
             let (hits, misses): (Vec<usize>, Vec<usize>) = indices
                 .iter()
