@@ -73,9 +73,9 @@ impl Features {
             return Ok(gathered);
         }
         for place in 0..self.nodes() {
-            let shelf = &self.shelves[place];
-            let all = samples.iter().all(|sample| shelf.has(*sample));
-            match if all { shelf.gather(&samples) } else { None } {
+            let kept = &self.shelves[place];
+            let all = samples.iter().all(|sample| kept.has(*sample));
+            match if all { kept.gather(&samples) } else { None } {
                 Some(field) => drop(gathered.missing.columns.insert(self.names[place].clone(), field)),
                 None => gathered.lacking.push(place),
             }

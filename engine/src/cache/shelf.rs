@@ -14,7 +14,7 @@ use crate::weights::write_atomically;
 /// What a segment's name ends in.
 const ENDING: &str = "segment";
 /// What is left of a write that a kill cut short is removed after this.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+const FORGOTTEN: Duration = Duration::from_hours(24);
 
 /// Bytes that may be held in memory, shared by the shelves of one stage.
 #[derive(Debug)]
