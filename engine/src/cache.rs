@@ -12,8 +12,8 @@
 //!
 //! **Files.** Below the cache's folder each key has a folder of segments ([`segment`]): files that are written under
 //! another name, flushed, renamed, and never changed. So a kill at any moment leaves whole segments, and processes
-//! that build at the same time write the same values twice at worst. Segments carry checksums; a damaged one is
-//! removed and its samples are computed again. The folder may be deleted at any time between runs.
+//! that build at the same time write the same values twice at worst. Segments carry checksums, one for
+//! each sample: what is damaged is computed again. The folder may be deleted at any time between runs.
 
 mod error;
 mod features;

@@ -21,7 +21,7 @@ pub struct Gathered {
 impl Features {
     /// Gathers a batch; on a loader's thread.
     pub(super) fn gather(&self, indices: &[usize], cancelled: &AtomicBool) -> Result<Gathered, LoadError> {
-        // A damaged file that another thread finds takes with it what was there a moment ago: look again.
+        // Another thread may find damage in what was there a moment ago: look again.
         for _ in 0..2 {
             let (hits, misses): (Vec<usize>, Vec<usize>) = indices
                 .iter()
@@ -73,9 +73,9 @@ impl Features {
             return Ok(gathered);
         }
         for place in 0..self.nodes() {
-            let shelf = &self.shelves[place];
-            let all = samples.iter().all(|sample| shelf.has(*sample));
-            match if all { shelf.gather(&samples) } else { None } {
+            let kept = &self.shelves[place];
+            let all = samples.iter().all(|sample| kept.has(*sample));
+            match if all { kept.gather(&samples) } else { None } {
                 Some(field) => drop(gathered.missing.columns.insert(self.names[place].clone(), field)),
                 None => gathered.lacking.push(place),
             }

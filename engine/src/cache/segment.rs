@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::Mmap;
@@ -25,7 +25,6 @@ const HASH: usize = 32;
 /// A mapped segment whose table is sound. Its values are checked one by one, when they are first asked for.
 #[derive(Debug)]
 pub(super) struct Segment {
-    path: PathBuf,
     map: Mmap,
     /// Where the values begin in the file.
     start: usize,
@@ -117,10 +116,10 @@ impl Segment {
         // SAFETY: a segment gets its name when it is whole, and nothing here writes to it or shortens it afterwards;
         // removing it leaves the mapping as it is.
         let map = unsafe { Mmap::map(&file)? };
-        Ok(Self::parse(map, path))
+        Ok(Self::parse(map))
     }
 
-    fn parse(map: Mmap, path: &Path) -> Option<Self> {
+    fn parse(map: Mmap) -> Option<Self> {
         let mut head = Cursor(map.get(..HEAD)?);
         if head.take::<8>()? != *MAGIC {
             return None;
@@ -147,11 +146,7 @@ impl Segment {
             records.push(Record { sample, check, kind, place });
         }
         let checked = records.iter().map(|_| AtomicBool::new(false)).collect();
-        Some(Self { path: path.to_path_buf(), map, start, kinds, records, checked })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        Some(Self { map, start, kinds, records, checked })
     }
 
     /// The samples that it holds, with the bytes of each.

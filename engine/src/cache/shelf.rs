@@ -14,7 +14,7 @@ use crate::weights::write_atomically;
 /// What a segment's name ends in.
 const ENDING: &str = "segment";
 /// What is left of a write that a kill cut short is removed after this.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+const FORGOTTEN: Duration = Duration::from_hours(24);
 
 /// Bytes that may be held in memory, shared by the shelves of one stage.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Shelf {
     }
 
     /// Whether a sample's sound value is there. The first time that a value from a file is asked for it is checked,
-    /// and taken into memory while there is room; a damaged file is removed with all that it held.
+    /// and taken into memory while there is room.
     #[must_use]
     pub fn has(&self, sample: u128) -> bool {
         let place = self.read().places.get(&sample).cloned();
@@ -142,8 +142,11 @@ impl Shelf {
             return true;
         }
         if !segment.is_sound(record) {
-            self.write().lose(&segment);
-            drop(std::fs::remove_file(segment.path()));
+            // It is computed again, and the later file counts from then on.
+            let mut slots = self.write();
+            if slots.places.remove(&sample).is_some() {
+                slots.bytes = slots.bytes.saturating_sub(segment.size(record));
+            }
             return false;
         }
         let bytes = segment.size(record);
@@ -271,18 +274,6 @@ impl Slots {
                 *place = Place::Mapped { segment: Arc::clone(segment), record };
             }
         }
-    }
-
-    /// Forgets what a damaged segment holds.
-    fn lose(&mut self, damaged: &Arc<Segment>) {
-        let sizes: HashMap<u128, usize> = damaged.samples().collect();
-        let mut lost = 0;
-        self.places.retain(|sample, place| {
-            let of_it = matches!(place, Place::Mapped { segment, .. } if Arc::ptr_eq(segment, damaged));
-            lost += if of_it { sizes.get(sample).copied().unwrap_or(0) as u64 } else { 0 };
-            !of_it
-        });
-        self.bytes = self.bytes.saturating_sub(lost);
     }
 }
 

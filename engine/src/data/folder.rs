@@ -152,14 +152,14 @@ impl Catalogue {
     pub(super) fn identity(&self, split: Split, index: usize) -> u128 {
         let Some(item) = self.splits[split.position()].get(index) else { return u128::MAX };
         let class = item.path.parent().and_then(Path::file_name).unwrap_or_default();
-        let mut shown = format!("{class:?} {}", state(&item.path));
+        let mut shown = state(&item.path);
         if item.path.is_dir() {
             // What cannot be listed is not read either.
             for entry in entries(&item.path).unwrap_or_default() {
                 shown += &state(&entry.path);
             }
         }
-        identity_of(&[shown.as_bytes()])
+        identity_of(&[class.as_encoded_bytes(), shown.as_bytes()])
     }
 }
 
