@@ -84,7 +84,7 @@ pub struct Held {
 impl Held {
     /// As many as wanted, of random pixels and classes.
     #[must_use]
-    pub fn new(count: usize, classes: usize, shape: &[usize], seed: u64) -> Arc<dyn Source> {
+    pub fn source(count: usize, classes: usize, shape: &[usize], seed: u64) -> Arc<dyn Source> {
         let values: usize = shape.iter().product();
         let mut draws = Stream::new(seed, "peer").at(0);
         let samples = (0..count)
@@ -110,6 +110,11 @@ impl Source for Held {
 
     fn sample_shape(&self) -> Vec<usize> {
         self.shape.clone()
+    }
+
+    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
+        // The same seed draws the same ones.
+        Some(format!("random {column} of {:?}", self.shape))
     }
 
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {

@@ -45,7 +45,7 @@ fn walk(project: &Project) -> (f64, BTreeMap<String, Vec<f32>>, u64) {
     // A head or up-projection of zeros would leave gradients of nought.
     let values: Vec<String> = params.iter().map(|(path, _)| path.to_owned()).collect();
     for path in
-        values.iter().filter(|path| path.contains("head") || path.contains(".up.") || path.ends_with(".B"))
+        values.iter().filter(|path| path.contains("head") || path.contains(".up.") || path.rsplit('.').next() == Some("B"))
     {
         let value = params.take(path).unwrap();
         let noise = graft_engine::tensor::Stream::new(3, path);

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use graft_engine::cache::CacheSpec;
+use graft_engine::graph::KeptBits;
 use graft_engine::memory::{Counting, Meter, heap};
 use graft_engine::project::build_stage;
-use graft_engine::train::{Control, Optimiser, Progress, Snapshot, Stage};
+use graft_engine::train::{Caching, Control, Optimiser, Progress, Snapshot, Stage};
 use graft_engine::{device, weights};
 use graft_tests::peer::{Held, Resident, Shape, stage_of};
 use serde_json::json;
@@ -31,6 +33,12 @@ struct Arguments {
     /// Compute every trained block again in backward.
     #[arg(long)]
     recompute: bool,
+    /// Keep the frozen prefix's values in memory: steps behind the first epoch then find them.
+    #[arg(long)]
+    cached: bool,
+    /// In how many bits activations wait for backward: 32, 16 or 8.
+    #[arg(long, default_value_t = 32)]
+    kept_bits: usize,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -46,8 +54,13 @@ fn main() -> anyhow::Result<()> {
     if arguments.recompute {
         spec.recompute = shape.recompute();
     }
+    spec.kept_bits = match arguments.kept_bits {
+        16 => KeptBits::Bits16,
+        8 => KeptBits::Bits8,
+        _ => KeptBits::Full,
+    };
     let spec = spec.clone();
-    let source = Held::new(spec.batch, 10, shape.sample(), seed);
+    let source = Held::source(spec.batch, 10, shape.sample(), seed);
     let device = device::open(&project.device)?;
 
     let before = heap().live_bytes;
@@ -56,6 +69,14 @@ fn main() -> anyhow::Result<()> {
     let built = build_stage(&project, Path::new("."), 0, source.as_ref())?;
     let step = built.step.as_ref().context("the stage does not train")?;
     let (mut params, _) = weights::load(built.walked(), built.weights.as_ref(), seed, &device)?;
+    let folder = std::env::temp_dir().join(format!("graft-peer-{}", std::process::id()));
+    let place = CacheSpec { memory_bytes: 4 << 30, folder: None }.place(
+        Path::new("."),
+        &folder,
+        &project.device,
+        built.architecture.binding(1),
+    );
+    let caching = if arguments.cached { Some(Caching::new(step, &place, source.as_ref())?) } else { None };
     let stage = Stage {
         index: 0,
         repetition: 0,
@@ -63,7 +84,7 @@ fn main() -> anyhow::Result<()> {
         model: &built.graph,
         step,
         selection: &built.selection,
-        caching: None,
+        caching: caching.as_ref(),
         source: &source,
         device: &device,
         seed,
@@ -98,5 +119,8 @@ fn main() -> anyhow::Result<()> {
         "version": env!("CARGO_PKG_VERSION"),
     });
     println!("{last}");
+    if folder.is_dir() {
+        std::fs::remove_dir_all(&folder)?;
+    }
     Ok(())
 }
