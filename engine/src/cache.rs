@@ -5,15 +5,15 @@
 //! and runs. A sample that is found is neither read nor decoded; what the rest of the step reads of it (labels) is
 //! kept beside the values. Sources draw no other view of a sample at each epoch, so one value a sample is all.
 //!
-//! **Keys.** A value's key ([`key`]) is a content hash of its own prefix: ops with their settings, wiring, modes
+//! **Keys.** A value's key (`key`) is a content hash of its own prefix: ops with their settings, wiring, modes
 //! where they matter, the bits of what it reads, the device, and for each column that it reads what the source says
 //! of it (`Source::fingerprint`). Within a key, samples are told apart by `Source::identity`. So whatever changes,
 //! changes exactly the keys that depend on it, and what is found is never asked whether it is still right.
 //!
-//! **Files.** Below the cache's folder each key has a folder of segments ([`segment`]): files that are written under
+//! **Files.** Below the cache's folder each key has a folder of segments (`segment`): files that are written under
 //! another name, flushed, renamed, and never changed. So a kill at any moment leaves whole segments, and processes
-//! that build at the same time write the same values twice at worst. Segments carry checksums, one for
-//! each sample: what is damaged is computed again. The folder may be deleted at any time between runs.
+//! that build at the same time write the same values twice at worst. Segments carry checksums, one for each sample:
+//! what is damaged is computed again. The folder may be deleted whenever no run uses it.
 
 mod error;
 mod features;
