@@ -44,8 +44,9 @@ fn walk(project: &Project) -> (f64, BTreeMap<String, Vec<f32>>, u64) {
     let (mut params, _) = load(&step.graph, None, 1, &device).unwrap();
     // A head or up-projection of zeros would leave gradients of nought.
     let values: Vec<String> = params.iter().map(|(path, _)| path.to_owned()).collect();
-    for path in
-        values.iter().filter(|path| path.contains("head") || path.contains(".up.") || path.rsplit('.').next() == Some("B"))
+    for path in values
+        .iter()
+        .filter(|path| path.contains("head") || path.contains(".up.") || path.rsplit('.').next() == Some("B"))
     {
         let value = params.take(path).unwrap();
         let noise = graft_engine::tensor::Stream::new(3, path);
