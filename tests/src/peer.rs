@@ -84,7 +84,7 @@ pub struct Held {
 impl Held {
     /// As many as wanted, of random pixels and classes.
     #[must_use]
-    pub fn source(count: usize, classes: usize, shape: &[usize], seed: u64) -> Arc<dyn Source> {
+    pub fn new(count: usize, classes: usize, shape: &[usize], seed: u64) -> Self {
         let values: usize = shape.iter().product();
         let mut draws = Stream::new(seed, "peer").at(0);
         let samples = (0..count)
@@ -95,7 +95,7 @@ impl Held {
             })
             .collect();
         let classes = (0..classes).map(|class| class.to_string()).collect();
-        Arc::new(Self { shape: shape.to_vec(), classes, samples })
+        Self { shape: shape.to_vec(), classes, samples }
     }
 }
 

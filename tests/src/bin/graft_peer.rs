@@ -2,10 +2,12 @@
 //! a step, and a last one with memory and sizes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use graft_engine::cache::CacheSpec;
+use graft_engine::data::Source;
 use graft_engine::graph::KeptBits;
 use graft_engine::memory::{Counting, Meter, heap};
 use graft_engine::project::build_stage;
@@ -60,7 +62,7 @@ fn main() -> anyhow::Result<()> {
         _ => KeptBits::Full,
     };
     let spec = spec.clone();
-    let source = Held::source(spec.batch, 10, shape.sample(), seed);
+    let source: Arc<dyn Source> = Arc::new(Held::new(spec.batch, 10, shape.sample(), seed));
     let device = device::open(&project.device)?;
 
     let before = heap().live_bytes;
