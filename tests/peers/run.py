@@ -41,6 +41,9 @@ CASES = {
     "a": Case("a", (), (), 10, 3, "ViT-S, 6 blocks, LoRA on q and v, batch 8"),
     "a-recompute": Case("a", ("--recompute",), (), 10, 3, "the same, Graft recomputing its blocks, PEFT not"),
     "a-16-bits": Case("a", ("--kept-bits", "16"), (), 10, 3, "the same, Graft's activations waiting in 16 bits"),
+    "a-recompute-16-bits": Case(
+        "a", ("--recompute", "--kept-bits", "16"), (), 10, 3, "both of that, PEFT as it is"
+    ),
     "a-both": Case("a", ("--recompute",), ("--recompute",), 10, 3, "the same, both recomputing"),
     "b": Case("b", (), (), 10, 3, "ViT-S, 6 blocks, fully fine-tuned, batch 8"),
     "c": Case("c", (), (), 3, 1, "ViViT-FE-S, spatial frozen, batch 64"),

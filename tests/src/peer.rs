@@ -59,11 +59,12 @@ impl Shape {
     /// Rules over the regions that are computed again in backward when that is asked for.
     #[must_use]
     pub fn recompute(self) -> Vec<String> {
-        let rule = match self {
+        let blocks = match self {
             Self::A | Self::B => "model.blocks.*",
             Self::C => "model.temporal.blocks.*",
         };
-        vec![rule.to_owned()]
+        // Apart from each other: while one is differentiated, the other's values are not there.
+        vec![format!("{blocks}.attention"), format!("{blocks}.mlp")]
     }
 }
 

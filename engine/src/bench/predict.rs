@@ -145,6 +145,7 @@ fn said(drawn: &Drawn, spec: &TrainSpec, calibration: &Calibration) -> Said {
         shapes: &first,
         later: several.then_some(&second),
         whole: &whole,
+        given: &[],
     };
     let (bytes, _) = shape.bytes();
     // The meter's moves are those of the last micro-batch.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Done, line, open_project, tell_calibration};
 use crate::device;
+use crate::graph::KeptBits;
 use crate::plan::{Calibration, calibration};
 use crate::project::{
     CutPlan, Fit, Predicted, ProjectPlan, StagePlan, build_turn, bytes_text, fit, open_source, parse_bytes,
@@ -53,6 +54,9 @@ impl Plan {
             {
                 let source = open_source(&project, &base, place)?;
                 let built = build_turn(&project, &base, turn, &turn.merged, source.as_ref())?;
+                // What the process holds beside the stage is gone from the budget.
+                let predicted = found.stages.get(place).and_then(|stage| stage.predicted.as_ref());
+                let budget = budget.saturating_sub(predicted.map_or(0, |predicted| predicted.process_bytes));
                 if let Some(found) = fit(turn, &built, source.as_ref(), Some(&times), budget)? {
                     fits.push((place, found));
                 }
@@ -117,6 +121,8 @@ fn print_stage(stage: &StagePlan, predicted: &Predicted) -> std::io::Result<()> 
         ("activations", predicted.activations_bytes),
         ("workspace", predicted.workspace_bytes),
         ("data", predicted.data_bytes),
+        ("cache", predicted.cache_bytes),
+        ("process", predicted.process_bytes),
     ];
     let parts: Vec<String> =
         rows.iter().map(|(name, bytes)| format!("{name} {}", bytes_text(*bytes))).collect();
@@ -172,10 +178,16 @@ fn print_fit(place: usize, stage: &StagePlan, fit: &Fit) -> std::io::Result<()> 
     }
     for option in &fit.options {
         line(&format!(
-            "    {} {:>2} micro-batches, {:>2} regions computed again: {}, {:.2} times as long",
+            "    {} {:>2} micro-batches, {:>2} regions computed again{}{}: {}, {:.2} times as long",
             if option.fits { "+" } else { "-" },
             option.accumulate,
             option.recompute.len(),
+            if option.cached { ", frozen part cached" } else { "" },
+            match option.kept_bits {
+                KeptBits::Full => "",
+                KeptBits::Bits16 => ", activations in 16 bits",
+                KeptBits::Bits8 => ", activations in 8 bits",
+            },
             bytes_text(option.peak_bytes),
             option.slowdown
         ))?;

@@ -1,4 +1,4 @@
-use super::{Context, GeluForm, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, GeluForm, Keeps, Kept, Lies, Op, ShapeError, require};
 use crate::tensor::{Shape, Value, elements, kernels};
 
 /// Gaussian error linear unit, in the exact form `x·Φ(x)` or the tanh approximation. Keeps its input only.
@@ -62,13 +62,17 @@ impl Op for Gelu {
         Keeps::inputs(&[true])
     }
 
+    fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
+        Lies::InPlace
+    }
+
     fn is_cheap(&self) -> bool {
         true
     }
 
     fn vjp(&self, kept: &Kept, dy: Value, _wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let x = kept.input(0);
-        let dx = kernels::gelu_vjp(&x, &dy, self.form).unwrap_or_else(|| dy.mul(halves(&x, self.form).1));
+        let dx = kernels::gelu_vjp(&x, dy, self.form).unwrap_or_else(|dy| dy.mul(halves(&x, self.form).1));
         vec![Some(dx)]
     }
 }

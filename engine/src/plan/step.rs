@@ -1,7 +1,7 @@
 //! What one optimiser step holds at its most, phase by phase.
 
 use super::tally::{Part, Tally, tally};
-use crate::graph::{Graph, NodeId, NodeKind, Schedule};
+use crate::graph::{Graph, Move, NodeId, NodeKind, Schedule};
 use crate::ops::Element;
 use crate::tensor::{Shape, elements};
 
@@ -70,20 +70,40 @@ pub struct StepShape<'a> {
     pub later: Option<&'a [Shape]>,
     /// Shapes of the whole batch.
     pub whole: &'a [Shape],
+    /// Nodes whose values come with the batch, in place of columns that only their prefix reads.
+    pub given: &'a [NodeId],
 }
 
 impl StepShape<'_> {
     /// Bytes of the columns that the graph reads.
     fn columns_bytes(&self, shapes: &[Shape]) -> u64 {
-        let nodes = self.graph.nodes().iter().zip(shapes);
-        nodes
-            .map(|(node, shape)| match &node.kind {
-                NodeKind::Input(leaf) if leaf.rows_where.is_none() => {
-                    elements(shape) as u64 * if leaf.element == Element::Integer { 8 } else { 4 }
-                }
-                _ => 0,
-            })
-            .sum()
+        let given: u64 = self.given.iter().map(|id| 4 * elements(&shapes[id.index()]) as u64).sum();
+        let read = self.read();
+        let nodes = self.graph.nodes().iter().zip(shapes).zip(read).filter(|(_, read)| *read);
+        given
+            + nodes
+                .map(|((node, shape), _)| match &node.kind {
+                    NodeKind::Input(leaf) if leaf.rows_where.is_none() => {
+                        elements(shape) as u64 * if leaf.element == Element::Integer { 8 } else { 4 }
+                    }
+                    _ => 0,
+                })
+                .sum::<u64>()
+    }
+
+    /// Which leaves the walk reads.
+    fn read(&self) -> Vec<bool> {
+        if self.given.is_empty() {
+            return vec![true; self.graph.nodes().len()];
+        }
+        let mut read = vec![false; self.graph.nodes().len()];
+        for step in &self.schedule.moves {
+            let Move::Run { node, .. } = step else { continue };
+            for input in &self.graph.node(*node).inputs {
+                read[input.index()] = true;
+            }
+        }
+        read
     }
 
     /// Adds the step up.
@@ -104,8 +124,7 @@ impl StepShape<'_> {
             boundary: batch + first.kept_bytes,
             forward_peak: (batch + first.forward_peak_bytes).max(split),
             backward_peak: batch + first.peak_bytes,
-            // The square of the largest gradient, for the norm.
-            optimizer_peak: waiting + if waiting > 0 { first.largest_gradient_bytes } else { 0 },
+            optimizer_peak: waiting,
             peak_at: first.peak_at,
             ..StepBytes::default()
         };

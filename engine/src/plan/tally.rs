@@ -139,8 +139,8 @@ fn take(sum: &mut Storages<'_>, step: Move, part: Part, found: &mut Tally) -> (O
                 found.waiting_bytes += bytes;
             }
             sum.hand_over(node, waits);
-            // Its square, for the norm.
-            (Some(node), Transient { above: if take == Take::Step { 2 * bytes } else { 0 }, workspace: 0 })
+            // Gone once the optimiser has stepped, but there until then.
+            (Some(node), Transient { above: if waits { 0 } else { bytes }, workspace: 0 })
         }
         Move::Commit(_) => (None, Transient::default()),
     }

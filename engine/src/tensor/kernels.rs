@@ -21,6 +21,7 @@ mod matrix;
 mod pack;
 mod simd;
 mod softmax;
+mod squares;
 #[cfg(test)]
 mod testing;
 
@@ -33,3 +34,4 @@ pub use layer_norm::{layer_norm, layer_norm_vjp};
 pub use matmul::{Reading, make_thread_buffers, matmul};
 pub use pack::Packed;
 pub use softmax::{softmax_last, softmax_last_vjp};
+pub use squares::sum_of_squares;

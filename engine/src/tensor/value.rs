@@ -367,6 +367,12 @@ impl Value {
         self.reshape(&[count / last, last]).sum_axis(1).sum_axis(0).reshape(&[1])
     }
 
+    /// `Σ self²` as a tensor of shape `[1]`, in a fixed order.
+    #[must_use]
+    pub fn sum_of_squares(&self) -> Self {
+        super::kernels::sum_of_squares(self).unwrap_or_else(|| self.clone().square().sum_all())
+    }
+
     /// Sums a broadcast gradient back to the shape that was broadcast.
     #[must_use]
     pub fn sum_to(self, shape: &[usize]) -> Self {

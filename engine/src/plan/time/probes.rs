@@ -226,7 +226,7 @@ fn plain(count: usize, device: &Device, found: &mut Calibration) {
             state = Some(stepped.unwrap_or_else(|same| same));
         }
     });
-    let square = usual(device, || drop(gradient.clone().square().sum_all()));
+    let square = usual(device, || drop(gradient.sum_of_squares()));
     let mut sum = Some(value());
     let adding = usual(device, || sum = sum.take().map(|sum| sum.add(gradient.clone())));
     let rows = gradient.clone().reshape(&[count / 64, 64]);

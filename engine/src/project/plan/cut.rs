@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Cost, Costs};
-use crate::graph::{GraphError, cut};
+use super::stage::{Cost, Costs, Peak};
+use crate::cache::CacheSpec;
+use crate::graph::{GraphError, Schedule, cut};
+use crate::plan::{Part, tally};
+
+/// Bytes of values that wait to be written, at the most.
+const WAITING: u64 = 64 << 20;
 
 /// The cut of a stage: where its frozen part ends, and whether keeping that pays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,20 +25,21 @@ pub struct CutPlan {
     pub build_secs: f64,
     /// Seconds of a step with everything in the cache.
     pub step_secs: f64,
-    /// Bytes that such a step peaks at, above what stands before it.
-    pub step_peak_bytes: u64,
+    /// The stage's peak with a cache, that of filling it included.
+    pub peak_bytes: u64,
     /// The epoch at whose end a run with the cache has taken less time than one without; none if that never comes.
     pub break_even_epoch: Option<u64>,
 }
 
-/// Prices the cut; `None` when no frozen work precedes what trains.
+/// Prices the cut, and the stage that uses it; `None` when no frozen work precedes what trains.
 pub(super) fn cut_plan(
     costs: &Costs<'_>,
     cost: &Cost,
     samples: usize,
-) -> Result<Option<CutPlan>, GraphError> {
+) -> Result<Option<(CutPlan, Cost)>, GraphError> {
     let step = costs.step;
     let Some(found) = cut(&step.graph, &step.schedule, &costs.shapes(1)?) else { return Ok(None) };
+    let Ok(schedule) = step.schedule_from(&found.after) else { return Ok(None) };
     let mut plan = CutPlan {
         after: found.after.iter().map(|id| step.graph.node(*id).path.clone()).collect(),
         bytes_per_sample: found.bytes_per_sample,
@@ -41,10 +47,24 @@ pub(super) fn cut_plan(
         multiply_adds_per_sample: found.multiply_adds,
         ..CutPlan::default()
     };
-    let Ok(schedule) = step.schedule_from(&found.after) else { return Ok(None) };
-    let cached = costs.of(&schedule)?;
+    let mut cached = costs.of(&schedule, &found.after)?;
+    let rows = costs.parts()[0];
+    let filling = {
+        let prefix = Schedule::forward(&step.graph, &found.after);
+        let shapes = costs.shapes(rows)?;
+        tally(&step.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.batch_bytes
+    };
+    let spec = costs.spec.cache.clone().unwrap_or_else(CacheSpec::default);
+    cached.predicted.cache_bytes = plan.bytes_total.min(spec.memory_bytes) + plan.bytes_total.min(WAITING);
+    let stands = cached.predicted.weights_bytes + cached.predicted.optimizer_bytes;
+    let full = cached.predicted.peak_bytes + cached.predicted.cache_bytes;
+    let filled = stands + filling + cached.predicted.cache_bytes;
+    cached.predicted.peak_bytes = full.max(filled);
+    if filled > full {
+        cached.peak = Peak { phase: "filling the cache".to_owned(), node: None };
+    }
     plan.step_secs = cached.predicted.step_secs;
-    plan.step_peak_bytes = cached.predicted.forward_peak_bytes.max(cached.predicted.backward_peak_bytes);
+    plan.peak_bytes = cached.predicted.peak_bytes;
     if let Some(calibration) = costs.calibration {
         let before = step.graph.upstream(found.after.iter().copied());
         let spared: f64 = cost
@@ -60,7 +80,7 @@ pub(super) fn cut_plan(
             .sum();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let (steps, values) = (
-            samples.div_ceil(costs.spec.batch.max(1)) as f64,
+            samples as f64 / costs.spec.batch.max(1) as f64,
             (found.bytes_per_sample / 4) as f64 * samples as f64,
         );
         // Moving a value once takes about as long as adding one does.
@@ -73,5 +93,5 @@ pub(super) fn cut_plan(
             plan.break_even_epoch = Some(1 + epochs.max(1));
         }
     }
-    Ok(Some(plan))
+    Ok(Some((plan, cached)))
 }

@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
+use super::cut::cut_plan;
 use super::stage::{Costs, Peak};
 use super::{Predicted, bytes_text};
+use crate::cache::CacheSpec;
 use crate::data::Source;
+use crate::graph::{KeptBits, cut};
 use crate::graph::{RegionKind, is_below};
 use crate::plan::Calibration;
 use crate::project::{BuildError, Built, Turn};
@@ -32,7 +35,9 @@ pub struct FitOption {
     pub accumulate: usize,
     /// Regions that are computed again, as rules.
     pub recompute: Vec<String>,
-    /// Whether the frozen part is read from a cache.
+    /// In how many bits activations wait for backward: fewer than all change the gradient a little.
+    pub kept_bits: KeptBits,
+    /// Whether the frozen part is read from a cache, which needs room on disk.
     pub cached: bool,
     /// The stage's peak.
     pub peak_bytes: u64,
@@ -90,9 +95,33 @@ pub fn fit(
         }
         parts = (with.accumulate * 2).min(spec.batch);
     }
-    let fitting = || found.options.iter().filter(|option| option.fits);
-    let fastest = fitting().map(|option| option.step_secs).fold(f64::INFINITY, f64::min);
-    found.choice = fitting().find(|option| option.step_secs <= fastest * AS_FAST).cloned();
+    let has_cut = built.step.as_ref().is_some_and(|step| {
+        let shapes = super::stage::bind(built, &step.graph, source, 1);
+        shapes.is_ok_and(|shapes| cut(&step.graph, &step.schedule, &shapes).is_some())
+    });
+    if spec.cache.is_none() && has_cut {
+        // Only as much of it in memory as leaves room for the rest.
+        let memory_bytes = budget_bytes / 8;
+        let with = TrainSpec { cache: Some(CacheSpec { memory_bytes, folder: None }), ..spec.clone() };
+        found.options.push(search.option(spec, &with, &now, budget_bytes)?);
+    }
+    for kept_bits in [KeptBits::Bits16, KeptBits::Bits8] {
+        let with = TrainSpec { kept_bits, ..spec.clone() };
+        if spec.kept_bits == KeptBits::Full {
+            found.options.push(search.option(spec, &with, &now, budget_bytes)?);
+        }
+    }
+    // What changes the gradient is for where nothing else helps.
+    let exact = |option: &&FitOption| option.fits && option.kept_bits == spec.kept_bits;
+    let fitting: Vec<&FitOption> = match found.options.iter().filter(exact).collect::<Vec<_>>() {
+        none if none.is_empty() => found.options.iter().filter(|option| option.fits).collect(),
+        some => some,
+    };
+    let fastest = fitting.iter().map(|option| option.step_secs).fold(f64::INFINITY, f64::min);
+    // What needs no change needs no choice.
+    let unchanged = fitting.iter().find(|option| option.settings.is_empty());
+    let choice = unchanged.or_else(|| fitting.iter().find(|option| option.step_secs <= fastest * AS_FAST));
+    found.choice = choice.map(|option| (*option).clone());
     found.largest_batch = search.largest_batch(spec, budget_bytes)?;
     let least = found.options.iter().min_by_key(|option| option.peak_bytes);
     found.floor =
@@ -108,6 +137,13 @@ fn why(now: &Predicted, peak: &Peak) -> String {
         bytes_text(now.optimizer_bytes),
         bytes_text(now.data_bytes),
         peak.phase
+    )
+}
+
+fn cache_setting(spec: &TrainSpec) -> String {
+    spec.cache.as_ref().map_or_else(
+        || "cache=None".to_owned(),
+        |cache| format!("cache=(memory_bytes:{})", cache.memory_bytes),
     )
 }
 
@@ -138,8 +174,16 @@ impl Search<'_> {
             calibration: self.calibration,
         };
         let cost = costs
-            .of(&step.schedule)
+            .of(&step.schedule, &[])
             .map_err(|error| BuildError::Step { stage: self.turn.stage, error: error.into() })?;
+        if spec.cache.is_some() {
+            let samples = self.source.len(crate::data::Split::Train).min(spec.samples.unwrap_or(usize::MAX));
+            let found = cut_plan(&costs, &cost, samples)
+                .map_err(|error| BuildError::Step { stage: self.turn.stage, error: error.into() })?;
+            if let Some((_, cached)) = found {
+                return Ok((cached.predicted, cached.peak));
+            }
+        }
         Ok((cost.predicted, cost.peak))
     }
 
@@ -155,6 +199,12 @@ impl Search<'_> {
         if spec.accumulate != own.accumulate {
             settings.push(format!("accumulate={}", spec.accumulate));
         }
+        if spec.kept_bits != own.kept_bits {
+            settings.push(format!("kept_bits={:?}", spec.kept_bits));
+        }
+        if spec.cache != own.cache {
+            settings.push(cache_setting(spec));
+        }
         if spec.recompute != own.recompute {
             let rules: Vec<String> = spec.recompute.iter().map(|rule| format!("{rule:?}")).collect();
             settings.push(format!("recompute=[{}]", rules.join(",")));
@@ -162,7 +212,8 @@ impl Search<'_> {
         Ok(FitOption {
             accumulate: spec.accumulate,
             recompute: spec.recompute.clone(),
-            cached: false,
+            kept_bits: spec.kept_bits,
+            cached: spec.cache.is_some(),
             peak_bytes: cost.peak_bytes,
             step_secs: cost.step_secs,
             slowdown: if now.step_secs > 0.0 { cost.step_secs / now.step_secs } else { 1.0 },

@@ -53,6 +53,12 @@ pub struct Predicted {
     pub workspace_bytes: u64,
     /// The batch in use and those that are read ahead.
     pub data_bytes: u64,
+    /// Of it, the batch in use.
+    #[serde(default)]
+    pub batch_bytes: u64,
+    /// Values of the frozen prefix that are held in memory.
+    #[serde(default)]
+    pub cache_bytes: u64,
     /// What the process holds beside all this: the program, the opened data, the graph.
     #[serde(default)]
     pub process_bytes: u64,
@@ -162,9 +168,15 @@ pub fn plan_built(
     let (Some(spec), Some(step)) = (turn.spec.as_train(), &built.step) else { return found };
     found.samples = found.samples.min(spec.samples.unwrap_or(usize::MAX));
     let costs = Costs { spec, built, step, source, calibration };
-    match costs.of(&step.schedule) {
-        Ok(cost) => {
-            found.cut = cut_plan(&costs, &cost, found.samples).unwrap_or_default();
+    match costs.of(&step.schedule, &[]) {
+        Ok(mut cost) => {
+            if let Some((plan, cached)) = cut_plan(&costs, &cost, found.samples).unwrap_or_default() {
+                // A stage with a cache runs from the cut on, once every sample is there.
+                if spec.cache.is_some() {
+                    (cost.predicted, cost.peak, cost.heat) = (cached.predicted, cached.peak, cached.heat);
+                }
+                found.cut = Some(plan);
+            }
             found.predicted = Some(cost.predicted);
             found.peak = Some(cost.peak);
             found.heat = cost.heat;
@@ -203,7 +215,8 @@ impl Costs<'_> {
         bind(self.built, &self.step.graph, self.source, rows)
     }
 
-    pub(super) fn of(&self, schedule: &Schedule) -> Result<Cost, GraphError> {
+    /// The cost of a walk whose values at `given` come with the batch.
+    pub(super) fn of(&self, schedule: &Schedule, given: &[NodeId]) -> Result<Cost, GraphError> {
         let graph = &self.step.graph;
         let parts = self.parts();
         let first = self.shapes(parts[0])?;
@@ -214,7 +227,7 @@ impl Costs<'_> {
             2 => Some(&last[..]),
             _ => Some(&first[..]),
         };
-        let shape = StepShape { graph, schedule, shapes: &first, later, whole: &whole };
+        let shape = StepShape { graph, schedule, shapes: &first, later, whole: &whole, given };
         let (bytes, tally) = shape.bytes();
         let mut heat = Heat { bytes: tally.kept, ..Heat::default() };
         let mut predicted = self.standing(&bytes);
@@ -264,6 +277,7 @@ impl Costs<'_> {
             activations_bytes: bytes.kept,
             workspace_bytes: bytes.workspace,
             data_bytes: bytes.batch * (1 + ahead),
+            batch_bytes: bytes.batch,
             forward_peak_bytes: bytes.forward_peak,
             backward_peak_bytes: bytes.backward_peak,
             optimizer_peak_bytes: bytes.optimizer_peak,
@@ -300,8 +314,9 @@ impl Costs<'_> {
         let Some(logits) = graph.output("logits") else { return 0 };
         let Ok(shapes) = bind(self.built, graph, self.source, self.parts()[0]) else { return 0 };
         let schedule = Schedule::forward(graph, &[logits]);
-        let columns = StepShape { graph, schedule: &schedule, shapes: &shapes, later: None, whole: &shapes };
-        columns.bytes().0.batch + tally(graph, &schedule, &shapes, Part::First).peak_bytes
+        let whole = &shapes;
+        let walk = StepShape { graph, schedule: &schedule, shapes: &shapes, later: None, whole, given: &[] };
+        walk.bytes().0.batch + tally(graph, &schedule, &shapes, Part::First).peak_bytes
     }
 }
 

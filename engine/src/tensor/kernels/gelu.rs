@@ -1,9 +1,12 @@
 //! GELU and its gradient.
 #![expect(clippy::inline_always, reason = "a function left out of line loses the instruction set")]
+#![expect(clippy::result_large_err, reason = "a refusal gives the value back, and is not rare")]
 
 use serde::{Deserialize, Serialize};
 
-use super::flex::{CHUNK, Plain, build_elements, value};
+use rayon::prelude::*;
+
+use super::flex::{CHUNK, Owned, Plain, build_elements, value};
 use super::simd::{Kernel, exp, multiply_add, polynomial, run};
 use crate::tensor::Value;
 
@@ -30,20 +33,28 @@ pub fn gelu(x: &Value, form: GeluForm) -> Option<Value> {
 }
 
 /// Gradient with respect to `x`, from `x` itself and the gradient `dy` of the output, both of the
-/// same shape.
-#[must_use]
-pub fn gelu_vjp(x: &Value, dy: &Value, form: GeluForm) -> Option<Value> {
-    let (x, dy) = (Plain::of(x)?, Plain::of(dy)?);
-    if x.shape() != dy.shape() {
-        return None;
+/// same shape. Takes the place of `dy` unless somebody shares its storage.
+///
+/// # Errors
+/// Gives `dy` back when the values are not untracked f32 on `flex` of one shape.
+pub fn gelu_vjp(x: &Value, dy: Value, form: GeluForm) -> Result<Value, Value> {
+    let Some(x) = Plain::of(x).filter(|x| x.shape() == dy.shape()) else { return Err(dy) };
+    let input = x.data();
+    let mut owned = Owned::of(dy)?;
+    if let Some(gradient) = owned.unique() {
+        gradient.par_chunks_mut(CHUNK).enumerate().for_each(|(index, gradient)| {
+            run(Backward { input: part(input, index, gradient.len()), gradient, form });
+        });
+        return Ok(owned.into_value());
     }
-    let (input, upstream) = (x.data(), dy.data());
-    let output = build_elements(input.len(), CHUNK, |index, output| {
-        let length = output.len();
-        let (input, upstream) = (part(input, index, length), part(upstream, index, length));
-        run(Backward { input, upstream, output, form });
+    let shared = owned.into_value();
+    let Some(dy) = Plain::of(&shared) else { return Err(shared) };
+    let upstream = dy.data();
+    let output = build_elements(input.len(), CHUNK, |index, gradient| {
+        gradient.copy_from_slice(part(upstream, index, gradient.len()));
+        run(Backward { input: part(input, index, gradient.len()), gradient, form });
     });
-    Some(value(output, &x.shape()))
+    Ok(value(output, &x.shape()))
 }
 
 /// The elements of chunk `index`, which holds `length` elements.
@@ -72,8 +83,8 @@ impl Kernel for Forward<'_> {
 
 struct Backward<'a> {
     input: &'a [f32],
-    upstream: &'a [f32],
-    output: &'a mut [f32],
+    /// Of the output, and then of the input.
+    gradient: &'a mut [f32],
     form: GeluForm,
 }
 
@@ -82,20 +93,20 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let triples = self.output.iter_mut().zip(self.input.iter().zip(self.upstream));
+        let pairs = self.gradient.iter_mut().zip(self.input);
         match self.form {
-            GeluForm::Exact => triples.for_each(|(dx, (&x, &dy))| {
+            GeluForm::Exact => pairs.for_each(|(gradient, &x)| {
                 const DENSITY_AT_0: f32 = 0.398_942_3;
                 let (below, density) = normal::<FUSED>(x);
-                *dx = dy * multiply_add::<FUSED>(DENSITY_AT_0 * x, density, below);
+                *gradient *= multiply_add::<FUSED>(DENSITY_AT_0 * x, density, below);
             }),
-            GeluForm::Tanh => triples.for_each(|(dx, (&x, &dy))| {
+            GeluForm::Tanh => pairs.for_each(|(gradient, &x)| {
                 let gate = gate::<FUSED>(x);
                 // Derivative of the gate's argument 2√(2/π) · (x + 0.044715 x³).
                 let slope = multiply_add::<FUSED>(x * x, 3.0 * CUBIC, LINEAR);
                 // `gate · (1 − gate)` comes first: it is 0 far out, where x · slope is large.
                 let bend = gate * (1.0 - gate) * (x * slope);
-                *dx = dy * (gate + bend);
+                *gradient *= gate + bend;
             }),
         }
     }
@@ -191,7 +202,7 @@ mod tests {
             let y = gelu(&x, form).unwrap().to_f32();
             assert_eq!(y[..4], [0.0, 0.0, 50.0, 1e30], "{form:?}");
             assert!(y[4].is_nan());
-            let dx = gelu_vjp(&x, &ones, form).unwrap().to_f32();
+            let dx = gelu_vjp(&x, ones.clone(), form).unwrap().to_f32();
             assert_eq!(dx[1..3], [0.0, 1.0], "{form:?}");
             assert!(dx[4].is_nan());
         }
@@ -203,7 +214,7 @@ mod tests {
             let x = sample(301, 1, 8.0);
             let dy = sample(301, 2, 1.0);
             let upstream = dy.to_f64();
-            let dx = gelu_vjp(&x, &dy, form).unwrap();
+            let dx = gelu_vjp(&x, dy, form).unwrap();
             let loss =
                 |x: &[f64]| reference(x, form).iter().zip(&upstream).map(|(y, dy)| y * dy).sum::<f64>();
             gradient_check(loss, &x, &dx, 2e-6);
@@ -217,7 +228,13 @@ mod tests {
             for form in FORMS {
                 let y = gelu(&x, form).unwrap();
                 assert_close(&y.to_f64(), &reference(&x.to_f64(), form), 5e-7);
-                same_bits(|| vec![gelu(&x, form).unwrap(), gelu_vjp(&x, &dy, form).unwrap()]);
+                same_bits(|| {
+                    let own = Value::from_f32(dy.to_f32(), &[size], &device());
+                    let shared = gelu_vjp(&x, dy.clone(), form).unwrap();
+                    let in_place = gelu_vjp(&x, own, form).unwrap();
+                    assert_eq!(shared.to_f32(), in_place.to_f32());
+                    vec![gelu(&x, form).unwrap(), shared]
+                });
             }
         }
     }
@@ -225,6 +242,6 @@ mod tests {
     #[test]
     fn refuses_what_is_not_plain_f32() {
         assert_refuses(&[8], |x| gelu(x, GeluForm::Exact).is_none());
-        assert_refuses(&[8], |x| gelu_vjp(x, x, GeluForm::Tanh).is_none());
+        assert_refuses(&[8], |x| gelu_vjp(x, x.clone(), GeluForm::Tanh).is_err());
     }
 }

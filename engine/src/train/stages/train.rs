@@ -384,7 +384,7 @@ impl Stage<'_> {
                 let gradient = if whole { gradient } else { gradient.mul_scalar(share) };
                 match take {
                     Take::Step => {
-                        gradients.squares.push(gradient.clone().square().sum_all());
+                        gradients.squares.push(gradient.sum_of_squares());
                         optimiser.apply(params, path, gradient, rate);
                     }
                     _ => gradients.add(path, gradient),
@@ -450,7 +450,7 @@ impl Gradients {
 
     /// Root of the sum of all squares, read from the device once.
     fn norm(&mut self) -> f64 {
-        let waiting = self.waiting.iter().map(|(_, gradient)| gradient.clone().square().sum_all());
+        let waiting = self.waiting.iter().map(|(_, gradient)| gradient.sum_of_squares());
         let squares: Vec<Value> = self.squares.drain(..).chain(waiting).collect();
         if squares.is_empty() {
             return 0.0;
