@@ -15,7 +15,7 @@ fn main() -> eframe::Result {
         .with_writer(std::io::stderr)
         .init();
     let project = std::env::args_os().nth(1).map(PathBuf::from).or_else(sample_project);
-    let options = Options { project, runs: PathBuf::from("runs") };
+    let options = Options { project, runs: PathBuf::from("runs"), measures: true };
     let viewport = egui::ViewportBuilder::default()
         .with_title("Graft")
         .with_app_id("graft")

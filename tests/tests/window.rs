@@ -31,7 +31,8 @@ impl Window {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiny.ron");
         std::fs::write(&path, text).unwrap();
-        let options = Options { project: Some(path.clone()), runs: folder.path().join("runs") };
+        let options =
+            Options { project: Some(path.clone()), runs: folder.path().join("runs"), measures: false };
         let harness =
             Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
                 move |ui, app: &mut Option<App>| {

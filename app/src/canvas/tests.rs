@@ -24,7 +24,7 @@ fn project() -> Project {
 
 fn model(project: Project) -> Arc<Model> {
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../projects");
-    let mut builder = Builder::start(|| {}).unwrap();
+    let mut builder = Builder::start(crate::sources::Sources::default(), || {}).unwrap();
     builder.ask(0, 0, &Arc::new(project), base);
     let begin = Instant::now();
     while builder.model().is_none() && begin.elapsed() < Duration::from_secs(30) {
