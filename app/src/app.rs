@@ -16,7 +16,7 @@ use crate::files::Files;
 use crate::model::Builder;
 use crate::overlays::{self, Banner};
 use crate::panels::{Desk, dock, heat, inspector, outline, status, top_bar};
-use crate::planner::{Planner, Subject};
+use crate::planner::{Clock, Planner, Subject};
 use crate::session::{Session, State};
 use crate::sources::Sources;
 use crate::theme::{self, Theme};
@@ -29,8 +29,8 @@ pub struct Options {
     pub project: Option<PathBuf>,
     /// Where run folders go.
     pub runs: PathBuf,
-    /// Whether a device whose speed is not known is measured once, in the background.
-    pub measures: bool,
+    /// Where predicted times come from.
+    pub clock: Clock,
 }
 
 /// Graft's window.
@@ -86,7 +86,7 @@ impl App {
             document: None,
             refusal: None,
             builder: Builder::start(sources.clone(), waker())?,
-            planner: Planner::start(&sources, options.measures, waker)?,
+            planner: Planner::start(&sources, options.clock, waker)?,
             session: Session::start(waker())?,
             files: Files::new(waker()),
             view: View::default(),

@@ -27,6 +27,16 @@ pub enum Times {
     Failed(String),
 }
 
+/// Where times come from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// From the device: those that are kept, else measured once in the background.
+    #[default]
+    Device,
+    /// These and no others, or none.
+    Given(Option<Arc<Calibration>>),
+}
+
 /// What is being edited, as far as predictions go.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -72,8 +82,8 @@ pub struct Planner {
     plans: Newest<PlanQuestion, Told<Key, Outlook>>,
     fits: Newest<FitQuestion, Told<(Key, u64), Fit>>,
     clock: Newest<TimesQuestion, Told<TimesQuestionKey, Option<Calibration>>>,
-    /// Whether a device without times is measured.
-    measures: bool,
+    /// Whether the device is asked for its times.
+    asks_device: bool,
     device: Option<String>,
     times: Times,
     generation: u64,
@@ -89,16 +99,20 @@ pub struct Planner {
 type TimesQuestionKey = (String, bool);
 
 impl Planner {
-    /// Starts the threads; `waker` makes what is called after each answer. Without `measures` only times that are kept
-    /// already are used.
+    /// Starts the threads; `waker` makes what is called after each answer.
     ///
     /// # Errors
     /// When the system gives no threads.
     pub fn start<W: Fn() + Send + 'static>(
         sources: &Sources,
-        measures: bool,
+        clock: Clock,
         waker: impl Fn() -> W,
     ) -> std::io::Result<Self> {
+        let (asks_device, times) = match clock {
+            Clock::Device => (true, Times::Absent),
+            Clock::Given(Some(found)) => (false, Times::Known(found)),
+            Clock::Given(None) => (false, Times::Absent),
+        };
         let opened = sources.clone();
         // What the process holds is taken once a document, so that totals move by edits alone.
         let mut process: (u64, Option<u64>) = (0, None);
@@ -118,9 +132,9 @@ impl Planner {
             plans: Newest::start("graft-plan", plan, waker())?,
             fits: Newest::start("graft-fit", fit, waker())?,
             clock: Newest::start("graft-times", read_times, waker())?,
-            measures,
+            asks_device,
             device: None,
-            times: Times::Absent,
+            times,
             generation: 1,
             asked: None,
             answered: None,
@@ -171,6 +185,9 @@ impl Planner {
     }
 
     fn ask_times(&mut self, subject: &Subject) {
+        if !self.asks_device {
+            return;
+        }
         let name = &subject.project.device;
         if self.device.as_ref() != Some(name) {
             let question = TimesQuestion { device: name.clone(), measure: false };
@@ -178,7 +195,7 @@ impl Planner {
                 self.device = Some(name.clone());
                 self.times = Times::Reading;
             }
-        } else if matches!(self.times, Times::Absent) && self.measures && subject.idle {
+        } else if matches!(self.times, Times::Absent) && subject.idle {
             // A run would both disturb the measurement and be disturbed by it.
             let question = TimesQuestion { device: name.clone(), measure: true };
             if self.clock.ask(question) {

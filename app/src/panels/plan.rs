@@ -101,7 +101,9 @@ fn budget(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action
     ui.add_space(6.0);
     ui.horizontal(|ui| {
         ui.add_space(12.0);
-        ui.label(egui::RichText::new("Memory budget").font(regular(12.0)).color(theme.label));
+        let (name, _) = ui.allocate_exact_size(vec2(92.0, 26.0), Sense::hover());
+        let at = name.left_center();
+        ui.painter().text(at, Align2::LEFT_CENTER, "Memory budget", regular(12.0), theme.label);
         let edit = egui::TextEdit::singleline(&mut view.budget.text)
             .font(mono(11.0))
             .hint_text("512MiB, 2GB")
