@@ -293,7 +293,7 @@ fn lock(ui: &Ui, canvas: egui::Rect, locked: bool) {
         return;
     }
     let theme = Theme::of(ui);
-    let text = "Graph locked while training";
+    let text = if canvas.width() < 560.0 { "Locked" } else { "Graph locked while training" };
     let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::regular(11.0), theme.body);
     let size = galley.size() + egui::vec2(36.0, 10.0);
     let rect = egui::Rect::from_min_size(canvas.right_bottom() - size - egui::vec2(12.0, 10.0), size);

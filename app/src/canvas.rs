@@ -143,9 +143,10 @@ impl Canvas {
             return;
         }
         self.fitted = Some(wanted);
-        // Room for what lies over the canvas: stages at the left and zoom at the right of its top edge.
-        let (top, margin) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 24.0) };
-        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - margin).max(Vec2::splat(40.0));
+        // Room for what lies over the canvas: stages and zoom along its top edge, the choice of heat at its foot.
+        let margin = 24.0;
+        let (top, foot) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 48.0) };
+        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - foot).max(Vec2::splat(40.0));
         let whole = (room / bounds.size().max(Vec2::splat(1.0))).min_elem();
         let focus = self.layout.focus.filter(|_| camera.follow == Follow::Focus);
         let legible =

@@ -196,10 +196,11 @@ fn spread(built: &Built, heat: &Heat) -> Spread {
     (nodes, regions)
 }
 
-/// Bytes by cause, the standing ones first; they add up to the peak only where the step's is the largest.
+/// Bytes by cause, the standing ones first. They are those of a step between forward and backward; what the peak has
+/// beyond them comes last, as the phase's own.
 #[must_use]
-pub const fn causes(predicted: &Predicted) -> [(&'static str, u64); 7] {
-    [
+pub fn causes(plan: &StagePlan, predicted: &Predicted) -> Vec<(String, u64)> {
+    let mut all: Vec<(String, u64)> = [
         ("weights", predicted.weights_bytes),
         ("optimizer", predicted.optimizer_bytes),
         ("gradients", predicted.gradients_bytes),
@@ -208,6 +209,14 @@ pub const fn causes(predicted: &Predicted) -> [(&'static str, u64); 7] {
         ("data", predicted.data_bytes),
         ("process", predicted.process_bytes),
     ]
+    .map(|(cause, bytes)| (cause.to_owned(), bytes))
+    .into();
+    let sum: u64 = all.iter().map(|(_, bytes)| bytes).sum();
+    let more = predicted.peak_bytes.saturating_sub(sum);
+    if let Some(peak) = plan.peak.as_ref().filter(|_| more > predicted.peak_bytes / 100) {
+        all.push((format!("more in {}", peak.phase), more));
+    }
+    all
 }
 
 /// Where the peak is, in words.

@@ -114,11 +114,13 @@ impl Planner {
             Clock::Given(None) => (false, Times::Absent),
         };
         let opened = sources.clone();
-        // What the process holds is taken once a document, so that totals move by edits alone.
-        let mut process: (u64, Option<u64>) = (0, None);
+        // What the process holds is taken once a document, so that totals move by edits alone; and once more when the
+        // device has been measured, since that held some as well.
+        let mut process: ((u64, bool), Option<u64>) = ((0, false), None);
         let plan = move |question: PlanQuestion| {
-            if process.0 != question.key.0 {
-                process = (question.key.0, None);
+            let (generation, _, _, measured) = question.key;
+            if process.0 != (generation, measured) {
+                process = ((generation, measured), None);
             }
             let result = guarded(|| question.case.outlook(&opened, &mut process.1));
             (question.key, result)

@@ -17,6 +17,8 @@ pub const PHASES: [&str; 5] = ["data", "frozen fwd", "trainable fwd", "backward"
 
 /// Height of a plot's title and legend.
 const HEAD: f32 = 44.0;
+/// Room that the word beside a predicted line needs.
+const LABEL: f32 = 84.0;
 
 /// Shows the plots, in a row where the dock is low and two by two where it is tall.
 pub fn ui(ui: &mut Ui, series: &Series, state: &State) {
@@ -386,13 +388,18 @@ fn foretold(plot: &mut PlotUi<'_>, theme: &Theme, series: &Series, last: f64, ki
         if end <= stage.x {
             continue;
         }
+        // A label below where the line begins, on a ground of its own: what is measured runs close by.
+        let text = egui::RichText::new(format!("predicted {}", axis((value * 10.0).round() / 10.0)))
+            .font(mono(9.5))
+            .color(theme.text)
+            .background_color(theme.panel);
+        let ends = [stage.x, end].map(|x| plot.screen_from_plot(PlotPoint::new(x, value)).x);
+        if ends[1] - ends[0] > LABEL {
+            let label = Text::new("", PlotPoint::new(stage.x, value), text).anchor(Align2::LEFT_TOP);
+            plot.text(label.allow_hover(false));
+        }
         let line = Line::new("predicted", vec![[stage.x, value], [end, value]]).color(theme.text);
         plot.line(line.width(1.5).style(LineStyle::Dashed { length: 6.0 }));
-        // A label where the line begins, above it.
-        let text =
-            egui::RichText::new(format!("predicted {}", axis(value))).font(mono(9.5)).color(theme.body);
-        let label = Text::new("", PlotPoint::new(stage.x, value), text).anchor(Align2::LEFT_BOTTOM);
-        plot.text(label.allow_hover(false));
     }
 }
 

@@ -67,6 +67,9 @@ impl Paint<'_> {
         let after = pos2(title.right() + 8.0 * zoom, rect.center().y);
         self.text(after, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
         let right = pos2(rect.right() - 30.0 * zoom, rect.center().y);
-        self.text(right, Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);
+        let value = self.heat.and_then(|heat| heat.text(card));
+        let color = if value.is_some() { theme.text } else { theme.label };
+        let detail = value.unwrap_or_else(|| card.detail.clone());
+        self.text(right, Align2::RIGHT_CENTER, &detail, &mono(11.0), color);
     }
 }

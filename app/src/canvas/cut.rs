@@ -10,7 +10,7 @@ use crate::format;
 use crate::icons::{self, Icon};
 use crate::model::Model;
 use crate::outlook::Outlook;
-use crate::theme::{Theme, medium, mono, regular};
+use crate::theme::{Theme, medium, mono};
 
 /// How far beside a card the line goes, in layout points.
 const BESIDE: f32 = 7.0;
@@ -88,11 +88,11 @@ fn holder<'a>(layout: &'a Layout, path: &str) -> Option<&'a Card> {
 fn price(outlook: &Outlook) -> Option<(String, String, String)> {
     let cut = outlook.plan.cut.as_ref()?;
     let short = format!("{} a sample", bytes_text(cut.bytes_per_sample));
-    let all = format!("{short} · {} in all", bytes_text(cut.bytes_total));
+    let all = format!("{short}, {}", bytes_text(cut.bytes_total));
     let pays = match cut.break_even_epoch {
-        _ if !outlook.timed => "times not known yet".to_owned(),
-        Some(epoch) => format!("pays off in epoch {epoch}"),
-        None => "does not pay off".to_owned(),
+        _ if !outlook.timed => "A cache could stand here".to_owned(),
+        Some(epoch) => format!("A cache pays off in epoch {epoch}"),
+        None => "A cache does not pay off".to_owned(),
     };
     Some((short, all, pays))
 }
@@ -120,13 +120,13 @@ pub(super) fn draw(
         }
         Course::Upright(x) => {
             let x = at(x, 0.0).x.round();
-            (vec![pos2(x, canvas.top()), pos2(x, canvas.bottom())], pos2(x, canvas.bottom() - 22.0))
+            (vec![pos2(x, canvas.top()), pos2(x, canvas.bottom())], pos2(x, canvas.top() + 53.0))
         }
     };
     ui.painter().extend(Shape::dashed_line(&points, Stroke::new(1.5, theme.frozen), 6.0, 4.0));
     let Some((short, all, pays)) = price(outlook) else { return };
     let content = layout.cards.iter().map(|card| card.rect.right()).fold(f32::NEG_INFINITY, f32::max);
-    let room = canvas.right() - at(content, 0.0).x - 24.0;
+    let room = canvas.right() - at(content, 0.0).x - 18.0;
     label(ui, canvas, anchor, course, room, [&short, &all, &pays], outlook);
 }
 
@@ -142,18 +142,19 @@ fn label(
 ) {
     let theme = Theme::of(ui);
     let wide = |text: &str, font| ui.painter().layout_no_wrap(text.to_owned(), font, theme.text).size().x;
-    let title = "Could be cached here";
-    let first = wide(title, medium(12.0)) + 14.0 + wide(pays, regular(11.0));
-    let second = wide(all, mono(10.5));
-    let full = first.max(second) + 46.0;
+    let full = wide(pays, medium(11.0)).max(wide(all, mono(10.0))) + 38.0;
     let is_full = room >= full && !matches!(course, Course::Upright(_));
-    let size = if is_full { vec2(full, 42.0) } else { vec2(wide(short, mono(10.5)) + 34.0, 22.0) };
+    let size = if is_full { vec2(full, 42.0) } else { vec2(wide(short, mono(10.0)) + 34.0, 20.0) };
     let corner = match course {
+        // In the strip the label stands on the side that has room for it.
+        Course::Upright(_) if anchor.x + size.x + 12.0 > canvas.right() => {
+            anchor - vec2(size.x + 6.0, size.y / 2.0)
+        }
         Course::Upright(_) => anchor + vec2(6.0, -size.y / 2.0),
         _ => anchor - vec2(size.x, size.y / 2.0),
     };
     let rect = Rect::from_min_size(corner, size);
-    // The stages, the zoom and the heat keep their corners.
+    // The stages, the zoom and the heat keep their corners; in the strip it stands between them and the graph.
     let free = canvas.shrink2(vec2(4.0, if matches!(course, Course::Upright(_)) { 4.0 } else { 44.0 }));
     if !free.contains_rect(rect) {
         return;
@@ -164,18 +165,16 @@ fn label(
     let x = rect.left() + 26.0;
     if is_full {
         let y = rect.top() + 14.0;
-        ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, title, medium(12.0), theme.text);
         let color = if outlook.plan.cut.as_ref().is_some_and(|cut| cut.break_even_epoch.is_some()) {
             theme.brand
         } else {
-            theme.label
+            theme.text
         };
-        let right = pos2(rect.right() - 12.0, y);
-        ui.painter().text(right, Align2::RIGHT_CENTER, pays, regular(11.0), color);
+        ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, pays, medium(11.0), color);
         let below = pos2(x, rect.top() + 30.0);
-        ui.painter().text(below, Align2::LEFT_CENTER, all, mono(10.5), theme.body);
+        ui.painter().text(below, Align2::LEFT_CENTER, all, mono(10.0), theme.body);
     } else {
-        ui.painter().text(pos2(x, rect.center().y), Align2::LEFT_CENTER, short, mono(10.5), theme.body);
+        ui.painter().text(pos2(x, rect.center().y), Align2::LEFT_CENTER, short, mono(10.0), theme.body);
     }
     let response = ui.interact(rect, Id::unique("cut price"), Sense::hover());
     let told = format!("Cut, predicted: {all}, {pays}");

@@ -25,8 +25,7 @@ pub fn ui(
     actions: &mut Vec<Action>,
 ) {
     let theme = Theme::of(ui);
-    let low = canvas.height() < 200.0;
-    let size = vec2(286.0, 30.0);
+    let size = vec2(196.0, 30.0);
     let frame = Rect::from_min_size(canvas.left_bottom() + vec2(12.0, -size.y - 10.0), size);
     ui.painter().rect(frame, 7, theme.card, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
     let layout = Layout::left_to_right(Align::Center);
@@ -44,9 +43,10 @@ pub fn ui(
         actions.push(Action::ToggleCut);
     }
     if view.heat != Heat::Off {
-        let corner =
-            if low { frame.right_top() + vec2(8.0, 0.0) } else { frame.left_top() - vec2(0.0, 36.0) };
-        legend(ui, corner, desk, view.heat, top);
+        // In a narrow window the word about the lock stands beside it.
+        let ramp = if canvas.width() < 560.0 { 40.0 } else { 84.0 };
+        let corner = frame.right_top() + vec2(8.0, 0.0);
+        legend(ui, corner, ramp, desk, view.heat, top);
     }
 }
 
@@ -54,8 +54,8 @@ fn segment(ui: &mut Ui, heat: Heat, active: bool) -> bool {
     let theme = Theme::of(ui);
     let word = match heat {
         Heat::Off => "None",
-        Heat::Bytes => "Kept bytes",
-        Heat::Time => "Milliseconds",
+        Heat::Bytes => "Bytes",
+        Heat::Time => "Time",
     };
     let width = ui.painter().layout_no_wrap(word.to_owned(), medium(12.0), theme.text).size().x + 16.0;
     let (rect, response) = ui.allocate_exact_size(vec2(width, 24.0), Sense::click());
@@ -67,7 +67,7 @@ fn segment(ui: &mut Ui, heat: Heat, active: bool) -> bool {
     let color = if active || response.hovered() { theme.text } else { theme.label };
     ui.painter().text(rect.center(), Align2::CENTER_CENTER, word, medium(12.0), color);
     focus_ring(ui, &response, rect);
-    response.on_hover_text("What colours the graph (H)").clicked()
+    response.on_hover_text(format!("Colour the graph by {} (H)", heat.word())).clicked()
 }
 
 fn toggle(ui: &mut Ui, active: bool) -> bool {
@@ -86,8 +86,7 @@ fn toggle(ui: &mut Ui, active: bool) -> bool {
 }
 
 /// The ramp from nothing to the largest value; or why there is none.
-fn legend(ui: &Ui, corner: egui::Pos2, desk: Desk<'_>, heat: Heat, top: Option<&str>) {
-    const RAMP: f32 = 84.0;
+fn legend(ui: &Ui, corner: egui::Pos2, ramp: f32, desk: Desk<'_>, heat: Heat, top: Option<&str>) {
     let theme = Theme::of(ui);
     let outlook = desk.planner.outlook();
     let why = match (outlook, top) {
@@ -101,8 +100,8 @@ fn legend(ui: &Ui, corner: egui::Pos2, desk: Desk<'_>, heat: Heat, top: Option<&
     };
     let tail = why.map_or_else(|| format!("{}  predicted", top.unwrap_or_default()), str::to_owned);
     let galley = ui.painter().layout_no_wrap(tail, regular(11.0), theme.body);
-    let ramp = if why.is_none() { RAMP + 22.0 } else { 0.0 };
-    let rect = Rect::from_min_size(corner, vec2(galley.size().x + ramp + 20.0, 30.0));
+    let before = if why.is_none() { ramp + 22.0 } else { 0.0 };
+    let rect = Rect::from_min_size(corner, vec2(galley.size().x + before + 20.0, 30.0));
     ui.painter().rect(rect, 7, theme.card, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
     let y = rect.center().y;
     let mut x = rect.left() + 10.0;
@@ -110,7 +109,7 @@ fn legend(ui: &Ui, corner: egui::Pos2, desk: Desk<'_>, heat: Heat, top: Option<&
         let zero = ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, "0", mono(10.0), theme.label);
         x = zero.right() + 6.0;
         for step in 0..21u8 {
-            let width = RAMP / 21.0;
+            let width = ramp / 21.0;
             let at = pos2(x + f32::from(step) * width, y - 4.0);
             let color = theme.heat(f32::from(step) / 20.0);
             ui.painter().rect_filled(Rect::from_min_size(at, vec2(width + 0.5, 8.0)), 0, color);

@@ -91,7 +91,7 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
     }
     key_value(ui, "Peak memory", &format::bytes(series.peak_bytes));
     if let Some(predicted) = series.stage().and_then(|stage| stage.predicted.as_ref()) {
-        key_value(ui, "Peak of the last stage, predicted", &format::bytes(predicted.peak_bytes));
+        key_value(ui, "Stage peak, predicted", &format::bytes(predicted.peak_bytes));
     }
     key_value(ui, "Folder", &series.folder);
     ui.add_space(6.0);

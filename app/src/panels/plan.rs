@@ -10,7 +10,7 @@ use crate::icons::{self, Icon};
 use crate::outlook::{Outlook, causes, peak_place};
 use crate::theme::{Theme, medium, mono, regular};
 use crate::view::View;
-use crate::widgets::{Weight, note, section, shorten, shorten_front, wide_button};
+use crate::widgets::{Weight, note, section, shorten, wide_button};
 
 /// Shows the tab: causes at the left, the budget at the right.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
@@ -53,11 +53,12 @@ fn by_cause(ui: &mut Ui, desk: Desk<'_>) {
     };
     let updating = if desk.planner.is_current() { "" } else { ", updating" };
     section(ui, "Predicted", &format!("stage {}, {}{updating}", outlook.stage + 1, outlook.plan.name));
-    let most = causes(found).iter().map(|(_, bytes)| *bytes).max().unwrap_or(1);
-    for (cause, bytes) in causes(found) {
-        bar(ui, cause, bytes, most);
-    }
     peak(ui, outlook, found);
+    let causes = causes(&outlook.plan, found);
+    let most = causes.iter().map(|(_, bytes)| *bytes).max().unwrap_or(1);
+    for (cause, bytes) in &causes {
+        bar(ui, cause, *bytes, most);
+    }
 }
 
 /// A cause with its bytes and a bar beside it.
@@ -91,7 +92,7 @@ fn peak(ui: &mut Ui, outlook: &Outlook, found: &Predicted) {
     let end = pos2(rect.left() + 166.0, y);
     ui.painter().text(end, Align2::RIGHT_CENTER, value, mono(11.0), theme.text);
     let x = end.x + 10.0;
-    let short = shorten_front(ui, &place, &regular(11.0), rect.right() - 12.0 - x);
+    let short = shorten(ui, &place, &regular(11.0), rect.right() - 12.0 - x);
     ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
     response.on_hover_text(place);
 }
@@ -164,7 +165,7 @@ fn answer(ui: &mut Ui, desk: Desk<'_>, fit: &Fit, actions: &mut Vec<Action>) {
         }
         Some(choice) => {
             told(ui, &format!("Into {budget}: {} (predicted)", story(choice, timed)), theme.text);
-            ui.add_space(4.0);
+            ui.add_space(6.0);
             ui.horizontal(|ui| {
                 ui.add_space(12.0);
                 let button = wide_button(ui, Some(Icon::Check), "Apply", Weight::Primary, !desk.locked);
@@ -181,7 +182,7 @@ fn answer(ui: &mut Ui, desk: Desk<'_>, fit: &Fit, actions: &mut Vec<Action>) {
             told(ui, &text, theme.error);
         }
     }
-    ui.add_space(4.0);
+    ui.add_space(6.0);
     let largest = match fit.largest_batch {
         Some(batch) => format!("Largest batch that fits at once: {batch} (predicted)"),
         None => "Not even one sample fits at once (predicted)".to_owned(),

@@ -107,7 +107,11 @@ fn predicted(desk: Desk<'_>) -> Vec<Chip> {
     peak.stale = stale;
     let mut story = vec![format!("Predicted for stage {} ({})", outlook.stage + 1, outlook.plan.name)];
     story.extend(peak_place(&outlook.plan).map(|place| format!("peak {place}")));
-    story.extend(causes(found).iter().map(|(cause, bytes)| format!("{cause} {}", format::bytes(*bytes))));
+    story.extend(
+        causes(&outlook.plan, found)
+            .iter()
+            .map(|(cause, bytes)| format!("{cause} {}", format::bytes(*bytes))),
+    );
     peak.hover = Some(story.join("\n"));
     vec![step, peak]
 }
