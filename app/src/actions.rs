@@ -2,7 +2,8 @@
 
 use egui::{Key, KeyboardShortcut, Modifiers};
 
-use crate::view::Selected;
+use crate::icons::Icon;
+use crate::view::{Heat, Selected};
 
 /// What a user wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,23 @@ pub enum Action {
         /// Its value as a project file has it.
         value: String,
     },
+    /// Colour the graph by the next quantity.
+    NextHeat,
+    /// Colour the graph by this quantity.
+    ShowHeat(Heat),
+    /// Draw the line where a cache could stand, or do not.
+    ToggleCut,
+    /// Look for a way to run the stage in the typed budget.
+    FitBudget,
+    /// Take a way to run the stage in so many bytes.
+    ApplyFit {
+        /// The budget.
+        budget: u64,
+        /// The stage's path.
+        path: String,
+        /// Its settings, as `accumulate=4`.
+        settings: Vec<String>,
+    },
     /// Choose the palette's kind.
     ChooseKind(usize),
     /// Take the file's new contents.
@@ -96,6 +114,18 @@ pub enum Closing {
     Discard,
     /// Do not close.
     Cancel,
+}
+
+impl Action {
+    /// The icon of what has one.
+    #[must_use]
+    pub const fn icon(&self) -> Option<Icon> {
+        match self {
+            Self::NextHeat | Self::ShowHeat(_) => Some(Icon::Heat),
+            Self::ToggleCut => Some(Icon::Cut),
+            _ => None,
+        }
+    }
 }
 
 /// A key and what it does; the status bar lists those that work.
@@ -135,6 +165,8 @@ pub fn shortcuts() -> Vec<Shortcut> {
         of(none, Key::P, "P", "pause", true, Action::TogglePause),
         of(none, Key::F, "F", "freeze or thaw", false, Action::FreezeSelected),
         of(none, Key::Delete, "Del", "remove adapter", false, Action::RemoveSelected),
+        of(none, Key::H, "H", "heat", true, Action::NextHeat),
+        of(none, Key::C, "C", "cut", true, Action::ToggleCut),
         of(none, Key::Num1, "1", "fit", true, Action::Fit),
         of(none, Key::Escape, "Esc", "select nothing", true, Action::Select(Selected::Nothing)),
     ]

@@ -1,6 +1,10 @@
 //! The graph in regions that fold and unfold: layout, then interaction, then paint.
 
+mod adapters;
 mod block;
+mod cut;
+mod ground;
+mod heat;
 mod interact;
 pub mod layout;
 mod nodes;
@@ -16,6 +20,7 @@ use graft_engine::project::Project;
 
 use crate::actions::Action;
 use crate::model::Model;
+use crate::outlook::Outlook;
 use crate::theme::Theme;
 use crate::view::{Camera, Follow, View};
 pub(crate) use interact::zoom_at;
@@ -34,6 +39,8 @@ const LEGIBLE: f32 = 0.9;
 pub struct Canvas {
     laid_out: Option<(Arc<Model>, BTreeSet<String>, Flow)>,
     layout: Layout,
+    /// The largest value that the heat overlay shows, in words.
+    hottest: Option<String>,
     fitted: Option<(Vec2, Rect, Option<Rect>, Follow)>,
 }
 
@@ -46,6 +53,8 @@ pub struct Scene<'a> {
     pub project: &'a Project,
     /// Whether editing is locked.
     pub locked: bool,
+    /// What this stage will cost, where that is known.
+    pub outlook: Option<&'a Outlook>,
 }
 
 /// Where the layout stands on the screen.
@@ -78,7 +87,10 @@ impl Canvas {
         let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect));
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
         let palette = AdapterSpec::all();
-        let touched = interact::cards(&mut ui, &self.layout, projection, scene, view, &palette, actions);
+        let heat = heat::HeatMap::of(scene.outlook, view.heat, &self.layout);
+        self.hottest = heat.map(|heat| heat.top());
+        let deck = interact::Deck { projection, scene, palette: &palette, heat };
+        let touched = interact::cards(&mut ui, &self.layout, deck, view, actions);
         if background.clicked() && touched.is_none() {
             actions.push(Action::Select(crate::view::Selected::Nothing));
         }
@@ -90,8 +102,21 @@ impl Canvas {
             view,
             palette: &palette,
             hovered_plus: touched,
+            heat,
         };
         painter.all(&self.layout, rect);
+        let cut = scene.outlook.filter(|_| !view.cut_hidden).and_then(|outlook| outlook.plan.cut.as_ref());
+        if let (Some(cut), Some(outlook)) = (cut, scene.outlook)
+            && let Some(course) = cut::course(scene.model, &self.layout, &cut.after, flow)
+        {
+            cut::draw(&ui, course, outlook, projection, rect, &self.layout);
+        }
+    }
+
+    /// The largest value that the heat overlay shows, in words.
+    #[must_use]
+    pub fn hottest(&self) -> Option<&str> {
+        self.hottest.as_deref()
     }
 
     fn update(&mut self, model: &Arc<Model>, unfolded: &BTreeSet<String>, flow: Flow) {
@@ -118,9 +143,10 @@ impl Canvas {
             return;
         }
         self.fitted = Some(wanted);
-        // Room for what lies over the canvas: stages at the left and zoom at the right of its top edge.
-        let (top, margin) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 24.0) };
-        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - margin).max(Vec2::splat(40.0));
+        // Room for what lies over the canvas: stages and zoom along its top edge, the choice of heat at its foot.
+        let margin = 24.0;
+        let (top, foot) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 48.0) };
+        let room = egui::vec2(size.x - 2.0 * margin, size.y - top - foot).max(Vec2::splat(40.0));
         let whole = (room / bounds.size().max(Vec2::splat(1.0))).min_elem();
         let focus = self.layout.focus.filter(|_| camera.follow == Follow::Focus);
         let legible =

@@ -94,6 +94,23 @@ pub(crate) fn set_stage(
     Ok(())
 }
 
+/// Takes settings that make a stage fit into a budget, as one step.
+pub(crate) fn apply_fit(
+    document: &mut Document,
+    budget: u64,
+    path: &str,
+    settings: &[String],
+) -> Result<(), String> {
+    let mut next = (**document.project()).clone();
+    for setting in settings {
+        let Some((name, value)) = setting.split_once('=') else { continue };
+        next = project::set(&next, &format!("{path}.{name}"), value).map_err(|error| error.to_string())?;
+    }
+    let label = format!("Fit into {}", project::bytes_text(budget));
+    document.edit(&label, None, |project| *project = next);
+    Ok(())
+}
+
 /// Puts the adapters into a stage's model, or takes them out.
 pub(crate) fn use_adapters(document: &mut Document, stage: usize, uses: bool) {
     let label = if uses { "Use adapters" } else { "Leave adapters out" };

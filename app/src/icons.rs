@@ -60,6 +60,10 @@ pub enum Icon {
     Clock,
     /// Remove.
     Bin,
+    /// Colour by cost: three bars of growing height.
+    Heat,
+    /// A line across a connection.
+    Cut,
 }
 
 /// Corner points of strokes, each stroke a polyline on the 16-point grid.
@@ -135,6 +139,19 @@ const fn strokes(icon: Icon) -> &'static [&'static [(f32, f32)]] {
             &[(2.5, 4.5), (13.5, 4.5)],
             &[(4.0, 4.5), (4.8, 13.5), (11.2, 13.5), (12.0, 4.5)],
             &[(6.0, 4.5), (6.0, 2.5), (10.0, 2.5), (10.0, 4.5)],
+        ],
+        Icon::Heat => &[
+            &[(2.5, 13.5), (13.5, 13.5)],
+            &[(4.0, 13.5), (4.0, 10.0)],
+            &[(8.0, 13.5), (8.0, 6.5)],
+            &[(12.0, 13.5), (12.0, 2.5)],
+        ],
+        Icon::Cut => &[
+            &[(8.0, 1.5), (8.0, 5.5)],
+            &[(8.0, 10.5), (8.0, 14.5)],
+            &[(1.5, 8.0), (4.0, 8.0)],
+            &[(6.5, 8.0), (9.5, 8.0)],
+            &[(12.0, 8.0), (14.5, 8.0)],
         ],
         Icon::Flame | Icon::Mixed | Icon::Play | Icon::Pause | Icon::Stop | Icon::Theme => &[],
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use graft_app::planner::Clock;
 use graft_app::{App, Options, sample_project};
 use graft_engine::memory::Counting;
 
@@ -15,7 +16,7 @@ fn main() -> eframe::Result {
         .with_writer(std::io::stderr)
         .init();
     let project = std::env::args_os().nth(1).map(PathBuf::from).or_else(sample_project);
-    let options = Options { project, runs: PathBuf::from("runs") };
+    let options = Options { project, runs: PathBuf::from("runs"), clock: Clock::default() };
     let viewport = egui::ViewportBuilder::default()
         .with_title("Graft")
         .with_app_id("graft")

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use graft_engine::adapters::place;
-use graft_engine::data::{DataSpec, Source, Split, View as DataView};
+use graft_engine::data::{Source, Split, View as DataView};
 use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, RegionKind, is_below, modes};
 use graft_engine::project::{BuildError, Project, build_stage};
 use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
+
+use crate::newest::{Newest, guarded};
+use crate::sources::Sources;
 
 /// Whether a part's weights train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,8 +346,7 @@ struct Answer {
 /// Builds models on a thread of its own and keeps the latest.
 #[derive(Debug)]
 pub struct Builder {
-    jobs: Sender<Job>,
-    answers: Receiver<Answer>,
+    thread: Newest<Job, Answer>,
     /// Grows with each document opened; answers about another one are dropped.
     generation: u64,
     asked: Option<Key>,
@@ -365,24 +366,13 @@ impl Builder {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
-        let (jobs, inbox) = bounded::<Job>(64);
-        let (outbox, answers) = bounded(64);
-        std::thread::Builder::new().name("graft-model".into()).spawn(move || {
-            let mut sources = Sources::default();
-            while let Ok(job) = inbox.recv() {
-                // Only the latest matters: an edit a keystroke ago is history.
-                let job = inbox.try_iter().last().unwrap_or(job);
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sources.build(&job)))
-                    .unwrap_or_else(|panic| Err(graft_engine::device::panic_message(&*panic)));
-                let key = (job.generation, job.revision, job.stage, job.base);
-                if outbox.send(Answer { key, result: result.map(Arc::new) }).is_err() {
-                    return;
-                }
-                wake();
-            }
-        })?;
-        Ok(Self { jobs, answers, generation: 0, asked: None, answered: None, model: None, error: None })
+    pub fn start(sources: Sources, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let work = move |job: Job| {
+            let result = guarded(|| answer(&sources, &job));
+            Answer { key: (job.generation, job.revision, job.stage, job.base), result }
+        };
+        let thread = Newest::start("graft-model", work, wake)?;
+        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, error: None })
     }
 
     /// Asks for a model unless it was asked for already.
@@ -392,7 +382,7 @@ impl Builder {
             return;
         }
         let job = Job { generation: self.generation, revision, stage, project: Arc::clone(project), base };
-        if self.jobs.try_send(job).is_ok() {
+        if self.thread.ask(job) {
             self.asked = Some(key);
         }
     }
@@ -400,7 +390,7 @@ impl Builder {
     /// Takes what is ready; whether anything changed.
     pub fn poll(&mut self) -> bool {
         let mut changed = false;
-        while let Ok(answer) = self.answers.try_recv() {
+        while let Some(answer) = self.thread.poll() {
             if answer.key.0 != self.generation {
                 continue;
             }
@@ -445,33 +435,14 @@ impl Builder {
     }
 }
 
-/// Opened data, kept from one model to the next: opening may read a whole file.
-#[derive(Default)]
-struct Sources(Vec<(DataSpec, DataView, PathBuf, Arc<dyn Source>)>);
+fn open(sources: &Sources, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
+    Ok(sources.open(&job.project.data, &shown_view(&shown(job, stage)?), &job.base)?)
+}
 
-impl Sources {
-    fn open(&mut self, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
-        let view = shown_view(&shown(job, stage)?);
-        let known = self
-            .0
-            .iter()
-            .find(|(data, other, base, _)| *data == job.project.data && *other == view && *base == job.base);
-        if let Some((_, _, _, source)) = known {
-            return Ok(Arc::clone(source));
-        }
-        let source: Arc<dyn Source> = Arc::from(job.project.data.open(&job.base, &view)?);
-        if self.0.len() >= 4 {
-            self.0.remove(0);
-        }
-        self.0.push((job.project.data.clone(), view, job.base.clone(), Arc::clone(&source)));
-        Ok(source)
-    }
-
-    fn build(&mut self, job: &Job) -> Result<Model, String> {
-        let source = self.open(job, job.stage).map_err(|error| error.to_string())?;
-        let samples: Vec<Option<usize>> = (0..job.project.stages.len())
-            .map(|stage| self.open(job, stage).ok().map(|source| source.len(Split::Train)))
-            .collect();
-        build(job, source.as_ref(), &samples).map_err(|error| error.to_string())
-    }
+fn answer(sources: &Sources, job: &Job) -> Result<Arc<Model>, String> {
+    let source = open(sources, job, job.stage).map_err(|error| error.to_string())?;
+    let samples: Vec<Option<usize>> = (0..job.project.stages.len())
+        .map(|stage| open(sources, job, stage).ok().map(|source| source.len(Split::Train)))
+        .collect();
+    build(job, source.as_ref(), &samples).map(Arc::new).map_err(|error| error.to_string())
 }

@@ -1,15 +1,20 @@
 //! The panels around the canvas. They read the state and push actions.
 
 pub mod dock;
+pub mod heat;
 pub mod inspector;
 pub mod outline;
+pub mod plan;
 pub mod status;
 pub mod top_bar;
+pub mod totals;
 
 use std::sync::Arc;
 
 use crate::document::Document;
 use crate::model::Model;
+use crate::outlook::Outlook;
+use crate::planner::Planner;
 use crate::session::Session;
 
 /// What every panel reads.
@@ -19,8 +24,19 @@ pub struct Desk<'a> {
     pub document: Option<&'a Document>,
     /// The selected stage's model, if it could be built.
     pub model: Option<&'a Arc<Model>>,
+    /// What is predicted.
+    pub planner: &'a Planner,
     /// The run.
     pub session: &'a Session,
     /// Whether editing is locked because a run goes on.
     pub locked: bool,
+}
+
+impl<'a> Desk<'a> {
+    /// The prediction, where it is of the stage whose model is shown.
+    #[must_use]
+    pub fn outlook(&self) -> Option<&'a Outlook> {
+        let shown = self.model?.stage;
+        self.planner.outlook().filter(|outlook| outlook.stage == shown)
+    }
 }

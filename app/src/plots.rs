@@ -4,8 +4,8 @@ use egui::{
     Align2, Color32, Id, Rangef, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2,
 };
 use egui_plot::{
-    AxisHints, FilledArea, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, PlotUi, Points,
-    VLine,
+    AxisHints, FilledArea, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, PlotUi,
+    Points, Text, VLine,
 };
 
 use crate::format;
@@ -17,6 +17,8 @@ pub const PHASES: [&str; 5] = ["data", "frozen fwd", "trainable fwd", "backward"
 
 /// Height of a plot's title and legend.
 const HEAD: f32 = 44.0;
+/// Room that the word beside a predicted line needs.
+const LABEL: f32 = 84.0;
 
 /// Shows the plots, in a row where the dock is low and two by two where it is tall.
 pub fn ui(ui: &mut Ui, series: &Series, state: &State) {
@@ -153,8 +155,14 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
         match kind {
             Kind::Loss => loss(plot, theme, series, points, buckets),
             Kind::Accuracy => accuracy(plot, theme, series),
-            Kind::Time => time(plot, theme, points, buckets),
-            Kind::Memory => memory(plot, theme, points, buckets),
+            Kind::Time => {
+                time(plot, theme, points, buckets);
+                foretold(plot, theme, series, last, kind);
+            }
+            Kind::Memory => {
+                memory(plot, theme, points, buckets);
+                foretold(plot, theme, series, last, kind);
+            }
         }
     });
     for (x, index) in stages {
@@ -171,9 +179,8 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
         Kind::Accuracy => series.evals.len(),
         _ => series.steps.len(),
     };
-    response.response.widget_info(|| {
-        WidgetInfo::labeled(Role::Figure, true, format!("Plot of {}, {count} points", kind.title()))
-    });
+    let name = format!("Plot of {}, {count} points", kind.title());
+    response.response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &name));
 }
 
 /// A tick's number, with no more digits than it needs.
@@ -259,10 +266,16 @@ fn legend(theme: &Theme, kind: Kind, series: &Series) -> Vec<Entry> {
         Kind::Time => (0..5)
             .map(|i| (theme.phases[i], PHASES[i], number(last.map(|point| point.phases[i]), 1)))
             .collect(),
-        Kind::Memory => vec![
-            (theme.brand, "live", number(last.map(|point| point.live), 1)),
-            (theme.body, "peak", number(last.map(|point| point.peak), 1)),
-        ],
+        Kind::Memory => {
+            let mut entries = vec![
+                (theme.brand, "live", number(last.map(|point| point.live), 1)),
+                (theme.body, "stage peak", number(last.map(|point| point.peak), 1)),
+            ];
+            if let Some(forecast) = series.stage().and_then(|stage| forecast(stage, kind)) {
+                entries.push((theme.text, "predicted", number(Some(forecast), 1)));
+            }
+            entries
+        }
     }
 }
 
@@ -365,6 +378,40 @@ fn memory(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: u
     plot.line(Line::new("live", live).color(theme.brand).width(1.75).fill(0.0).fill_alpha(0.15));
     let peak = decimate(points, buckets, |point| point.peak);
     plot.line(Line::new("peak", peak).color(theme.body).width(1.5));
+}
+
+/// What each stage was predicted to cost, as a dashed line over its steps.
+fn foretold(plot: &mut PlotUi<'_>, theme: &Theme, series: &Series, last: f64, kind: Kind) {
+    for (place, stage) in series.stages.iter().enumerate() {
+        let Some(value) = forecast(stage, kind) else { continue };
+        let end = series.stages.get(place + 1).map_or(last, |next| next.x);
+        if end <= stage.x {
+            continue;
+        }
+        // A label below where the line begins, on a ground of its own: what is measured runs close by.
+        let text = egui::RichText::new(format!("predicted {}", axis((value * 10.0).round() / 10.0)))
+            .font(mono(9.5))
+            .color(theme.text)
+            .background_color(theme.panel);
+        let ends = [stage.x, end].map(|x| plot.screen_from_plot(PlotPoint::new(x, value)).x);
+        if ends[1] - ends[0] > LABEL {
+            let label = Text::new("", PlotPoint::new(stage.x, value), text).anchor(Align2::LEFT_TOP);
+            plot.text(label.allow_hover(false));
+        }
+        let line = Line::new("predicted", vec![[stage.x, value], [end, value]]).color(theme.text);
+        plot.line(line.width(1.5).style(LineStyle::Dashed { length: 6.0 }));
+    }
+}
+
+/// A stage's predicted MiB or milliseconds. Predicted steps wait for no data.
+#[expect(clippy::cast_precision_loss, reason = "bytes fit a plot's axis")]
+fn forecast(stage: &StageMark, kind: Kind) -> Option<f64> {
+    let predicted = stage.predicted.as_ref()?;
+    match kind {
+        Kind::Memory => Some(predicted.peak_bytes as f64 / 1_048_576.0),
+        Kind::Time => Some(1e3 * predicted.step_secs).filter(|ms| *ms > 0.0),
+        Kind::Loss | Kind::Accuracy => None,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use graft_engine::project::Project;
+use graft_engine::project::{Predicted, Project};
 use graft_engine::runs::{Event, EventBody};
 use graft_engine::train::Wish;
 use graft_engine::worker::{Command, Engine, EngineError};
@@ -66,7 +66,7 @@ pub struct StepPoint {
     pub phases: [f64; 5],
     /// Live MiB at the step's end.
     pub live: f64,
-    /// Largest live MiB so far.
+    /// Largest live MiB of the stage so far.
     pub peak: f64,
 }
 
@@ -98,6 +98,8 @@ pub struct StageMark {
     pub epochs: usize,
     /// Weights that it trains.
     pub trainable: u64,
+    /// What it was predicted to cost.
+    pub predicted: Option<Predicted>,
 }
 
 /// Where the run is now.
@@ -173,7 +175,7 @@ impl Series {
                 self.position.total = resumed_at.unwrap_or(0);
                 self.note(format!("{project} on {device}, seed {seed}, {stages} stages, in {folder}"));
             }
-            EventBody::Stage { stage, turn, name, trainable, loaded, epochs, steps, .. } => {
+            EventBody::Stage { stage, turn, name, trainable, loaded, epochs, steps, predicted, .. } => {
                 self.stages.push(StageMark {
                     index: *turn,
                     name: name.clone(),
@@ -181,6 +183,7 @@ impl Series {
                     steps: *steps,
                     epochs: *epochs,
                     trainable: *trainable,
+                    predicted: predicted.as_deref().cloned(),
                 });
                 self.position.stage = *stage;
                 self.position.epoch = 0;
@@ -253,6 +256,7 @@ impl Series {
             optimizer_secs,
             live_bytes,
             peak_bytes,
+            stage_peak_bytes,
             ..
         } = body
         else {
@@ -274,7 +278,8 @@ impl Series {
             smooth,
             phases: phases.map(|secs| 1e3 * secs),
             live: *live_bytes as f64 / 1_048_576.0,
-            peak: *peak_bytes as f64 / 1_048_576.0,
+            // A prediction is of a stage; so is what stands beside it.
+            peak: *stage_peak_bytes as f64 / 1_048_576.0,
         });
     }
 

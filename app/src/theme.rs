@@ -63,6 +63,8 @@ pub struct Theme {
     pub error_tint: Color32,
     /// Step time: data, frozen forward, trainable forward, backward, optimizer.
     pub phases: [Color32; 5],
+    /// The ramp of the heat overlay, each step further from the ground than the one before.
+    heat: [Color32; 5],
     kinds: [(Color32, Color32); 5],
 }
 
@@ -101,6 +103,7 @@ pub static DARK: Theme = Theme {
     error: rgb(0x00F2_686A),
     error_tint: rgb(0x002E_1719),
     phases: [rgb(0x004A_5363), rgb(0x005F_7D9C), rgb(0x00DF_AE90), rgb(0x00D4_743F), rgb(0x008A_4523)],
+    heat: [rgb(0x002B_2338), rgb(0x0054_305A), rgb(0x008A_3B66), rgb(0x00C4_575C), rgb(0x00EE_8F5B)],
     kinds: [
         (rgb(0x00A7_9EF2), rgb(0x0022_1F36)),
         (rgb(0x006F_EADF), rgb(0x0013_2C2C)),
@@ -140,6 +143,7 @@ pub static LIGHT: Theme = Theme {
     error: rgb(0x00C4_302F),
     error_tint: rgb(0x00FC_E8E7),
     phases: [rgb(0x00B4_BCC8), rgb(0x006F_8AA6), rgb(0x00F0_BFA3), rgb(0x00BB_4E1D), rgb(0x0074_2C0C)],
+    heat: [rgb(0x00E9_DFF0), rgb(0x00CD_B0DA), rgb(0x00C6_83B0), rgb(0x00D9_6870), rgb(0x00C9_561F)],
     kinds: [
         (rgb(0x007E_2FC8), rgb(0x00F2_E8FB)),
         (rgb(0x0011_7E91), rgb(0x00E0_F2F5)),
@@ -182,6 +186,23 @@ impl Theme {
     #[must_use]
     pub fn of(ui: &egui::Ui) -> &'static Self {
         if ui.visuals().dark_mode { &DARK } else { &LIGHT }
+    }
+
+    /// The heat ramp at a share from 0 to 1.
+    #[must_use]
+    pub fn heat(&self, share: f32) -> Color32 {
+        let at = share.clamp(0.0, 1.0) * 4.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 3")]
+        let low = (at.floor() as usize).min(3);
+        #[expect(clippy::cast_precision_loss, reason = "at most 3")]
+        let rest = at - low as f32;
+        self.heat[low].lerp_to_gamma(self.heat[low + 1], rest)
+    }
+
+    /// A ground with the heat ramp's colour in it, faint enough for text.
+    #[must_use]
+    pub fn warm(&self, ground: Color32, share: f32) -> Color32 {
+        ground.lerp_to_gamma(self.heat(share), 0.34)
     }
 
     /// How a kind looks, by its letter. Kinds without a place of their own share the last one.
@@ -320,6 +341,22 @@ fn visuals(theme: &Theme) -> Visuals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_heat_ramp_goes_one_way() {
+        let lightness = |color: Color32| {
+            let linear = egui::Rgba::from(color);
+            let luminance = 0.2126 * linear.r() + 0.7152 * linear.g() + 0.0722 * linear.b();
+            luminance.cbrt()
+        };
+        for theme in [&DARK, &LIGHT] {
+            let steps: Vec<f32> = (0..=20u8).map(|i| lightness(theme.heat(f32::from(i) / 20.0))).collect();
+            for pair in steps.windows(2) {
+                let away = if theme.dark { pair[1] - pair[0] } else { pair[0] - pair[1] };
+                assert!(away > 0.0, "dark {}: {steps:?}", theme.dark);
+            }
+        }
+    }
 
     #[test]
     fn kinds_differ_in_hue_and_outline() {

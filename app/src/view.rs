@@ -29,6 +29,54 @@ impl Selected {
     }
 }
 
+/// What colours the graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heat {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Bytes that live between forward and backward.
+    Bytes,
+    /// Milliseconds of forward and backward.
+    Time,
+}
+
+impl Heat {
+    /// All of them, in the order in which the key goes through them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Bytes, Self::Time];
+
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Off => Self::Bytes,
+            Self::Bytes => Self::Time,
+            Self::Time => Self::Off,
+        }
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "none",
+            Self::Bytes => "kept bytes",
+            Self::Time => "milliseconds",
+        }
+    }
+}
+
+/// The memory that a stage should fit into, as it is typed and as it was understood.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    /// What stands in the field.
+    pub text: String,
+    /// The bytes that were asked for last.
+    pub bytes: Option<u64>,
+    /// What is wrong with the text.
+    pub complaint: Option<String>,
+}
+
 /// A tab of the bottom dock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DockTab {
@@ -37,6 +85,8 @@ pub enum DockTab {
     /// The project's stages.
     #[default]
     Stages,
+    /// What the stage will cost, and how it fits.
+    Plan,
     /// What happened.
     Log,
 }
@@ -95,4 +145,10 @@ pub struct View {
     pub rule_draft: Option<(usize, String)>,
     /// The dock was made tall for a run.
     pub dock_tall: bool,
+    /// What colours the graph.
+    pub heat: Heat,
+    /// The line where a cache could stand is not drawn.
+    pub cut_hidden: bool,
+    /// The memory budget.
+    pub budget: Budget,
 }

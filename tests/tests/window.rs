@@ -2,13 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Event, Key, Modifiers, ViewportCommand, ViewportEvent, ViewportId};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
+use graft_app::format;
+use graft_app::planner::Clock;
 use graft_app::session::State;
+use graft_app::view::Heat;
 use graft_app::{App, Options, theme};
+use graft_engine::plan::Calibration;
 use graft_engine::project::{self, Project};
 use graft_tests::{repository, tiny_project};
 use tempfile::TempDir;
@@ -28,10 +33,16 @@ fn tiny() -> Project {
 
 impl Window {
     fn open(text: &str) -> Self {
+        Self::timed(text, None)
+    }
+
+    /// A window that knows what ops take.
+    fn timed(text: &str, times: Option<Calibration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiny.ron");
         std::fs::write(&path, text).unwrap();
-        let options = Options { project: Some(path.clone()), runs: folder.path().join("runs") };
+        let clock = Clock::Given(times.map(Arc::new));
+        let options = Options { project: Some(path.clone()), runs: folder.path().join("runs"), clock };
         let harness =
             Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
                 move |ui, app: &mut Option<App>| {
@@ -311,4 +322,170 @@ fn closing_while_training_stops_and_saves_first() {
     assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose), "the run is saved first");
     window.until("it closes", |window| window.commands().contains(&ViewportCommand::Close));
     assert_eq!(*window.app().session().state(), State::Stopped);
+}
+
+impl Window {
+    /// The predicted totals, once they are of what is shown.
+    fn predicted(&mut self) -> (u64, u64) {
+        self.until("the prediction is current", |window| {
+            window.app().builder().is_settled()
+                && window.app().planner().is_current()
+                && window.app().planner().outlook().is_some()
+        });
+        self.harness.run_steps(2);
+        let outlook = self.app().planner().outlook().unwrap();
+        let found = outlook.predicted().unwrap();
+        (found.peak_bytes, found.activations_bytes)
+    }
+
+    /// Types into the field of this name, in place of what stands there.
+    fn type_into(&mut self, field: &str, text: &str) {
+        self.click(field);
+        self.keys(Modifiers::COMMAND, Key::A);
+        self.harness.event(Event::Text(text.to_owned()));
+        self.harness.run_steps(2);
+    }
+}
+
+#[test]
+fn predicted_totals_follow_an_edit_and_undo() {
+    let mut window = Window::tiny();
+    let before = window.predicted();
+    let trained = window.app().builder().model().unwrap().trained;
+    let shown = format::bytes(before.0);
+    assert!(window.has(&format!("Predicted peak: {shown}")), "in the top bar");
+    assert!(window.has(&format!("Predicted step: {}", format::UNKNOWN)), "no times are known here");
+    assert!(window.says(&format!("Trainable: {}", format::whole(trained))));
+    // With the spatial transformer trained as well, more is kept for backward.
+    window.click("Thaw model.spatial in the outline");
+    let after = window.predicted();
+    assert!(after.1 > before.1, "{before:?}, then {after:?}");
+    window.click("Plan");
+    let activations = format::bytes(after.1);
+    assert!(window.has(&format!("Predicted activations: {activations}")), "by cause");
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.predicted(), before);
+}
+
+#[test]
+fn a_stage_that_cannot_be_built_shows_no_old_prediction() {
+    let mut window = Window::tiny();
+    window.predicted();
+    window.click("Rule Bridge model.bridge");
+    window.type_into("Rule text", "model.bridgge");
+    window.keys(Modifiers::NONE, Key::Enter);
+    window.until("the prediction is gone", |window| {
+        window.has(&format!("Predicted peak: {}", format::UNKNOWN))
+    });
+    window.keys(Modifiers::COMMAND, Key::Z);
+    window.predicted();
+    assert!(!window.has(&format!("Predicted peak: {}", format::UNKNOWN)));
+}
+
+#[test]
+fn heat_goes_from_none_to_bytes_to_milliseconds() {
+    let mut window = Window::tiny();
+    window.predicted();
+    assert!(!window.says("Legend of"));
+    window.keys(Modifiers::NONE, Key::H);
+    assert_eq!(window.app().view().heat, Heat::Bytes);
+    assert!(window.says("Legend of kept bytes, predicted, up to"));
+    window.click("Row model.temporal");
+    let outlook = window.app().planner().outlook().unwrap();
+    let kept = outlook.region("model.temporal").unwrap().bytes;
+    assert!(kept > 0);
+    let frozen = outlook.region("model.spatial").unwrap().bytes;
+    assert!(frozen < kept / 4, "what is frozen keeps little: {frozen} of {kept}");
+    let text = format!("Kept bytes, predicted: {}", format::bytes(kept));
+    assert!(window.has(&text), "in the inspector");
+    window.keys(Modifiers::NONE, Key::H);
+    assert!(window.has("Legend of milliseconds: this device is not measured yet"));
+    window.click("Heat none");
+    assert_eq!(window.app().view().heat, Heat::Off);
+    assert!(!window.says("Legend of"));
+}
+
+#[test]
+fn the_cut_is_drawn_with_its_price_until_it_is_switched_off() {
+    let mut window = Window::tiny();
+    window.predicted();
+    assert!(window.says("Cut, predicted: "), "with its price");
+    window.keys(Modifiers::NONE, Key::C);
+    assert!(!window.says("Cut, predicted: "));
+    window.click("Show the cut");
+    assert!(window.says("Cut, predicted: "));
+    window.click("Show stage 1");
+    window.predicted();
+    assert!(!window.says("Cut, predicted: "), "where everything trains there is none");
+}
+
+#[test]
+fn a_fit_is_applied_as_one_step_and_undone() {
+    let wide = project::set(&tiny(), "stages.1.freeze", "[]").unwrap();
+    let mut window = Window::open(&project::to_text(&wide).unwrap());
+    window.until("the model is there", |window| window.has("Card model.head"));
+    let (peak, _) = window.predicted();
+    let before = window.text();
+    window.click("Plan");
+    // What cannot be reached says how far it goes.
+    window.type_into("Memory budget", "1KiB");
+    window.click("Fit into the budget");
+    window.until("the floor is told", |window| window.says("Does not fit into 1.0 KiB"));
+    let floor = window.app().planner().fit(1024).unwrap().unwrap().floor.bytes;
+    assert!(floor < peak, "{floor} of {peak}");
+    window.type_into("Memory budget", &u64::midpoint(floor, peak).to_string());
+    window.click("Fit into the budget");
+    window.until("there is a choice", |window| window.has("Apply"));
+    assert!(window.says("Largest batch that fits at once"));
+    assert!(window.says("Option 1: "));
+    window.click("Apply");
+    let spec = window.project().stages[1].as_train().unwrap();
+    assert!(spec.accumulate > 2 || !spec.recompute.is_empty(), "{spec:?}");
+    assert_eq!(spec.batch, 16, "the samples of a step stay");
+    assert!(window.app().document().unwrap().undo_label().unwrap().starts_with("Fit into "));
+    window.until("it fits", |window| window.says("as it is"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before);
+}
+
+#[test]
+fn wrong_and_unreachable_budgets_say_what_would_do() {
+    let mut window = Window::tiny();
+    window.predicted();
+    window.click("Plan");
+    window.type_into("Memory budget", "3 parsecs");
+    window.click("Fit into the budget");
+    assert!(window.says("`3 parsecs` is no number of bytes; write it as 512MiB"));
+    window.type_into("Memory budget", "1KiB");
+    window.keys(Modifiers::NONE, Key::Enter);
+    window.until("the floor is told", |window| window.says("Does not fit into 1.0 KiB: the least is "));
+    assert!(window.says("stand whatever the batch"), "and why");
+    assert!(!window.has("Apply"));
+}
+
+#[test]
+fn with_times_the_step_the_heat_and_the_fit_are_timed() {
+    let times = Calibration { fingerprint: "test".to_owned(), overhead: 1e-4, ..Calibration::default() };
+    let mut window = Window::timed(&project::to_text(&tiny()).unwrap(), Some(times));
+    window.until("the model is there", |window| window.has("Card model.head"));
+    window.predicted();
+    let step = |window: &Window| {
+        let found = window.app().planner().outlook().unwrap().predicted().unwrap().clone();
+        (found.step_secs, found.samples_per_sec)
+    };
+    let (secs, pace) = step(&window);
+    assert!(secs > 0.0);
+    let shown = format!("Predicted step: {} {pace:.0} samples/s", format::step_time(secs));
+    assert!(window.has(&shown), "{shown}");
+    window.click("Heat milliseconds");
+    assert!(window.says("Legend of milliseconds, predicted, up to"));
+    assert!(window.says("pays off in epoch") || window.says("does not pay off"));
+    window.click("Thaw model.spatial in the outline");
+    window.predicted();
+    assert!(step(&window).0 > secs, "backward through the spatial transformer takes longer");
+    window.click("Plan");
+    window.type_into("Memory budget", "64GiB");
+    window.click("Fit into the budget");
+    window.until("it fits", |window| window.says("Fits into 64.0 GiB as it is"));
+    assert!(window.says("1.00 times as long"));
 }

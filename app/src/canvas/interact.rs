@@ -3,6 +3,7 @@
 use egui::{Id, PointerButton, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
+use super::heat::HeatMap;
 use super::layout::HEADER;
 use super::shapes::{Card, Layout, Look, Plus};
 use super::{Projection, Scene};
@@ -12,6 +13,15 @@ use crate::view::{Camera, Follow, Selected, View};
 
 /// Zoom that the wheel reaches.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.3..=2.5;
+
+/// What the pointer meets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deck<'a> {
+    pub(super) projection: Projection,
+    pub(super) scene: Scene<'a>,
+    pub(super) palette: &'a [AdapterSpec],
+    pub(super) heat: Option<HeatMap<'a>>,
+}
 
 /// Pan and zoom.
 pub(super) fn background(ui: &Ui, rect: Rect, camera: &mut Camera) -> Response {
@@ -52,33 +62,24 @@ pub(crate) fn zoom_at(camera: &mut Camera, at: Vec2, factor: f32) {
 pub(super) fn cards(
     ui: &mut Ui,
     layout: &Layout,
-    projection: Projection,
-    scene: Scene<'_>,
+    deck: Deck<'_>,
     view: &mut View,
-    palette: &[AdapterSpec],
     actions: &mut Vec<Action>,
 ) -> Option<String> {
     for card in &layout.cards {
-        register(ui, card, projection, scene, view, palette, actions);
+        register(ui, card, deck, view, actions);
     }
     let mut hovered = None;
     for plus in &layout.pluses {
-        if register_plus(ui, plus, projection, scene, view, palette, actions) {
+        if register_plus(ui, plus, deck, view, actions) {
             hovered = Some(plus.site.clone());
         }
     }
     hovered
 }
 
-fn register(
-    ui: &Ui,
-    card: &Card,
-    projection: Projection,
-    scene: Scene<'_>,
-    view: &mut View,
-    palette: &[AdapterSpec],
-    actions: &mut Vec<Action>,
-) {
+fn register(ui: &Ui, card: &Card, deck: Deck<'_>, view: &mut View, actions: &mut Vec<Action>) {
+    let Deck { projection, scene, heat, .. } = deck;
     if card.look == Look::Sum {
         return;
     }
@@ -121,21 +122,28 @@ fn register(
     if response.double_clicked() && card.unfolded.is_some() && card.look != Look::Tile {
         actions.push(Action::ToggleFold(card.path.clone()));
     }
-    if matches!(card.look, Look::Tile | Look::Tab | Look::Input) {
-        tooltip(response, card, scene, palette);
+    let hint = heat.and_then(|heat| heat.hint(card));
+    let plain = matches!(card.look, Look::Tile | Look::Tab | Look::Input);
+    if plain || hint.is_some() {
+        tooltip(response, card, scene, hint.as_deref());
+    }
+    if plain {
         return;
     }
     marks(ui, card, projection, scene, actions);
 }
 
-fn tooltip(response: Response, card: &Card, scene: Scene<'_>, _palette: &[AdapterSpec]) {
-    let text = match card.look {
+fn tooltip(response: Response, card: &Card, scene: Scene<'_>, hint: Option<&str>) {
+    let mut text = match card.look {
         Look::Tile => {
             let (weights, _, freeze) = scene.model.below(&card.path);
             format!("{}\n{} weights, {}", card.path, crate::format::short(weights), freeze.word())
         }
         _ => card.path.clone(),
     };
+    if let Some(hint) = hint {
+        text = format!("{text}\n{hint}");
+    }
     response.on_hover_text(text);
 }
 
@@ -195,15 +203,8 @@ pub(super) fn mark_rects(card: &Card) -> (Option<Rect>, Option<Rect>) {
     (fold, freeze)
 }
 
-fn register_plus(
-    ui: &Ui,
-    plus: &Plus,
-    projection: Projection,
-    scene: Scene<'_>,
-    view: &View,
-    palette: &[AdapterSpec],
-    actions: &mut Vec<Action>,
-) -> bool {
+fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &View, actions: &mut Vec<Action>) -> bool {
+    let Deck { projection, scene, palette, .. } = deck;
     let center = projection.point(plus.center);
     let size = (24.0 * projection.zoom).max(14.0);
     let rect = Rect::from_center_size(center, Vec2::splat(size));

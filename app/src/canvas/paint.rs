@@ -4,20 +4,20 @@ use egui::epaint::CubicBezierShape;
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
-use super::interact::{adapter_of, chosen, is_selected, mark_rects};
+use super::heat::HeatMap;
+use super::interact::{chosen, is_selected, mark_rects};
 use super::layout::HEADER;
-use super::shapes::{Card, Course, Cut, Layout, Look, Plus, Wire};
+use super::shapes::{Card, Course, Layout, Look, Plus, Wire};
 use super::{Projection, Scene};
-use crate::format;
 use crate::icons::{self, Icon};
 use crate::model::Freeze;
 use crate::theme::{KindStyle, Theme, bold, medium, mono, regular};
 use crate::view::View;
 
 /// Under this zoom shapes are hidden.
-const SHAPES: f32 = 0.6;
+pub(super) const SHAPES: f32 = 0.6;
 /// Under this zoom only names and badges are shown.
-const NAMES: f32 = 0.45;
+pub(super) const NAMES: f32 = 0.45;
 
 /// What painting reads.
 pub(super) struct Paint<'a> {
@@ -28,6 +28,7 @@ pub(super) struct Paint<'a> {
     pub(super) view: &'a View,
     pub(super) palette: &'a [AdapterSpec],
     pub(super) hovered_plus: Option<String>,
+    pub(super) heat: Option<HeatMap<'a>>,
 }
 
 impl Paint<'_> {
@@ -57,7 +58,7 @@ impl Paint<'_> {
         }
     }
 
-    fn zoom(&self) -> f32 {
+    pub(super) fn zoom(&self) -> f32 {
         self.projection.zoom
     }
 
@@ -67,93 +68,8 @@ impl Paint<'_> {
         FontId::new(size.max(4.0), font.family.clone())
     }
 
-    fn text(&self, at: Pos2, align: Align2, text: &str, font: &FontId, color: Color32) -> Rect {
+    pub(super) fn text(&self, at: Pos2, align: Align2, text: &str, font: &FontId, color: Color32) -> Rect {
         self.painter.text(at, align, text, self.scaled(font), color)
-    }
-
-    /// Dots, and the tint of the side without gradients with its edge.
-    fn ground(&self, layout: &Layout, canvas: Rect) {
-        let theme = self.theme;
-        self.painter.rect_filled(canvas, 0, theme.well);
-        let frozen = match layout.cut {
-            Some(Cut::Below(y)) => {
-                let y = self.projection.point(pos2(0.0, y)).y;
-                Some(Rect::from_min_max(
-                    canvas.min,
-                    pos2(canvas.right(), y.clamp(canvas.top(), canvas.bottom())),
-                ))
-            }
-            Some(Cut::RightOf(x)) => {
-                let x = self.projection.point(pos2(x, 0.0)).x;
-                Some(Rect::from_min_max(
-                    canvas.min,
-                    pos2(x.clamp(canvas.left(), canvas.right()), canvas.bottom()),
-                ))
-            }
-            Some(Cut::AllFrozen) => Some(canvas),
-            None => None,
-        };
-        if let Some(frozen) = frozen {
-            self.painter.rect_filled(frozen, 0, theme.frozen_tint);
-        }
-        self.dots(canvas);
-        let stroke = Stroke::new(1.5, theme.frozen);
-        match layout.cut {
-            Some(Cut::Below(y)) => {
-                let y = self.projection.point(pos2(0.0, y)).y.round();
-                // Nearer to the top it would stand under the stages.
-                let is_clear = y > canvas.top() + 64.0;
-                if canvas.y_range().contains(y) {
-                    let ends = [pos2(canvas.left(), y), pos2(canvas.right(), y)];
-                    self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
-                }
-                let room = layout.cards.iter().map(|card| card.rect.left()).fold(f32::INFINITY, f32::min);
-                let room = self.projection.point(pos2(room, 0.0)).x - canvas.left() - 24.0;
-                let (above, below) = if room > 215.0 {
-                    ("Frozen · no gradient reaches this side", "Gradients stop here")
-                } else {
-                    ("Frozen", "Trains")
-                };
-                if is_clear && room > 40.0 && canvas.y_range().contains(y) {
-                    let left = canvas.left() + 16.0;
-                    let font = regular(11.0);
-                    self.painter.text(
-                        pos2(left, y - 8.0),
-                        Align2::LEFT_BOTTOM,
-                        above,
-                        font.clone(),
-                        theme.frozen,
-                    );
-                    self.painter.text(pos2(left, y + 8.0), Align2::LEFT_TOP, below, font, theme.trainable);
-                }
-            }
-            Some(Cut::RightOf(x)) => {
-                let x = self.projection.point(pos2(x, 0.0)).x.round();
-                let ends = [pos2(x, canvas.top()), pos2(x, canvas.bottom())];
-                self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
-            }
-            Some(Cut::AllFrozen) => {
-                let at = canvas.left_bottom() + vec2(16.0, -12.0);
-                let text = "Nothing trains in this stage";
-                self.painter.text(at, Align2::LEFT_BOTTOM, text, regular(11.0), theme.frozen);
-            }
-            None => {}
-        }
-    }
-
-    fn dots(&self, canvas: Rect) {
-        let color = self.theme.line.gamma_multiply(0.9);
-        let mut mesh = egui::Mesh::default();
-        let mut y = canvas.top() + 12.0;
-        while y < canvas.bottom() {
-            let mut x = canvas.left() + 12.0;
-            while x < canvas.right() {
-                mesh.add_colored_rect(Rect::from_min_size(pos2(x, y), Vec2::splat(1.0)), color);
-                x += 24.0;
-            }
-            y += 24.0;
-        }
-        self.painter.add(Shape::mesh(mesh));
     }
 
     fn wire(&self, wire: &Wire) {
@@ -221,7 +137,7 @@ impl Paint<'_> {
         self.painter.galley(rect.min, galley, theme.label);
     }
 
-    fn ring(&self, card: &Card, rect: Rect, radius: f32) {
+    pub(super) fn ring(&self, card: &Card, rect: Rect, radius: f32) {
         if is_selected(self.view, card) {
             let stroke = Stroke::new(2.0, self.theme.selection);
             self.painter.rect_stroke(rect.expand(3.0), radius + 3.0, stroke, StrokeKind::Outside);
@@ -232,7 +148,7 @@ impl Paint<'_> {
         self.view.hovered.as_deref() == Some(card.path.as_str())
     }
 
-    fn snapped(&self, rect: Rect) -> Rect {
+    pub(super) fn snapped(&self, rect: Rect) -> Rect {
         let pixels = self.painter.pixels_per_point();
         let snap = |value: f32| (value * pixels).round() / pixels;
         let rect = self.projection.rect(rect);
@@ -247,6 +163,7 @@ impl Paint<'_> {
         let rect = self.snapped(card.rect);
         let radius = 8.0 * self.zoom();
         self.painter.rect(rect, radius, theme.panel, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        self.stripe(card, rect);
         let header = Rect::from_min_size(rect.min, vec2(rect.width(), HEADER * self.zoom()));
         if self.is_hovered(card) {
             self.painter.rect_filled(header.shrink(1.0), radius, theme.raised);
@@ -260,7 +177,9 @@ impl Paint<'_> {
         let rect = self.snapped(card.rect);
         let radius = if card.look == Look::Input { rect.height() / 2.0 } else { 7.0 * self.zoom() };
         let line = if self.is_hovered(card) { theme.label } else { theme.outline };
-        self.painter.rect(rect, radius, theme.card, Stroke::new(1.0, line), StrokeKind::Inside);
+        let fill = self.warmed(card, theme.card);
+        self.painter.rect(rect, radius, fill, Stroke::new(1.0, line), StrokeKind::Inside);
+        self.stripe(card, rect);
         self.ring(card, rect, radius);
         self.header(card);
     }
@@ -295,9 +214,12 @@ impl Paint<'_> {
             x = note.right() + 6.0 * zoom;
         }
         let mut right = rect.right() - 16.0 * zoom;
-        if zoom >= NAMES && !card.detail.is_empty() {
-            let detail =
-                self.text(pos2(right, middle), Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);
+        // A value takes the place of the weights while the overlay is on.
+        let value = self.heat.filter(|_| card.look != Look::Input).and_then(|heat| heat.text(card));
+        let color = if value.is_some() { theme.text } else { theme.label };
+        let detail = value.filter(|_| !card.detail.is_empty()).unwrap_or_else(|| card.detail.clone());
+        if zoom >= NAMES && !detail.is_empty() {
+            let detail = self.text(pos2(right, middle), Align2::RIGHT_CENTER, &detail, &mono(11.0), color);
             right = detail.left() - 8.0 * zoom;
         }
         if card.look != Look::Input {
@@ -330,12 +252,12 @@ impl Paint<'_> {
         }
     }
 
-    fn kind(&self, adapter: usize) -> Option<KindStyle> {
+    pub(super) fn kind(&self, adapter: usize) -> Option<KindStyle> {
         let placement = self.scene.project.adapters.get(adapter)?;
         Some(self.theme.kind(placement.kind.kind().letter()))
     }
 
-    fn freeze_icon(&self, freeze: Freeze, center: Pos2, size: f32) {
+    pub(super) fn freeze_icon(&self, freeze: Freeze, center: Pos2, size: f32) {
         freeze_icon(&self.painter, self.theme, freeze, center, size);
     }
 
@@ -346,7 +268,8 @@ impl Paint<'_> {
         let open = card.unfolded == Some(true);
         let fill = if open || self.is_hovered(card) { theme.active } else { theme.raised };
         let stroke = if open { Stroke::new(1.0, theme.edge) } else { Stroke::NONE };
-        self.painter.rect(rect, radius, fill, stroke, StrokeKind::Inside);
+        self.painter.rect(rect, radius, self.warmed(card, fill), stroke, StrokeKind::Inside);
+        self.stripe(card, rect);
         self.ring(card, rect, radius);
         let center = rect.center_top();
         self.text(
@@ -376,8 +299,9 @@ impl Paint<'_> {
         let (theme, zoom) = (self.theme, self.zoom());
         let rect = self.snapped(card.rect);
         let radius = 5.0 * zoom;
-        let fill = if self.is_hovered(card) { theme.active } else { theme.raised };
+        let fill = self.warmed(card, if self.is_hovered(card) { theme.active } else { theme.raised });
         self.painter.rect(rect, radius, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        self.stripe(card, rect);
         self.ring(card, rect, radius);
         let with_detail = !card.detail.is_empty() && zoom >= SHAPES;
         let (_, freeze) = mark_rects(card);
@@ -400,64 +324,6 @@ impl Paint<'_> {
             let at = pos2(x, rect.center().y);
             self.text(at, Align2::LEFT_CENTER, &card.title, &medium(12.0), theme.text);
         }
-    }
-
-    fn adapter_text(&self, card: &Card) -> Option<(KindStyle, &'static str, String)> {
-        let placement = self.scene.project.adapters.get(adapter_of(card)?)?;
-        let kind = placement.kind.kind();
-        let tag = kind.settings().first().map_or_else(String::new, |setting| {
-            let letter: String = setting.name.chars().take(1).collect();
-            format!("{letter}{}", format::number(setting.value))
-        });
-        Some((self.theme.kind(kind.letter()), kind.name(), tag))
-    }
-
-    fn tab(&self, card: &Card) {
-        let Some((kind, _, tag)) = self.adapter_text(card) else { return };
-        let zoom = self.zoom();
-        let rect = self.snapped(card.rect);
-        let radius = 5.0 * zoom;
-        self.painter.rect(rect, radius, kind.tint, Stroke::new(1.25, kind.color), StrokeKind::Inside);
-        self.ring(card, rect, radius);
-        let badge = pos2(rect.left() + 13.0 * zoom, rect.center().y);
-        icons::badge(&self.painter, kind, badge, 14.0 * zoom, self.theme.ink);
-        if zoom >= NAMES {
-            let at = pos2(rect.left() + 23.0 * zoom, rect.center().y);
-            self.text(at, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
-        }
-    }
-
-    fn adapter(&self, card: &Card) {
-        let Some((kind, name, tag)) = self.adapter_text(card) else { return };
-        let (theme, zoom) = (self.theme, self.zoom());
-        let rect = self.snapped(card.rect);
-        let radius = 7.0 * zoom;
-        self.painter.rect(rect, radius, kind.tint, Stroke::new(1.25, kind.color), StrokeKind::Inside);
-        self.ring(card, rect, radius);
-        icons::badge(
-            &self.painter,
-            kind,
-            pos2(rect.left() + 18.0 * zoom, rect.center().y),
-            18.0 * zoom,
-            theme.ink,
-        );
-        let x = rect.left() + 32.0 * zoom;
-        let (_, freeze) = mark_rects(card);
-        if let Some(mark) = freeze {
-            self.freeze_icon(card.freeze, self.projection.rect(mark).center(), 14.0 * zoom);
-        }
-        if card.detail.is_empty() {
-            let up = pos2(x, rect.center().y - 7.0 * zoom);
-            self.text(up, Align2::LEFT_CENTER, name, &bold(12.0), theme.text);
-            let down = pos2(x, rect.center().y + 8.0 * zoom);
-            self.text(down, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
-            return;
-        }
-        let title = self.text(pos2(x, rect.center().y), Align2::LEFT_CENTER, name, &bold(13.0), theme.text);
-        let after = pos2(title.right() + 8.0 * zoom, rect.center().y);
-        self.text(after, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
-        let right = pos2(rect.right() - 30.0 * zoom, rect.center().y);
-        self.text(right, Align2::RIGHT_CENTER, &card.detail, &mono(11.0), theme.label);
     }
 
     fn sum(&self, card: &Card) {

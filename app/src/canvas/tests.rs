@@ -24,7 +24,7 @@ fn project() -> Project {
 
 fn model(project: Project) -> Arc<Model> {
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../projects");
-    let mut builder = Builder::start(|| {}).unwrap();
+    let mut builder = Builder::start(crate::sources::Sources::default(), || {}).unwrap();
     builder.ask(0, 0, &Arc::new(project), base);
     let begin = Instant::now();
     while builder.model().is_none() && begin.elapsed() < Duration::from_secs(30) {
@@ -110,4 +110,34 @@ fn the_frozen_side_ends_before_the_first_part_that_trains() {
     spec.freeze.clear();
     let free = layout(&model(free), &BTreeSet::new(), Flow::Down);
     assert_eq!(free.cut, None, "what has no weights is not frozen");
+}
+
+#[test]
+fn the_cut_goes_below_a_card_beside_a_tile_and_up_through_the_strip() {
+    let model = model(project());
+    let kept = |path: &str| {
+        let output = model.part(path).unwrap().output.unwrap();
+        vec![model.graph.node(output).path.clone()]
+    };
+    let down = layout(&model, &unfolded(&[]), Flow::Down);
+    let card = |layout: &Layout, path: &str| layout.cards.iter().find(|card| card.path == path).unwrap().rect;
+    // Where the frozen side ends anyway, it is the same line.
+    let Some(Cut::Below(edge)) = down.cut else { panic!("the spatial side is frozen") };
+    let behind = cut::course(&model, &down, &kept("model.spatial"), Flow::Down);
+    assert_eq!(behind, Some(cut::Course::Level(edge)));
+    let tile = card(&down, "model.spatial.blocks.0");
+    let Some(cut::Course::Step { low, x, high }) =
+        cut::course(&model, &down, &kept("model.spatial.blocks.0"), Flow::Down)
+    else {
+        panic!("between two blocks it is a step")
+    };
+    assert!(low > tile.bottom() && high < tile.top() && x > tile.right());
+    assert!(x < card(&down, "model.spatial.blocks.1").left(), "the next block lies behind it");
+    let across = layout(&model, &unfolded(&[]), Flow::Across);
+    let Some(cut::Course::Upright(x)) = cut::course(&model, &across, &kept("model.spatial"), Flow::Across)
+    else {
+        panic!("in the strip it goes from top to bottom")
+    };
+    assert!(x > card(&across, "model.spatial").right());
+    assert_eq!(cut::course(&model, &down, &["model.nowhere".to_owned()], Flow::Down), None);
 }

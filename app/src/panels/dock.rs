@@ -3,7 +3,7 @@
 use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
 
-use super::Desk;
+use super::{Desk, plan};
 use crate::actions::Action;
 use crate::format;
 use crate::icons::{self, Icon};
@@ -22,6 +22,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action
     match view.tab {
         DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
         DockTab::Stages => stages(ui, desk, view, actions),
+        DockTab::Plan => plan::ui(ui, desk, view, actions),
         DockTab::Log => log(ui, desk),
     }
 }
@@ -34,8 +35,13 @@ fn tabs(ui: &mut Ui, view: &mut View) {
         |ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
             ui.add_space(6.0);
-            for (tab, name) in [(DockTab::Plots, "Plots"), (DockTab::Stages, "Stages"), (DockTab::Log, "Log")]
-            {
+            let tabs = [
+                (DockTab::Plots, "Plots"),
+                (DockTab::Stages, "Stages"),
+                (DockTab::Plan, "Plan"),
+                (DockTab::Log, "Log"),
+            ];
+            for (tab, name) in tabs {
                 let active = view.tab == tab;
                 let font = if active { medium(12.0) } else { regular(12.0) };
                 let width = ui.painter().layout_no_wrap(name.to_owned(), font.clone(), theme.text).size().x;

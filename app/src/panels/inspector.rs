@@ -10,6 +10,7 @@ use crate::canvas::freeze_icon;
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::model::{Freeze, Model};
+use crate::outlook::{Outlook, Warmth};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{Selected, View};
 use crate::widgets::{Weight, key_value, note, rule, section, shorten_front, wide_button};
@@ -89,6 +90,9 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
         key_value(ui, "Test top-1", &per_cent(series.test_top1));
     }
     key_value(ui, "Peak memory", &format::bytes(series.peak_bytes));
+    if let Some(predicted) = series.stage().and_then(|stage| stage.predicted.as_ref()) {
+        key_value(ui, "Stage peak, predicted", &format::bytes(predicted.peak_bytes));
+    }
     key_value(ui, "Folder", &series.folder);
     ui.add_space(6.0);
     rule(ui);
@@ -132,6 +136,7 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
         let gradient = if model.is_tracked(output) { "passes" } else { "none" };
         key_value(ui, "Gradient", gradient);
     }
+    foretold(ui, desk, |outlook| outlook.region(path));
     freeze_button(ui, path, freeze, desk, actions);
     let inside: Vec<usize> = region.adapters.keys().copied().collect();
     if !inside.is_empty() {
@@ -160,6 +165,16 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
         note(ui, "None of its own.", theme.label);
     }
     ui.add_space(12.0);
+}
+
+/// What something keeps and takes, as predicted for the stage that is shown.
+fn foretold(ui: &mut Ui, desk: Desk<'_>, of: impl FnOnce(&Outlook) -> Option<Warmth>) {
+    let Some(outlook) = desk.outlook() else { return };
+    let Some(warmth) = of(outlook) else { return };
+    key_value(ui, "Kept bytes, predicted", &format::bytes(warmth.bytes));
+    let word = super::totals::times_word(desk.planner.times());
+    let time = warmth.secs.map_or_else(|| word.to_owned(), format::step_time);
+    key_value(ui, "Time a step, predicted", &time);
 }
 
 fn mark(ui: &Ui, freeze: Freeze, at: egui::Pos2) {
@@ -191,6 +206,7 @@ fn op(ui: &mut Ui, path: &str, id: NodeId, model: &Model, desk: Desk<'_>, action
         let shape = model.shape(param).iter().map(ToString::to_string).collect::<Vec<_>>().join("×");
         key_value(ui, short, &shape);
     }
+    foretold(ui, desk, |outlook| outlook.node(path));
     if freeze != Freeze::Nothing {
         freeze_button(ui, path, freeze, desk, actions);
     }
@@ -486,6 +502,7 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         "trainable"
     };
     key_value(ui, "In this stage", state);
+    foretold(ui, desk, |outlook| Some(outlook.adapter(index)));
     ui.add_space(8.0);
 }
 

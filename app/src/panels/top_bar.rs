@@ -2,7 +2,7 @@
 
 use egui::{Align, Align2, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
 
-use super::Desk;
+use super::{Desk, totals};
 use crate::actions::Action;
 use crate::format;
 use crate::icons::{self, Icon};
@@ -46,7 +46,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
             ui.spacing_mut().item_spacing.x = 6.0;
             ui.add_space(12.0);
             controls(ui, desk, actions);
-            numbers(ui, desk);
+            totals::ui(ui, desk);
             progress(ui, desk);
         });
     });
@@ -96,25 +96,6 @@ fn device(ui: &mut Ui, desk: Desk<'_>) {
     response.on_hover_text("Where the project runs; `device` in its file says so");
 }
 
-/// Two lines, a name over a value.
-fn chip(ui: &mut Ui, name: &str, value: &str, more: &str) {
-    let theme = Theme::of(ui);
-    let painter = ui.painter();
-    let above = painter.layout_no_wrap(name.to_owned(), regular(11.0), theme.label).size().x;
-    let main = painter.layout_no_wrap(value.to_owned(), mono(12.0), theme.text).size().x;
-    let side = painter.layout_no_wrap(more.to_owned(), regular(11.0), theme.label).size().x;
-    let below = main + if more.is_empty() { 0.0 } else { 6.0 + side };
-    let (rect, response) = ui.allocate_exact_size(vec2(above.max(below) + 24.0, 36.0), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value} {more}")));
-    let painter = ui.painter();
-    painter.vline(rect.left(), rect.shrink2(vec2(0.0, 3.0)).y_range(), Stroke::new(1.0, theme.line));
-    let x = rect.left() + 12.0;
-    painter.text(pos2(x, rect.top() + 9.0), Align2::LEFT_CENTER, name, regular(11.0), theme.label);
-    let y = rect.top() + 26.0;
-    let value = painter.text(pos2(x, y), Align2::LEFT_CENTER, value, mono(12.0), theme.text);
-    painter.text(pos2(value.right() + 6.0, y), Align2::LEFT_CENTER, more, regular(11.0), theme.label);
-}
-
 fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
     let state = desk.session.state();
     if state.is_busy() {
@@ -137,31 +118,6 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
     let train = wide_button(ui, Some(Icon::Play), "Train", Weight::Primary, ready);
     if train.on_hover_text("Run all stages (Ctrl Enter)").clicked() {
         actions.push(Action::Train);
-    }
-}
-
-fn numbers(ui: &mut Ui, desk: Desk<'_>) {
-    let series = desk.session.series();
-    let measured = !series.steps.is_empty();
-    if measured {
-        if let Some(left) = series.stage_left().filter(|_| *desk.session.state() == State::Running) {
-            chip(ui, "Stage ends in", &format!("≈ {}", format::duration(left)), "");
-        }
-        let step = series.step_secs().map_or_else(|| format::UNKNOWN.to_owned(), format::step_time);
-        let room = ui.available_width() > 460.0;
-        let pace = format!("{:.0} samples/s", series.position.samples_per_sec);
-        chip(ui, "Measured step", &step, if room { &pace } else { "" });
-        chip(ui, "Measured peak", &format::bytes(series.peak_bytes), "");
-    }
-    if ui.available_width() > 170.0 {
-        let (trained, more) = desk.model.map_or_else(
-            || (format::UNKNOWN.to_owned(), String::new()),
-            |model| {
-                let share = format::share(model.trained, model.weights);
-                (format::whole(model.trained), format!("{share} of {}", format::short(model.weights)))
-            },
-        );
-        chip(ui, "Trainable", &trained, &more);
     }
 }
 

@@ -1,0 +1,39 @@
+//! Closing the window: nothing is lost unasked.
+
+use egui::{Context, ViewportCommand};
+
+use super::{App, Stage};
+use crate::actions::Closing;
+use crate::document::Document;
+
+impl App {
+    pub(super) fn answer(&mut self, ctx: &Context, answer: Closing) {
+        self.closing = match answer {
+            Closing::Discard => Stage::Waiting,
+            Closing::Save if self.save() => Stage::Waiting,
+            Closing::Save | Closing::Cancel => Stage::Open,
+        };
+        ctx.request_repaint();
+    }
+
+    /// Closing asks about unsaved changes, then lets the run save itself, then closes.
+    pub(super) fn close(&mut self, ctx: &Context) {
+        let asked = ctx.input(|input| input.viewport().close_requested());
+        if asked && self.closing != Stage::Ready {
+            let dirty = self.document.as_ref().is_some_and(Document::is_dirty);
+            if self.closing == Stage::Open {
+                self.closing = if dirty { Stage::Asking } else { Stage::Waiting };
+            }
+            if self.closing == Stage::Asking || self.is_locked() {
+                ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            }
+        }
+        if self.closing == Stage::Waiting {
+            self.session.stop();
+            if !self.is_locked() {
+                self.closing = Stage::Ready;
+                ctx.send_viewport_cmd(ViewportCommand::Close);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Opening, saving and watching the project's file.
+
+use std::path::Path;
+
+use super::App;
+use crate::document::Document;
+use crate::files::FileEvent;
+use crate::overlays::Banner;
+use crate::view::View;
+
+impl App {
+    pub(super) fn open(&mut self, path: &Path) {
+        match Document::open(path) {
+            Ok(document) => {
+                self.adopt(document);
+                self.refusal = None;
+            }
+            Err(error) if self.document.is_some() => self.banner = Some(Banner::Error(error.to_string())),
+            Err(error) => self.refusal = Some(error.to_string()),
+        }
+    }
+
+    /// Opens a file in place of the open one, unless something would be lost.
+    pub(super) fn open_other(&mut self, path: &Path) {
+        if self.is_locked() {
+            return;
+        }
+        if self.document.as_ref().is_some_and(Document::is_dirty) {
+            let message = "Save the changes first (Ctrl S): opening another project would lose them";
+            self.banner = Some(Banner::Error(message.to_owned()));
+        } else {
+            self.open(path);
+        }
+    }
+
+    fn adopt(&mut self, document: Document) {
+        self.builder.clear();
+        self.planner.clear();
+        self.told = None;
+        self.banner = None;
+        // The last stage shows most: adapters are usually on, and something is frozen.
+        let stage = document.project().stages.len().saturating_sub(1);
+        let View { kind, tab, heat, cut_hidden, .. } = self.view;
+        self.view = View { stage, kind, tab, heat, cut_hidden, ..View::default() };
+        self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
+        self.watch(document.path());
+        self.document = Some(document);
+    }
+
+    fn watch(&mut self, path: &Path) {
+        if let Err(error) = self.files.watch(path) {
+            tracing::warn!("changes of the file will not be noticed: {error}: {}", path.display());
+        }
+    }
+
+    pub(super) fn file_event(&mut self, event: FileEvent) {
+        match event {
+            FileEvent::Open(path) => self.open_other(&path),
+            FileEvent::SaveAs(path) => self.save_as(&path),
+            FileEvent::Touched => {
+                if self.document.as_ref().is_some_and(|document| self.files.differs(document.path())) {
+                    self.banner = Some(Banner::ChangedOnDisk);
+                }
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, result: Result<(), String>) {
+        if let Err(error) = result {
+            self.banner = Some(Banner::Error(error));
+        }
+    }
+
+    pub(super) fn save(&mut self) -> bool {
+        let Some(document) = &mut self.document else { return true };
+        let result = document.save().map_err(|error| error.to_string());
+        self.files.remember(document.path());
+        let saved = result.is_ok();
+        if saved && self.banner == Some(Banner::ChangedOnDisk) {
+            self.banner = None;
+        }
+        self.fail(result);
+        saved
+    }
+
+    pub(super) fn save_as(&mut self, path: &Path) {
+        let Some(document) = &mut self.document else { return };
+        let result = document.save_as(path).map_err(|error| error.to_string());
+        let path = document.path().to_path_buf();
+        if result.is_ok() {
+            self.watch(&path);
+        }
+        self.fail(result);
+    }
+}

@@ -1,0 +1,195 @@
+//! The one place where actions are performed, between frames.
+
+use std::path::PathBuf;
+
+use egui::Context;
+use graft_engine::project::parse_bytes;
+
+use super::App;
+use crate::actions::Action;
+use crate::document::Document;
+use crate::edits;
+use crate::view::{Camera, DockTab, Follow, Selected};
+
+impl App {
+    /// Does what a view asked for.
+    pub(super) fn perform(&mut self, ctx: &Context, action: Action) {
+        match action {
+            Action::Open | Action::SaveAs => self.ask(&action),
+            Action::Save => {
+                self.save();
+            }
+            Action::Train => self.train(),
+            Action::TogglePause => self.session.toggle_pause(),
+            Action::Stop => self.session.stop(),
+            Action::Fit => self.view.camera.follow = Follow::All,
+            Action::ToggleTheme => {
+                let dark = ctx.global_style().visuals.dark_mode;
+                ctx.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
+            }
+            Action::Select(selected) => {
+                self.view.rule_draft = None;
+                self.view.selected = selected;
+            }
+            Action::NextHeat => self.view.heat = self.view.heat.next(),
+            Action::ShowHeat(heat) => self.view.heat = heat,
+            Action::ToggleCut => self.view.cut_hidden ^= true,
+            Action::FitBudget => self.fit_budget(),
+            Action::ToggleFold(path) => self.toggle_fold(&path),
+            Action::ShowStage(stage) => self.view.stage = stage,
+            Action::ChooseKind(kind) => self.view.kind = kind,
+            Action::Reload => {
+                self.banner = None;
+                if let Some(document) = &mut self.document {
+                    let result = document.reload().map_err(|error| error.to_string());
+                    self.files.remember(document.path());
+                    self.fail(result);
+                }
+            }
+            Action::KeepMine => {
+                self.banner = None;
+                if let Some(document) = &self.document {
+                    self.files.remember(document.path());
+                }
+            }
+            Action::Dismiss => self.banner = None,
+            Action::Close(answer) => self.answer(ctx, answer),
+            edit => {
+                if !self.is_locked() {
+                    self.edit(edit);
+                }
+            }
+        }
+    }
+
+    /// Actions that change the project.
+    fn edit(&mut self, action: Action) {
+        let Some(document) = &mut self.document else { return };
+        let model = self.builder.model().filter(|model| model.stage == self.view.stage);
+        let mut result = Ok(());
+        match action {
+            Action::Undo => {
+                document.undo();
+            }
+            Action::Redo => {
+                document.redo();
+            }
+            Action::ToggleFreeze(path) => {
+                if let Some(model) = model {
+                    edits::toggle_freeze(document, model, &path);
+                }
+            }
+            Action::FreezeSelected => {
+                if let (Selected::Part(path), Some(model)) = (&self.view.selected, model) {
+                    edits::toggle_freeze(document, model, path);
+                }
+            }
+            Action::Place { site, kind } => {
+                if let Some(model) = model
+                    && let Some(index) = edits::place(document, model, &site, kind)
+                {
+                    self.view.selected = Selected::Adapter { index, site: Some(site) };
+                }
+            }
+            Action::RemoveAdapter(index) => {
+                edits::remove(document, index);
+                self.view.selected = Selected::Nothing;
+            }
+            Action::RemoveSelected => {
+                if let Selected::Adapter { index, .. } = self.view.selected {
+                    edits::remove(document, index);
+                    self.view.selected = Selected::Nothing;
+                }
+            }
+            Action::Set { adapter, name, value } => result = edits::set(document, adapter, name, value),
+            Action::SetRule { adapter, rule } => {
+                edits::set_rule(document, adapter, &rule);
+                if let Selected::Adapter { site, .. } = &mut self.view.selected {
+                    *site = None;
+                }
+            }
+            Action::SetStage { stage, path, value } => {
+                result = edits::set_stage(document, stage, path, &value);
+            }
+            Action::ApplyFit { budget, path, settings } => {
+                result = edits::apply_fit(document, budget, &path, &settings);
+            }
+            Action::UseAdapters(stage, uses) => edits::use_adapters(document, stage, uses),
+            _ => {}
+        }
+        // After undo the selected adapter may be gone.
+        if let Selected::Adapter { index, .. } = self.view.selected
+            && index >= document.project().adapters.len()
+        {
+            self.view.selected = Selected::Nothing;
+        }
+        self.fail(result);
+    }
+
+    /// Takes the typed budget; what is wrong with it stands below the field.
+    fn fit_budget(&mut self) {
+        let budget = &mut self.view.budget;
+        match parse_bytes(&budget.text) {
+            Ok(bytes) => {
+                budget.bytes = Some(bytes);
+                budget.complaint = None;
+            }
+            Err(error) => {
+                budget.bytes = None;
+                budget.complaint = Some(error);
+            }
+        }
+    }
+
+    fn ask(&mut self, action: &Action) {
+        let folder = self.document.as_ref().map_or_else(|| PathBuf::from("projects"), Document::base);
+        let result = match (action, &self.document) {
+            (Action::SaveAs, Some(document)) => self.files.ask_save(document.path()),
+            (Action::SaveAs, None) => Ok(()),
+            _ if self.is_locked() => Ok(()),
+            _ => self.files.ask_open(&folder),
+        };
+        self.fail(result.map_err(|error| format!("the dialog could not be shown: {error}")));
+    }
+
+    fn train(&mut self) {
+        let Some(document) = &self.document else { return };
+        if self.is_locked() {
+            return;
+        }
+        let result = self.session.train(document.project(), document.base(), self.runs.clone());
+        if result.is_ok() {
+            self.view.tab = DockTab::Plots;
+            self.view.dock_tall = true;
+            self.view.camera = Camera::default();
+            self.banner = None;
+            self.was_busy = true;
+        }
+        self.fail(result.map_err(|error| error.to_string()));
+    }
+
+    /// Folds or unfolds. One block of a stack is open at a time; opening one opens what is around it.
+    fn toggle_fold(&mut self, path: &str) {
+        if self.view.unfolded.remove(path) {
+            return;
+        }
+        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let is_block =
+            path.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_block {
+            let sibling = |other: &String| {
+                other
+                    .strip_prefix(parent)
+                    .and_then(|rest| rest.strip_prefix('.'))
+                    .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+            };
+            self.view.unfolded.retain(|other| !sibling(other));
+            let mut above = parent;
+            while let Some((next, _)) = above.rsplit_once('.') {
+                self.view.unfolded.insert(above.to_owned());
+                above = next;
+            }
+        }
+        self.view.unfolded.insert(path.to_owned());
+    }
+}

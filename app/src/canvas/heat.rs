@@ -1,0 +1,118 @@
+//! The heat overlay: what each drawn node or region keeps or takes, as predicted, and its place on the ramp.
+
+use egui::{Rect, Stroke, pos2};
+
+use super::paint::Paint;
+use super::shapes::{Card, Layout, Look};
+use crate::format;
+use crate::outlook::{Outlook, Warmth};
+use crate::view::Heat;
+
+/// What an overlay shows of one layout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeatMap<'a> {
+    outlook: &'a Outlook,
+    heat: Heat,
+    /// The largest value that is drawn.
+    most: f64,
+}
+
+impl<'a> HeatMap<'a> {
+    /// The map, if anything is to be shown.
+    pub(super) fn of(outlook: Option<&'a Outlook>, heat: Heat, layout: &Layout) -> Option<Self> {
+        let outlook = outlook.filter(|_| heat != Heat::Off)?;
+        let mut map = Self { outlook, heat, most: 0.0 };
+        // What a frame holds is drawn by itself.
+        let drawn = layout.cards.iter().filter(|card| card.look != Look::Group);
+        map.most = drawn.filter_map(|card| map.value(card)).fold(0.0, f64::max);
+        Some(map)
+    }
+
+    /// The largest value, as the legend writes it.
+    pub(super) fn top(&self) -> String {
+        text(self.heat, self.most)
+    }
+
+    fn value(&self, card: &Card) -> Option<f64> {
+        value(self.heat, warmth(self.outlook, card)?)
+    }
+
+    fn share(&self, card: &Card) -> Option<f32> {
+        let value = self.value(card)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a share")]
+        Some(if self.most > 0.0 { (value / self.most).min(1.0) as f32 } else { 0.0 })
+    }
+
+    /// A card's value in words.
+    pub(super) fn text(&self, card: &Card) -> Option<String> {
+        Some(text(self.heat, self.value(card)?))
+    }
+
+    /// What the pointer is told of a card.
+    pub(super) fn hint(&self, card: &Card) -> Option<String> {
+        let warmth = warmth(self.outlook, card)?;
+        let time =
+            warmth.secs.map_or_else(String::new, |secs| format!(", {} a step", format::step_time(secs)));
+        Some(format!("keeps {}{time} (predicted)", format::bytes(warmth.bytes)))
+    }
+}
+
+fn warmth(outlook: &Outlook, card: &Card) -> Option<Warmth> {
+    match card.look {
+        Look::Input => None,
+        Look::Node | Look::Sum => outlook.node(&card.path),
+        _ => outlook.region(&card.path),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn value(heat: Heat, warmth: Warmth) -> Option<f64> {
+    match heat {
+        Heat::Off => None,
+        Heat::Bytes => Some(warmth.bytes as f64),
+        Heat::Time => warmth.secs,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes made of bytes")]
+fn text(heat: Heat, value: f64) -> String {
+    match heat {
+        Heat::Time => format::step_time(value),
+        _ => format::bytes(value as u64),
+    }
+}
+
+impl Paint<'_> {
+    /// A card's ground, warmed by its value.
+    pub(super) fn warmed(&self, card: &Card, ground: egui::Color32) -> egui::Color32 {
+        let share = self.heat.and_then(|heat| heat.share(card));
+        share.map_or(ground, |share| self.theme.warm(ground, share))
+    }
+
+    /// The full colour of a card's value: a stripe at its left, or along the foot of what is narrow.
+    pub(super) fn stripe(&self, card: &Card, rect: Rect) {
+        let Some(share) = self.heat.and_then(|heat| heat.share(card)) else { return };
+        let color = self.theme.heat(share);
+        let inset = 5.0 * self.projection.zoom;
+        let wide = (4.0 * self.projection.zoom).max(2.0);
+        let bar = if matches!(card.look, Look::Card | Look::Group) {
+            let height = if card.look == Look::Group {
+                super::layout::HEADER * self.projection.zoom
+            } else {
+                rect.height()
+            };
+            Rect::from_min_max(
+                pos2(rect.left() + 1.0, rect.top() + inset),
+                pos2(rect.left() + 1.0 + wide, rect.top() + height - inset),
+            )
+        } else {
+            Rect::from_min_max(
+                pos2(rect.left() + inset, rect.bottom() - 1.0 - wide),
+                pos2(rect.right() - inset, rect.bottom() - 1.0),
+            )
+        };
+        // In the light theme the coolest steps are close to the ground: an outline keeps them visible.
+        let line = Stroke::new(0.5, self.theme.outline);
+        self.painter.rect(bar, 1, color, line, egui::StrokeKind::Outside);
+    }
+}

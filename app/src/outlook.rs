@@ -1,0 +1,228 @@
+//! What the stage being looked at will cost, arranged for the views: by cause, by node, by region.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use graft_engine::data::Source;
+use graft_engine::graph::RegionId;
+use graft_engine::memory::heap;
+use graft_engine::plan::Calibration;
+use graft_engine::project::{
+    Built, Fit, FitOption, Heat, Predicted, Project, StagePlan, Turn, build_turn, fit, plan_built,
+};
+use graft_engine::tensor::kernels::make_thread_buffers;
+use graft_engine::train::StageSpec;
+
+use crate::sources::Sources;
+
+/// What a node, or all nodes of a region, keep and take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Warmth {
+    /// Bytes that live between forward and backward.
+    pub bytes: u64,
+    /// Seconds of forward and backward of a step; none without measured times.
+    pub secs: Option<f64>,
+}
+
+impl Warmth {
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.secs = match (self.secs, other.secs) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// The prediction for one stage. Everything in it is predicted, nothing measured.
+#[derive(Clone, Debug, Default)]
+pub struct Outlook {
+    /// The planner's answer.
+    pub plan: StagePlan,
+    /// The stage's place in the project's list.
+    pub stage: usize,
+    /// The stage's path as settings have it: `stages.1`.
+    pub path: String,
+    /// Samples of a step.
+    pub batch: usize,
+    /// Whether the times of this device are known.
+    pub timed: bool,
+    nodes: HashMap<String, Warmth>,
+    regions: HashMap<String, Warmth>,
+}
+
+impl Outlook {
+    /// What a step costs, where that is known.
+    #[must_use]
+    pub const fn predicted(&self) -> Option<&Predicted> {
+        self.plan.predicted.as_ref()
+    }
+
+    /// What a node of the model keeps and takes.
+    #[must_use]
+    pub fn node(&self, path: &str) -> Option<Warmth> {
+        self.nodes.get(path).copied()
+    }
+
+    /// What all nodes of a region keep and take.
+    #[must_use]
+    pub fn region(&self, path: &str) -> Option<Warmth> {
+        self.regions.get(path).copied()
+    }
+
+    /// What an adapter of the project's list keeps and takes at all its sites.
+    #[must_use]
+    pub fn adapter(&self, index: usize) -> Warmth {
+        let name = format!("adapter_{index}");
+        let own = self.regions.iter().filter(|(path, _)| path.rsplit('.').next() == Some(&name));
+        own.fold(Warmth::default(), |mut sum, (_, warmth)| {
+            sum.add(*warmth);
+            sum
+        })
+    }
+}
+
+/// What a thread needs to know of a stage to predict it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The project.
+    pub project: Arc<Project>,
+    /// The folder that relative paths start from.
+    pub base: PathBuf,
+    /// Which stage of the project's list is looked at.
+    pub stage: usize,
+    /// What ops take on this device.
+    pub times: Option<Arc<Calibration>>,
+}
+
+/// A stage's first turn that trains, and its settings' path.
+struct Found {
+    turn: Turn,
+    path: String,
+    batch: usize,
+}
+
+impl Case {
+    /// The stage itself where it trains, else the first of the project that does.
+    fn find(&self) -> Result<Found, String> {
+        let turns = self.project.turns().map_err(|error| error.to_string())?;
+        let trains = |turn: &&Turn| turn.spec.as_train().is_some();
+        let own = turns.iter().filter(trains).find(|turn| turn.listed == self.stage);
+        let turn = own.or_else(|| turns.iter().find(trains)).ok_or("no stage of this project trains")?;
+        if turn.spec.data().is_some() {
+            return Err("its data set is written by the run itself".to_owned());
+        }
+        let mut path = format!("stages.{}", turn.listed);
+        if let Some(StageSpec::Repeat(repeat)) = self.project.stages.get(turn.listed) {
+            let inner = repeat.stages.iter().position(|stage| stage.as_train().is_some());
+            path = format!("{path}.stages.{}", inner.unwrap_or_default());
+        }
+        let batch = turn.spec.as_train().map_or(1, |spec| spec.batch);
+        Ok(Found { turn: turn.clone(), path, batch })
+    }
+
+    fn build(&self, sources: &Sources) -> Result<(Found, Built, Arc<dyn Source>), String> {
+        let found = self.find()?;
+        let turn = &found.turn;
+        let source = sources
+            .open(&self.project.data, &turn.spec.view(), &self.base)
+            .map_err(|error| error.to_string())?;
+        let built = build_turn(&self.project, &self.base, turn, &turn.merged, source.as_ref())
+            .map_err(|error| error.to_string())?;
+        Ok((found, built, source))
+    }
+
+    /// Predicts the stage. `process` is what the process holds beside it; the first call measures it.
+    ///
+    /// # Errors
+    /// When the stage cannot be built.
+    pub fn outlook(&self, sources: &Sources, process: &mut Option<u64>) -> Result<Outlook, String> {
+        let (found, built, source) = self.build(sources)?;
+        let beside = *process.get_or_insert_with(|| {
+            make_thread_buffers();
+            heap().live_bytes
+        });
+        let mut plan = plan_built(&found.turn, &built, source.as_ref(), self.times.as_deref());
+        if let Some(predicted) = &mut plan.predicted {
+            predicted.stands_beside(beside);
+        }
+        let heat = std::mem::take(&mut plan.heat);
+        let (nodes, regions) = spread(&built, &heat);
+        let timed = self.times.is_some();
+        let stage = found.turn.listed;
+        Ok(Outlook { plan, stage, path: found.path, batch: found.batch, timed, nodes, regions })
+    }
+
+    /// Looks for a way to run the stage in `budget` bytes, of which the process holds some.
+    ///
+    /// # Errors
+    /// When the stage cannot be built.
+    pub fn fit(&self, sources: &Sources, budget: u64, process: u64) -> Result<Fit, String> {
+        let (found, built, source) = self.build(sources)?;
+        // The engine plans the stage alone; what stands beside it takes its share of the budget.
+        let room = budget.saturating_sub(process);
+        let fit = fit(&found.turn, &built, source.as_ref(), self.times.as_deref(), room)
+            .map_err(|error| error.to_string())?;
+        let mut fit = fit.ok_or("the stage does not train")?;
+        fit.budget_bytes = budget;
+        fit.floor.bytes += process;
+        if process > 0 {
+            let beside = graft_engine::project::bytes_text(process);
+            fit.floor.why = format!("the process holds {beside} beside the stage; {}", fit.floor.why);
+        }
+        let options = fit.options.iter_mut().chain(fit.choice.as_mut());
+        options.for_each(|option: &mut FitOption| option.peak_bytes += process);
+        Ok(fit)
+    }
+}
+
+type Spread = (HashMap<String, Warmth>, HashMap<String, Warmth>);
+
+/// The heat of the model's own nodes by path, and summed over every region around them.
+fn spread(built: &Built, heat: &Heat) -> Spread {
+    let graph = &built.graph;
+    let mut nodes = HashMap::new();
+    let mut regions: HashMap<String, Warmth> = HashMap::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let Some(&bytes) = heat.bytes.get(index) else { break };
+        let warmth = Warmth { bytes, secs: heat.secs.get(index).copied() };
+        let up = |id: &RegionId| graph.region(*id).parent;
+        for region in std::iter::successors(Some(node.region), up) {
+            regions.entry(graph.region(region).path.clone()).or_default().add(warmth);
+        }
+        nodes.insert(node.path.clone(), warmth);
+    }
+    (nodes, regions)
+}
+
+/// Bytes by cause, the standing ones first. They are those of a step between forward and backward; what the peak has
+/// beyond them comes last, as the phase's own.
+#[must_use]
+pub fn causes(plan: &StagePlan, predicted: &Predicted) -> Vec<(String, u64)> {
+    let mut all: Vec<(String, u64)> = [
+        ("weights", predicted.weights_bytes),
+        ("optimizer", predicted.optimizer_bytes),
+        ("gradients", predicted.gradients_bytes),
+        ("activations", predicted.activations_bytes),
+        ("workspace", predicted.workspace_bytes),
+        ("data", predicted.data_bytes),
+        ("process", predicted.process_bytes),
+    ]
+    .map(|(cause, bytes)| (cause.to_owned(), bytes))
+    .into();
+    let sum: u64 = all.iter().map(|(_, bytes)| bytes).sum();
+    let more = predicted.peak_bytes.saturating_sub(sum);
+    if let Some(peak) = plan.peak.as_ref().filter(|_| more > predicted.peak_bytes / 100) {
+        all.push((format!("more in {}", peak.phase), more));
+    }
+    all
+}
+
+/// Where the peak is, in words.
+#[must_use]
+pub fn peak_place(plan: &StagePlan) -> Option<String> {
+    let peak = plan.peak.as_ref()?;
+    let at = peak.node.as_ref().map_or_else(String::new, |node| format!(", at {node}"));
+    Some(format!("in {}{at}", peak.phase))
+}

@@ -1,0 +1,299 @@
+//! Asks for predictions away from the window's thread and keeps the latest; measures the device once, if need be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use graft_engine::device::open_checked;
+use graft_engine::plan::{Calibration, calibration, kept_calibration};
+use graft_engine::project::{Fit, Project};
+
+use crate::newest::{Newest, guarded};
+use crate::outlook::{Case, Outlook};
+use crate::sources::Sources;
+
+/// What is known of this device's speed.
+#[derive(Clone, Debug, Default)]
+pub enum Times {
+    /// The file of kept times is being read.
+    #[default]
+    Reading,
+    /// No times are kept, and nothing measures now.
+    Absent,
+    /// The device is being measured.
+    Measuring,
+    /// Times are known.
+    Known(Arc<Calibration>),
+    /// They could not be measured, for this reason.
+    Failed(String),
+}
+
+/// Where times come from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// From the device: those that are kept, else measured once in the background.
+    #[default]
+    Device,
+    /// These and no others, or none.
+    Given(Option<Arc<Calibration>>),
+}
+
+/// What is being edited, as far as predictions go.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The document's revision.
+    pub revision: u64,
+    /// The stage that is looked at.
+    pub stage: usize,
+    /// The project.
+    pub project: Arc<Project>,
+    /// The folder that relative paths start from.
+    pub base: PathBuf,
+    /// Whether no run goes on, so that the device may be measured.
+    pub idle: bool,
+}
+
+/// Generation of the document, its revision, the stage, and whether times are known.
+type Key = (u64, u64, usize, bool);
+
+#[derive(Debug)]
+struct PlanQuestion {
+    key: Key,
+    case: Case,
+}
+
+#[derive(Debug)]
+struct FitQuestion {
+    key: (Key, u64),
+    case: Case,
+    process: u64,
+}
+
+#[derive(Debug)]
+struct TimesQuestion {
+    device: String,
+    measure: bool,
+}
+
+type Told<K, T> = (K, Result<T, String>);
+
+/// The window's side of the planner.
+#[derive(Debug)]
+pub struct Planner {
+    plans: Newest<PlanQuestion, Told<Key, Outlook>>,
+    fits: Newest<FitQuestion, Told<(Key, u64), Fit>>,
+    clock: Newest<TimesQuestion, Told<TimesQuestionKey, Option<Calibration>>>,
+    /// Whether the device is asked for its times.
+    asks_device: bool,
+    device: Option<String>,
+    times: Times,
+    generation: u64,
+    asked: Option<Key>,
+    answered: Option<Key>,
+    outlook: Option<Arc<Outlook>>,
+    error: Option<String>,
+    fit_asked: Option<(Key, u64)>,
+    fit: Option<Told<(Key, u64), Arc<Fit>>>,
+}
+
+/// The device's name and whether it was measured.
+type TimesQuestionKey = (String, bool);
+
+impl Planner {
+    /// Starts the threads; `waker` makes what is called after each answer.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start<W: Fn() + Send + 'static>(
+        sources: &Sources,
+        clock: Clock,
+        waker: impl Fn() -> W,
+    ) -> std::io::Result<Self> {
+        let (asks_device, times) = match clock {
+            Clock::Device => (true, Times::Absent),
+            Clock::Given(Some(found)) => (false, Times::Known(found)),
+            Clock::Given(None) => (false, Times::Absent),
+        };
+        let opened = sources.clone();
+        // What the process holds is taken once a document, so that totals move by edits alone; and once more when the
+        // device has been measured, since that held some as well.
+        let mut process: ((u64, bool), Option<u64>) = ((0, false), None);
+        let plan = move |question: PlanQuestion| {
+            let (generation, _, _, measured) = question.key;
+            if process.0 != (generation, measured) {
+                process = ((generation, measured), None);
+            }
+            let result = guarded(|| question.case.outlook(&opened, &mut process.1));
+            (question.key, result)
+        };
+        let opened = sources.clone();
+        let fit = move |question: FitQuestion| {
+            let budget = question.key.1;
+            (question.key, guarded(|| question.case.fit(&opened, budget, question.process)))
+        };
+        Ok(Self {
+            plans: Newest::start("graft-plan", plan, waker())?,
+            fits: Newest::start("graft-fit", fit, waker())?,
+            clock: Newest::start("graft-times", read_times, waker())?,
+            asks_device,
+            device: None,
+            times,
+            generation: 1,
+            asked: None,
+            answered: None,
+            outlook: None,
+            error: None,
+            fit_asked: None,
+            fit: None,
+        })
+    }
+
+    /// Another document was opened: nothing that is known holds for it.
+    pub fn clear(&mut self) {
+        self.generation += 1;
+        self.asked = None;
+        self.answered = None;
+        self.outlook = None;
+        self.error = None;
+        self.fit_asked = None;
+        self.fit = None;
+    }
+
+    /// Asks for what is not asked yet: times of the device, the prediction, and a fit where a budget is set.
+    pub fn ask(&mut self, subject: &Subject, budget: Option<u64>) {
+        self.ask_times(subject);
+        if matches!(self.times, Times::Reading) {
+            return;
+        }
+        let key = (self.generation, subject.revision, subject.stage, self.calibration().is_some());
+        if self.asked != Some(key) && self.plans.ask(PlanQuestion { key, case: self.case(subject) }) {
+            self.asked = Some(key);
+        }
+        // A fit makes many plans: it waits for the one that says what the process holds.
+        let Some(budget) = budget.filter(|_| self.answered == self.asked) else { return };
+        let process = self.outlook().and_then(Outlook::predicted).map_or(0, |found| found.process_bytes);
+        let question = FitQuestion { key: (key, budget), case: self.case(subject), process };
+        if self.fit_asked != Some((key, budget)) && self.fits.ask(question) {
+            self.fit_asked = Some((key, budget));
+        }
+    }
+
+    fn case(&self, subject: &Subject) -> Case {
+        Case {
+            project: Arc::clone(&subject.project),
+            base: subject.base.clone(),
+            stage: subject.stage,
+            times: self.calibration().map(Arc::clone),
+        }
+    }
+
+    fn ask_times(&mut self, subject: &Subject) {
+        if !self.asks_device {
+            return;
+        }
+        let name = &subject.project.device;
+        if self.device.as_ref() != Some(name) {
+            let question = TimesQuestion { device: name.clone(), measure: false };
+            if self.clock.ask(question) {
+                self.device = Some(name.clone());
+                self.times = Times::Reading;
+            }
+        } else if matches!(self.times, Times::Absent) && subject.idle {
+            // A run would both disturb the measurement and be disturbed by it.
+            let question = TimesQuestion { device: name.clone(), measure: true };
+            if self.clock.ask(question) {
+                self.times = Times::Measuring;
+            }
+        }
+    }
+
+    /// Takes what is ready; whether anything changed.
+    pub fn poll(&mut self) -> bool {
+        let mut changed = false;
+        while let Some(((device, measured), result)) = self.clock.poll() {
+            if self.device.as_ref() != Some(&device) {
+                continue;
+            }
+            changed = true;
+            self.times = match result {
+                Ok(Some(found)) => Times::Known(Arc::new(found)),
+                Ok(None) if measured => Times::Failed("nothing was measured".to_owned()),
+                Ok(None) => Times::Absent,
+                Err(error) => Times::Failed(error),
+            };
+        }
+        while let Some((key, result)) = self.plans.poll() {
+            if key.0 != self.generation {
+                continue;
+            }
+            changed = true;
+            self.answered = Some(key);
+            match result {
+                Ok(outlook) => {
+                    self.outlook = Some(Arc::new(outlook));
+                    self.error = None;
+                }
+                Err(error) => self.error = Some(error),
+            }
+        }
+        while let Some((key, result)) = self.fits.poll() {
+            changed = true;
+            self.fit = Some((key, result.map(Arc::new)));
+        }
+        changed
+    }
+
+    /// What is known of the device's speed.
+    #[must_use]
+    pub const fn times(&self) -> &Times {
+        &self.times
+    }
+
+    fn calibration(&self) -> Option<&Arc<Calibration>> {
+        match &self.times {
+            Times::Known(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// The latest prediction, perhaps of an edit ago (see [`Self::is_current`]); none where the latest question could
+    /// not be answered.
+    #[must_use]
+    pub fn outlook(&self) -> Option<&Outlook> {
+        self.outlook.as_deref().filter(|_| self.error.is_none())
+    }
+
+    /// Why nothing is predicted.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref().or_else(|| self.outlook.as_ref()?.plan.why_not.as_deref())
+    }
+
+    /// Whether the latest prediction is of what was asked last.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.asked.is_some() && self.asked == self.answered
+    }
+
+    /// The fit of what was asked last into this budget; none while it is looked for.
+    ///
+    /// # Errors
+    /// When the stage cannot be planned.
+    #[must_use]
+    pub fn fit(&self, budget: u64) -> Option<Result<&Arc<Fit>, &str>> {
+        let (key, result) = self.fit.as_ref()?;
+        let current = self.asked.is_some_and(|asked| *key == (asked, budget));
+        current.then(|| result.as_ref().map_err(String::as_str))
+    }
+}
+
+fn read_times(question: TimesQuestion) -> Told<TimesQuestionKey, Option<Calibration>> {
+    let name = &question.device;
+    let result = guarded(|| {
+        if !question.measure {
+            return Ok(kept_calibration(name));
+        }
+        let device = open_checked(name).map_err(|error| error.to_string())?;
+        calibration(name, &device, &mut || ()).map(Some).map_err(|error| error.to_string())
+    });
+    ((question.device, question.measure), result)
+}
