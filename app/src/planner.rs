@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use graft_engine::bench::calibrate;
 use graft_engine::device::open_checked;
-use graft_engine::plan::{Calibration, calibration, kept_calibration};
+use graft_engine::plan::{Calibration, kept_calibration};
 use graft_engine::project::{Fit, Project};
 
 use crate::newest::{Newest, guarded};
@@ -293,7 +294,7 @@ fn read_times(question: TimesQuestion) -> Told<TimesQuestionKey, Option<Calibrat
             return Ok(kept_calibration(name));
         }
         let device = open_checked(name).map_err(|error| error.to_string())?;
-        calibration(name, &device, &mut || ()).map(Some).map_err(|error| error.to_string())
+        calibrate(name, &device, &mut || ()).map(Some).map_err(|error| error.to_string())
     });
     ((question.device, question.measure), result)
 }

@@ -85,6 +85,7 @@ class Side:
             "params_trainable": self.last[0]["params_trainable"],
             "params_total": self.last[0]["params_total"],
             "threads": self.last[0]["threads"],
+            "bound_secs": self.last[0].get("bound_secs"),
             "others_by_round": self.others,
         }
 
@@ -183,6 +184,9 @@ def tell(name: str, found: dict) -> None:
     for part in ("params_trainable", "params_total", "threads"):
         print(f"  {part.replace('_', ' '):24}{ours[part]:12}{theirs[part]:12}")
     print(f"  {'last loss':24}{ours['last_loss']:12.4f}{theirs['last_loss']:12.4f}")
+    if bound := ours["bound_secs"]:
+        share = bound / ours["median"]["step_secs"]
+        print(f"  bound by arithmetic and memory, ms{1e3 * bound:9.1f}   ({share:.2f} of it reached)")
     rounds = ", ".join(f"{ratio:.2f}" for ratio in found["throughput_by_round"])
     print(f"  graft / torch: throughput {found['throughput']:.2f} (rounds {rounds}),", end="")
     print(f" resident {found['resident']:.2f}, live {found['live']:.2f}")

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use graft_engine::bench::gradient_bits;
 use graft_engine::data::{Batch, Split};
 use graft_engine::device;
 use graft_engine::exec::Walk;
@@ -76,6 +77,23 @@ fn distance(a: &BTreeMap<String, Vec<f32>>, b: &BTreeMap<String, Vec<f32>>) -> f
         || a.values().flatten().zip(b.values().flatten()).map(|(a, b)| (f64::from(*a), f64::from(*b)));
     let square: f64 = pairs().map(|(a, b)| (a - b).powi(2)).sum();
     (square / pairs().map(|(a, _)| a * a).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn computing_again_gives_the_same_bits_on_random_stages() {
+    for number in 0..12 {
+        let plain = gradient_bits(7, number, &[]).unwrap();
+        assert!(
+            plain.values().flatten().any(|bits| *bits << 1 != 0),
+            "{number}: some gradient is not nought"
+        );
+        for rules in
+            [&["model.**.blocks.*"][..], &["model.**.blocks.1"], &["model.**.blocks.{0,2}", "model.head"]]
+        {
+            let again = gradient_bits(7, number, rules).unwrap();
+            assert!(plain == again, "{number} differs when {rules:?} are computed again");
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::draw::{Drawn, draw, subjects, with_batch};
 use super::measure::{Seen, measure, name};
 use super::models;
+use crate::graph::Move;
 use crate::plan::{Calibration, Level, Part, StepBytes, StepShape, WalkSecs, tally, walk_secs};
 use crate::tensor::{Shape, Stream};
 use crate::train::{TrainError, TrainSpec, optimizer_secs};
@@ -120,15 +121,24 @@ pub fn predict(
 }
 
 /// What the planner says of one stage's step.
-struct Said {
+pub(super) struct Said {
     bytes: StepBytes,
     levels: Vec<Level>,
     forward_secs: f64,
     backward_secs: f64,
     optimizer_secs: f64,
+    /// Moves of all its walks.
+    pub(super) moves: f64,
 }
 
-fn said(drawn: &Drawn, spec: &TrainSpec, calibration: &Calibration) -> Said {
+impl Said {
+    pub(super) fn secs(&self) -> f64 {
+        self.forward_secs + self.backward_secs + self.optimizer_secs
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a walk has some hundred moves")]
+pub(super) fn said(drawn: &Drawn, spec: &TrainSpec, calibration: &Calibration) -> Said {
     let Some(step) = &drawn.built.step else { unreachable!("the bench draws stages that train") };
     let part = spec.batch.div_ceil(spec.accumulate);
     let last = spec.batch - part * (spec.batch.div_ceil(part) - 1);
@@ -157,12 +167,15 @@ fn said(drawn: &Drawn, spec: &TrainSpec, calibration: &Calibration) -> Said {
         parts.iter().map(|shapes| walk_secs(&step.graph, &step.schedule, shapes, calibration)).collect();
     let optimizer = optimizer_secs(&step.graph, &step.schedule, spec, calibration);
     let within: f64 = optimizer.within_backward;
+    let works = |step: &&Move| matches!(step, Move::Run { .. } | Move::Recompute { .. } | Move::Vjp(_));
+    let moves = parts.len() * step.schedule.moves.iter().filter(works).count();
     Said {
         bytes,
         levels,
         forward_secs: walks.iter().map(WalkSecs::forward).sum(),
         backward_secs: walks.iter().map(|walk| walk.backward).sum::<f64>() + within,
         optimizer_secs: optimizer.after,
+        moves: moves as f64,
     }
 }
 
@@ -180,7 +193,7 @@ fn row(model: &'static str, drawn: &Drawn, batch: usize, said: &Said, seen: &See
         backward_peak: Prediction::bytes(bytes.backward_peak, seen.backward_peak),
         optimizer_peak: Prediction::bytes(bytes.optimizer_peak, seen.optimizer_peak),
         peak,
-        secs: secs(said.forward_secs + said.backward_secs + said.optimizer_secs, seen.step_secs()),
+        secs: secs(said.secs(), seen.step_secs()),
         forward_secs: secs(said.forward_secs, seen.forward_secs),
         backward_secs: secs(said.backward_secs, seen.backward_secs),
         misses,

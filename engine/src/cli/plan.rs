@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Done, line, open_project, tell_calibration};
+use crate::bench::calibrate;
 use crate::device;
 use crate::graph::KeptBits;
-use crate::plan::{Calibration, calibration};
+use crate::plan::Calibration;
 use crate::project::{
     CutPlan, Fit, Predicted, ProjectPlan, StagePlan, build_turn, bytes_text, fit, open_source, parse_bytes,
     plan,
@@ -43,7 +44,7 @@ impl Plan {
             open_project(&self.project, self.variant.as_deref(), &self.settings, self.device.as_deref())?;
         project.check()?;
         let on = device::open_checked(&project.device)?;
-        let times = calibration(&project.device, &on, &mut tell_calibration)?;
+        let times = calibrate(&project.device, &on, &mut tell_calibration)?;
         let begin = Instant::now();
         let found = plan(&project, &base, Some(&times))?;
         let secs = begin.elapsed().as_secs_f64();

@@ -64,6 +64,11 @@ impl Op for Dropout {
         vec![Some(dy.mul(mask))]
     }
 
+    fn view(&self, _inputs: &[Shape], training: bool) -> Option<usize> {
+        // Where it does not act it hands its input on.
+        (!training || self.probability == 0.0).then_some(0)
+    }
+
     fn draws(&self) -> bool {
         self.probability > 0.0
     }

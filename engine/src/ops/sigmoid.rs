@@ -1,5 +1,5 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
-use crate::tensor::{Shape, Value};
+use crate::tensor::{Shape, Value, kernels};
 
 /// Logistic function `1/(1 + e⁻ˣ)`. Keeps its output only.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Op for Sigmoid {
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        inputs[0].clone().sigmoid()
+        kernels::sigmoid(&inputs[0]).unwrap_or_else(|| inputs[0].clone().sigmoid())
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {

@@ -1,5 +1,5 @@
 use super::{Context, Keeps, Kept, Op, ShapeError, require};
-use crate::tensor::{Shape, Value, elements};
+use crate::tensor::{Shape, Value, elements, kernels};
 
 /// Sigmoid linear unit `x/(1 + e⁻ˣ)` (swish). Keeps its input only.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Op for Silu {
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
-        inputs[0].clone().mul(inputs[0].clone().sigmoid())
+        kernels::silu(&inputs[0]).unwrap_or_else(|| inputs[0].clone().mul(inputs[0].clone().sigmoid()))
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
@@ -34,6 +34,9 @@ impl Op for Silu {
     fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
         let dx = wanted[0].then(|| {
             let x = kept.input(0);
+            if let Some(dx) = kernels::silu_vjp(&x, &dy) {
+                return dx;
+            }
             let s = x.clone().sigmoid();
             // s·(1 + x·(1 − s))
             let slope = s.clone().neg().add_scalar(1.0).mul(x).add_scalar(1.0).mul(s);

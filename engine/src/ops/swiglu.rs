@@ -1,8 +1,8 @@
-use super::{Context, Op, ShapeError, require};
-use crate::tensor::{Shape, Value};
+use super::{Context, Kept, Op, ShapeError, require, vjp_by_tape};
+use crate::tensor::{Shape, Value, kernels};
 
 /// Gated feed-forward activation: of `[.., 2·width]`, `silu(first half) · second half`.
-/// Differentiated by the default vjp.
+/// Keeps its input only.
 #[derive(Debug)]
 pub struct SwiGlu;
 
@@ -24,12 +24,22 @@ impl Op for SwiGlu {
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
+        if let Some(output) = kernels::swiglu(&inputs[0]) {
+            return output;
+        }
         let shape = inputs[0].shape();
         let axis = shape.len() - 1;
         let half = shape[axis] / 2;
         let gate = inputs[0].clone().narrow(axis, 0, half);
         let value = inputs[0].clone().narrow(axis, half, half);
         gate.clone().mul(gate.sigmoid()).mul(value)
+    }
+
+    fn vjp(&self, kept: &Kept, dy: Value, wanted: &[bool], context: &Context) -> Vec<Option<Value>> {
+        match kernels::swiglu_vjp(&kept.input(0), &dy) {
+            Some(dx) => vec![Some(dx)],
+            None => vjp_by_tape(self, kept, dy, wanted, context),
+        }
     }
 }
 

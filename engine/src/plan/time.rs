@@ -57,7 +57,7 @@ pub fn walk_secs(
     for &step in &schedule.moves {
         match step {
             Move::Run { node, extras } => {
-                let secs = forward(graph, node, extras, shapes, calibration);
+                let secs = forward(graph, schedule, node, extras, shapes, calibration);
                 found.node_forward[node.index()] += secs;
                 if schedule.tracked[node.index()] {
                     found.trainable_forward += secs;
@@ -66,7 +66,7 @@ pub fn walk_secs(
                 }
             }
             Move::Recompute { node, extras } => {
-                let secs = forward(graph, node, extras, shapes, calibration);
+                let secs = forward(graph, schedule, node, extras, shapes, calibration);
                 found.node_backward[node.index()] += secs;
                 found.backward += secs;
                 found.again += secs;
@@ -100,11 +100,18 @@ fn inputs(graph: &Graph, node: NodeId, shapes: &[Shape]) -> Vec<Shape> {
     graph.node(node).inputs.iter().map(|input| shapes[input.index()].clone()).collect()
 }
 
-fn forward(graph: &Graph, id: NodeId, extras: bool, shapes: &[Shape], calibration: &Calibration) -> f64 {
+fn forward(
+    graph: &Graph,
+    schedule: &Schedule,
+    id: NodeId,
+    extras: bool,
+    shapes: &[Shape],
+    calibration: &Calibration,
+) -> f64 {
     let NodeKind::Op(op) = &graph.node(id).kind else { return 0.0 };
     let inputs = inputs(graph, id, shapes);
-    if op.view(&inputs, true).is_some() && op.element() == Element::Float {
-        return calibration.overhead;
+    if op.view(&inputs, schedule.training[id.index()]).is_some() && op.element() == Element::Float {
+        return calibration.overhead + calibration.move_secs;
     }
     calibration.forward(op.as_ref(), &inputs, &shapes[id.index()], extras)
 }

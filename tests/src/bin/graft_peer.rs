@@ -3,15 +3,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use burn::backend::FloatDType;
+use burn::tensor::Device;
 use clap::Parser;
 use graft_engine::cache::CacheSpec;
 use graft_engine::data::Source;
 use graft_engine::graph::KeptBits;
 use graft_engine::memory::{Counting, Meter, heap};
-use graft_engine::project::build_stage;
-use graft_engine::train::{Caching, Control, Optimiser, Progress, Snapshot, Stage};
+use graft_engine::plan::{Part, tally};
+use graft_engine::project::{Built, build_stage};
+use graft_engine::tensor::kernels::{Reading, matmul};
+use graft_engine::tensor::{Value, elements};
+use graft_engine::train::{Caching, Control, Optimiser, Progress, Snapshot, Stage, StepGraph};
 use graft_engine::{device, weights};
 use graft_tests::peer::{Held, Resident, Shape, stage_of};
 use serde_json::json;
@@ -119,10 +125,68 @@ fn main() -> anyhow::Result<()> {
         "params_total": built.graph.parameter_count(),
         "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "version": env!("CARGO_PKG_VERSION"),
+        "bound_secs": bound(caching.as_ref(), step, &built, spec.batch)?,
     });
     println!("{last}");
     if folder.is_dir() {
         std::fs::remove_dir_all(&folder)?;
     }
     Ok(())
+}
+
+/// The least that a step from the cut on could take: its products at the rate of this machine's best one, and one pass
+/// over what the optimiser and the cache move, at the rate of a copy.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn bound(
+    caching: Option<&Caching>,
+    step: &StepGraph,
+    built: &Built,
+    batch: usize,
+) -> anyhow::Result<Option<f64>> {
+    let Some(caching) = caching else { return Ok(None) };
+    let rest = step.schedule_from(caching.after())?;
+    let shapes = step.graph.shapes(&built.architecture.binding(batch))?;
+    let forward = tally(&step.graph, &rest, &shapes, Part::First).forward_multiply_adds as f64;
+    // A layer's input and weight each get a gradient by a product of the same size.
+    let products = 3.0 * forward / multiply_adds_per_sec();
+    let features: usize = caching.after().iter().map(|id| 4 * elements(&shapes[id.index()])).sum();
+    // Parameter, gradient and two moments are read, three of them written; features are read and written once.
+    let moved = 28.0 * built.selection.count as f64 + 2.0 * features as f64;
+    Ok(Some(products + moved / bytes_per_sec()))
+}
+
+/// The fastest of some products of 1,024 × 1,024 matrices.
+fn multiply_adds_per_sec() -> f64 {
+    let side = 1024;
+    let ones = Value::full(&[side, side], 1.0, FloatDType::F32, &Device::flex());
+    let fastest = (0..20)
+        .map(|_| {
+            let begin = Instant::now();
+            drop(matmul((&ones, Reading::Rows), (&ones, Reading::Rows), &[side, side]));
+            begin.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    f64::from(1_u32 << 30) / fastest
+}
+
+/// Bytes read and written by the fastest of some copies on all cores.
+fn bytes_per_sec() -> f64 {
+    let bytes = 64 << 20;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (from, mut to) = (vec![1_u8; bytes], vec![0_u8; bytes]);
+    let share = bytes / threads;
+    let fastest = (0..10)
+        .map(|_| {
+            let begin = Instant::now();
+            std::thread::scope(|scope| {
+                for (from, to) in from.chunks(share).zip(to.chunks_mut(share)) {
+                    scope.spawn(move || to.copy_from_slice(from));
+                }
+            });
+            begin.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let moved = 2.0 * bytes as f64;
+    moved / fastest
 }

@@ -1,6 +1,7 @@
 //! Measured once, kept in a small file, measured again when the build or the device changes.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use burn::tensor::Device;
 
@@ -58,7 +59,7 @@ pub fn kept_calibration(name: &str) -> Option<Calibration> {
 }
 
 /// The times of a device: those in the file when they are of this build, else measured now. `tell` is called before
-/// that begins.
+/// that begins, and `refine` once single ops are measured.
 ///
 /// # Errors
 /// When what was measured cannot be written.
@@ -66,13 +67,17 @@ pub fn calibration(
     name: &str,
     device: &Device,
     tell: &mut dyn FnMut(),
+    refine: &mut dyn FnMut(&mut Calibration),
 ) -> Result<Calibration, CalibrationError> {
     if let Some(kept) = kept_calibration(name) {
         return Ok(kept);
     }
     tell();
     let path = calibration_path(name);
-    let found = probes::measure(device, fingerprint(name));
+    let begin = Instant::now();
+    let mut found = probes::measure(device, fingerprint(name));
+    refine(&mut found);
+    found.secs = begin.elapsed().as_secs_f64();
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;

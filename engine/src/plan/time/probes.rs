@@ -84,7 +84,7 @@ fn probes() -> Vec<Probe> {
         let patches = Patchify { patch: [1, 16, 16], clip: false };
         all.push(probe(patches, &[&[8, 3, side, side]], &[]));
     }
-    for [batch, channels, side] in [[4, 16, 16], [8, 32, 32], [16, 64, 28]] {
+    for [batch, channels, side] in [[4, 16, 16], [8, 32, 32], [32, 32, 32], [16, 64, 28]] {
         let (x, c): (&[usize], &[usize]) = (&[batch, channels, side, side], &[channels]);
         let same = Conv2d { stride: [1, 1], padding: [1, 1], groups: 1 };
         let gradients: &[&[bool]] = &[&[true, false], &[false, true]];

@@ -17,16 +17,33 @@ pub struct Rate {
 }
 
 /// What ops take on one device with one build.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// What it holds for: another build, device or number of threads measures anew.
     pub fingerprint: String,
     /// Seconds of a move that does next to nothing.
     pub overhead: f64,
+    /// What an op takes within a walk, as a multiple of what it takes alone.
+    pub factor: f64,
+    /// Seconds of a move beside its op.
+    pub move_secs: f64,
     /// By op and direction.
     pub rates: BTreeMap<String, Vec<Rate>>,
     /// Seconds that measuring took.
     pub secs: f64,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self {
+            fingerprint: String::new(),
+            overhead: 0.0,
+            factor: 1.0,
+            move_secs: 0.0,
+            rates: BTreeMap::new(),
+            secs: 0.0,
+        }
+    }
 }
 
 /// Measurements that a value is taken from.
@@ -56,7 +73,7 @@ impl Calibration {
         let effort = op.effort(inputs, output);
         let keys = [forward_key(op, extras), forward_key(op, !extras)];
         let found = keys.iter().find_map(|key| self.between(key, &effort));
-        self.overhead + found.unwrap_or_else(|| self.unknown(inputs, output, 1.0))
+        self.within_walk(self.overhead + found.unwrap_or_else(|| self.unknown(inputs, output, 1.0)))
     }
 
     /// Seconds of an op's vjp.
@@ -65,7 +82,11 @@ impl Calibration {
         let effort = op.effort(inputs, output);
         let key = vjp_key(op, wanted);
         let found = self.between(&key, &effort).or_else(|| self.near_mask(op, wanted, &effort));
-        self.overhead + found.unwrap_or_else(|| self.unknown(inputs, output, 2.0))
+        self.within_walk(self.overhead + found.unwrap_or_else(|| self.unknown(inputs, output, 2.0)))
+    }
+
+    fn within_walk(&self, secs: f64) -> f64 {
+        self.factor * secs + self.move_secs
     }
 
     /// Seconds of AdamW's step on a parameter.

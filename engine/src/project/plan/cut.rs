@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::stage::{Cost, Costs, Peak};
-use crate::cache::CacheSpec;
 use crate::graph::{GraphError, Schedule, cut};
 use crate::plan::{Part, tally};
 
@@ -54,7 +53,7 @@ pub(super) fn cut_plan(
         let shapes = costs.shapes(rows)?;
         tally(&step.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.batch_bytes
     };
-    let spec = costs.spec.cache.clone().unwrap_or_else(CacheSpec::default);
+    let spec = costs.spec.cache.clone().unwrap_or_default();
     cached.predicted.cache_bytes = plan.bytes_total.min(spec.memory_bytes) + plan.bytes_total.min(WAITING);
     let stands = cached.predicted.weights_bytes + cached.predicted.optimizer_bytes;
     let full = cached.predicted.peak_bytes + cached.predicted.cache_bytes;
