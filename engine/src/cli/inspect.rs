@@ -33,7 +33,7 @@ impl Inspect {
             let last = project.turns()?.len() - 1;
             let source = open_source(&project, &base, last)?;
             let built = build_stage(&project, &base, last, source.as_ref())?;
-            let shapes = built.graph.shapes(&built.architecture.binding(1))?;
+            let shapes = built.graph.shapes(&built.binding(source.as_ref(), 1))?;
             (built.architecture.title(), built.graph, shapes, Some(built.selection))
         };
         if self.json {

@@ -71,6 +71,15 @@ impl Binding {
         })
     }
 
+    /// With those extents of another binding that this one lacks.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        for (name, value) in other.0 {
+            self.0.entry(name).or_insert(value);
+        }
+        self
+    }
+
     /// An extent's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<usize> {

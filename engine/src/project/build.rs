@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Project, ProjectError, Turn};
 use crate::adapters::{PlaceError, place};
 use crate::data::{DataError, DataSpec, Source, TensorsSpec};
-use crate::graph::{Coverage, Graph, RuleError};
+use crate::graph::{Binding, Coverage, Graph, RuleError};
 use crate::models::{Architecture, DataShape, ModelError};
 use crate::train::{AdapterUse, Selection, StageSpec, StepError, StepGraph, StepSpec, select};
 use crate::weights::WeightSource;
@@ -34,6 +34,26 @@ impl Built {
     #[must_use]
     pub fn walked(&self) -> &Graph {
         self.step.as_ref().map_or(&self.graph, |step| &step.graph)
+    }
+
+    /// Extents of a batch of `rows` samples as the data have them; those that the data leave open, or that vary from sample
+    /// to sample, are the model's own.
+    #[must_use]
+    pub fn binding(&self, source: &dyn Source, rows: usize) -> Binding {
+        let columns = source.columns();
+        let mut binding = Binding::new();
+        for leaf in self.walked().columns().filter(|leaf| leaf.rows_where.is_none()) {
+            let Some(column) = columns.iter().find(|column| column.name == leaf.column) else { continue };
+            let own: Option<Vec<usize>> = column.extents.iter().copied().collect();
+            if let Some(own) = own {
+                let shape: Vec<usize> = std::iter::once(rows).chain(own).collect();
+                // A column that does not fit is told of when the shapes are made.
+                if let Ok(bound) = binding.clone().with_column(leaf, &shape) {
+                    binding = bound;
+                }
+            }
+        }
+        binding.or(self.architecture.binding(rows))
     }
 }
 

@@ -58,7 +58,7 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
             StageSpec::Train(spec) => {
                 if let (Some(cache), Some(step)) = (&spec.cache, &built.step) {
                     // Where it will be does not matter yet.
-                    let binding = built.architecture.binding(1);
+                    let binding = built.binding(source.as_ref(), 1);
                     let place = cache.place(base, base, &project.device, binding);
                     Caching::new(step, &place, source.as_ref())?;
                 }

@@ -367,7 +367,7 @@ impl Run<'_, '_> {
         let (Some(cache), Some(step)) = (&spec.cache, &built.step) else { return Ok(None) };
         // A run folder stands beside the others.
         let runs = self.folder.path().parent().unwrap_or(self.folder.path());
-        let binding = built.architecture.binding(1);
+        let binding = built.binding(source, 1);
         let place = cache.place(self.base, runs, &self.project.device, binding);
         Caching::new(step, &place, source).map(Some)
     }

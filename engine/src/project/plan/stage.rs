@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cut::{CutPlan, cut_plan};
 use crate::data::{Source, Split};
-use crate::graph::{Binding, Graph, GraphError, NodeId, NodeKind, Schedule};
+use crate::graph::{Graph, GraphError, NodeId, NodeKind, Schedule};
 use crate::plan::{Calibration, Part, Phase, StepBytes, StepShape, WalkSecs, tally, walk_secs};
 use crate::project::{Built, Turn};
 use crate::tensor::{Shape, elements};
@@ -126,28 +126,14 @@ impl StagePlan {
     }
 }
 
-/// Extents of a batch: the model's own, and those of other columns where they are the same in every sample.
+/// Shapes of all values for a batch of `rows` samples.
 pub(super) fn bind(
     built: &Built,
     graph: &Graph,
     source: &dyn Source,
     rows: usize,
 ) -> Result<Vec<Shape>, GraphError> {
-    let mut binding: Binding = built.architecture.binding(rows);
-    for leaf in graph.columns().filter(|leaf| leaf.rows_where.is_none()) {
-        let Some(column) = source.columns().into_iter().find(|column| column.name == leaf.column) else {
-            continue;
-        };
-        let extents: Option<Vec<usize>> = column.extents.into_iter().collect();
-        if let Some(own) = extents {
-            let shape: Vec<usize> = std::iter::once(rows).chain(own).collect();
-            // A column that does not fit is told of when the shapes are made.
-            if let Ok(bound) = binding.clone().with_column(leaf, &shape) {
-                binding = bound;
-            }
-        }
-    }
-    graph.shapes(&binding)
+    graph.shapes(&built.binding(source, rows))
 }
 
 /// Plans a built turn.
