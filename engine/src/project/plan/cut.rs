@@ -51,7 +51,7 @@ pub(super) fn cut_plan(
     let filling = {
         let prefix = Schedule::forward(&step.graph, &found.after);
         let shapes = costs.shapes(rows)?;
-        tally(&step.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.batch_bytes
+        tally(&step.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.data_bytes
     };
     let spec = costs.spec.cache.clone().unwrap_or_default();
     cached.predicted.cache_bytes = plan.bytes_total.min(spec.memory_bytes) + plan.bytes_total.min(WAITING);
