@@ -21,7 +21,7 @@ pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: us
                 freeze::make_room(spec, &model.graph, site);
             }
         }
-        project.adapters.push(Placement { at: site.to_owned(), kind: spec });
+        project.adapters.push(Placement::new(site, spec));
     });
     Some(index)
 }

@@ -1,25 +1,82 @@
 //! Adapter kinds: one file each, from a spec to a patch. Nothing outside this room names a kind.
 
+mod activation;
+mod attention;
 mod bottleneck;
 mod bridge;
 mod bridge_linear;
+mod conformer;
+mod convolution;
 mod forms;
+mod legal;
 mod lora;
+mod placement;
+mod prompt;
+mod setting;
+mod unfreeze;
 
 use serde::{Deserialize, Serialize};
 
-pub use bottleneck::Bottleneck;
-pub use bridge::Bridge;
+pub use activation::Activation;
+pub use attention::AttentionAdapter;
+pub use bottleneck::{Bottleneck, Reads, Scaling, Start};
+pub use bridge::{Bridge, BridgeForm};
 pub use bridge_linear::BridgeLinear;
-pub use forms::{LowRank, Phm, Saliency, Sparse};
+pub use conformer::Conformer;
+pub use convolution::Convolution;
+pub use forms::{LowRank, Mask, Merge, Phm, Quantised, Sparse, Split};
+pub use legal::Illegal;
 pub use lora::Lora;
+pub use placement::{PlaceError, Placement, place};
+pub use prompt::Prompt;
+pub use setting::Setting;
+pub use unfreeze::{Unfreeze, What};
 
-use crate::graph::{Coverage, Graph, GraphError, Patch, PatchBuilder, Rule, RuleError, Site};
+use crate::graph::{Graph, Patch, PatchBuilder, Site};
 
-/// A kind with its settings, as project files have it. The registry: one line a kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum AdapterSpec {
-    /// Low-rank delta on a weight.
+/// Writes the list of kinds once: the enum of project files, and what there is of every kind.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($settings:ty),)*) => {
+        /// A kind with its settings, as project files have it. The registry: one line a kind.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum AdapterSpec {
+            $($(#[$doc])* $kind($settings),)*
+        }
+
+        impl AdapterSpec {
+            /// The kind behind the spec.
+            #[must_use]
+            pub fn kind(&self) -> &dyn AdapterKind {
+                match self {
+                    $(Self::$kind(kind) => kind,)*
+                }
+            }
+
+            fn kind_mut(&mut self) -> &mut dyn AdapterKind {
+                match self {
+                    $(Self::$kind(kind) => kind,)*
+                }
+            }
+
+            /// Every kind with its default settings, in the order of the palette.
+            #[must_use]
+            pub fn all() -> Vec<Self> {
+                vec![$(Self::$kind(<$settings>::default()),)*]
+            }
+
+            /// The kind's word in project files.
+            #[must_use]
+            pub const fn word(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => stringify!($kind),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Low-rank side path beside a linear layer or convolution.
     Lora(Lora),
     /// Residual bottleneck at a port.
     Bottleneck(Bottleneck),
@@ -27,59 +84,33 @@ pub enum AdapterSpec {
     Bridge(Bridge),
     /// Linear layer and layer norm on that edge.
     BridgeLinear(BridgeLinear),
+    /// Convolutions over the grid of tokens.
+    Convolution(Convolution),
+    /// The conformer's convolution module.
+    Conformer(Conformer),
+    /// A small transformer layer in reduced width.
+    Attention(AttentionAdapter),
+    /// Learned tokens.
+    Prompt(Prompt),
     /// Low-rank delta on a weight itself.
     LowRank(LowRank),
     /// Sparse delta on a weight itself.
     Sparse(Sparse),
     /// A weight as a sum of Kronecker products.
     Phm(Phm),
+    /// A weight in parts of which each step trains one.
+    Split(Split),
+    /// A weight in few bits.
+    Quantised(Quantised),
+    /// Base parameters that train as they are.
+    Unfreeze(Unfreeze),
 }
 
 impl AdapterSpec {
-    /// The kind behind the spec.
-    #[must_use]
-    pub fn kind(&self) -> &dyn AdapterKind {
-        match self {
-            Self::Lora(kind) => kind,
-            Self::Bottleneck(kind) => kind,
-            Self::Bridge(kind) => kind,
-            Self::BridgeLinear(kind) => kind,
-            Self::LowRank(kind) => kind,
-            Self::Sparse(kind) => kind,
-            Self::Phm(kind) => kind,
-        }
-    }
-
-    fn kind_mut(&mut self) -> &mut dyn AdapterKind {
-        match self {
-            Self::Lora(kind) => kind,
-            Self::Bottleneck(kind) => kind,
-            Self::Bridge(kind) => kind,
-            Self::BridgeLinear(kind) => kind,
-            Self::LowRank(kind) => kind,
-            Self::Sparse(kind) => kind,
-            Self::Phm(kind) => kind,
-        }
-    }
-
-    /// Every kind with its default settings, in the order of the palette.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        vec![
-            Self::Lora(Lora::default()),
-            Self::Bottleneck(Bottleneck::default()),
-            Self::Bridge(Bridge::default()),
-            Self::BridgeLinear(BridgeLinear::default()),
-            Self::LowRank(LowRank::default()),
-            Self::Sparse(Sparse::default()),
-            Self::Phm(Phm::default()),
-        ]
-    }
-
     /// The kinds that a site takes, with default settings.
     #[must_use]
-    pub fn fitting(site: &Site) -> Vec<Self> {
-        Self::all().into_iter().filter(|spec| spec.kind().accepts(site)).collect()
+    pub fn fitting(graph: &Graph, site: &Site) -> Vec<Self> {
+        Self::all().into_iter().filter(|spec| spec.kind().legal(graph, site).is_ok()).collect()
     }
 
     /// Changes one setting; the inspector's way in.
@@ -99,26 +130,42 @@ pub trait AdapterKind {
     /// One line that says what it is.
     fn description(&self) -> &'static str;
 
+    /// What it computes, `y` being the value at its place.
+    fn formula(&self) -> String;
+
     /// Where it sits, in two or three words.
     fn place(&self) -> &'static str;
 
     /// Letter on its badge.
     fn letter(&self) -> char;
 
-    /// Whether it can attach at this place.
-    fn accepts(&self, site: &Site) -> bool;
+    /// Whether it can attach at this place of the graph.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn legal(&self, graph: &Graph, site: &Site) -> Result<(), Illegal>;
 
-    /// The rewrite at the builder's site.
+    /// The rewrite at the builder's site, which is a legal one.
     fn patch(&self, builder: PatchBuilder<'_>) -> Patch;
 
-    /// Parameters at one site, by formula.
-    fn parameter_count(&self, site: &Site) -> u64;
+    /// Parameters that train at one site, by formula.
+    fn parameter_count(&self, graph: &Graph, site: &Site) -> u64;
+
+    /// Parameters that all sites of a placement share, by formula.
+    fn shared_count(&self) -> u64 {
+        0
+    }
 
     /// Whether the model computes the same bits right after placing.
     fn identity_at_start(&self) -> bool;
 
     /// Settings with their values and bounds.
     fn settings(&self) -> Vec<Setting>;
+
+    /// The setting that says how large it is: the more, the more parameters.
+    fn size(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Takes a value that is within the bounds of the setting of this name.
     fn assign(&mut self, name: &str, value: f64);
@@ -152,55 +199,6 @@ pub trait AdapterKind {
     }
 }
 
-/// A setting of a kind, for editors.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    /// Field name in project files.
-    pub name: &'static str,
-    /// What to call it.
-    pub label: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// Smallest and largest value.
-    pub range: (f64, f64),
-    /// Whole numbers only, moved in powers of two.
-    pub whole: bool,
-}
-
-impl Setting {
-    /// A width or rank.
-    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
-    fn width(name: &'static str, label: &'static str, value: usize) -> Self {
-        Self { name, label, value: value as f64, range: WIDTHS, whole: true }
-    }
-
-    /// A number.
-    const fn number(name: &'static str, label: &'static str, value: f64, range: (f64, f64)) -> Self {
-        Self { name, label, value, range, whole: false }
-    }
-
-    fn check(&self, kind: &'static str, value: f64) -> Result<(), AdapterError> {
-        let (least, most) = self.range;
-        // The comparison is false for what is no number.
-        if value >= least && value <= most && !(self.whole && value.fract() != 0.0) {
-            return Ok(());
-        }
-        let what = if self.whole { "a whole number" } else { "a number" };
-        Err(AdapterError::Setting {
-            kind,
-            setting: self.name.to_owned(),
-            value,
-            wanted: format!("{what} from {least} to {most}"),
-        })
-    }
-}
-
-/// A setting's checked value as a width or rank.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within the range")]
-const fn whole(value: f64) -> usize {
-    value as usize
-}
-
 /// What can be wrong with an adapter.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AdapterError {
@@ -217,7 +215,7 @@ pub enum AdapterError {
         wanted: String,
     },
     /// The place does not take the kind.
-    #[error("{kind} does not fit at `{site}`, which is a {word}; {wanted}")]
+    #[error("{kind} does not fit at `{site}`, which is a {word}: {why}")]
     Misplaced {
         /// The kind.
         kind: &'static str,
@@ -225,98 +223,26 @@ pub enum AdapterError {
         site: String,
         /// What the place is.
         word: &'static str,
-        /// Where the kind fits.
-        wanted: String,
+        /// Why not.
+        why: Illegal,
+    },
+    /// No size of the kind comes near a number of parameters.
+    #[error(
+        "{kind} has {least} parameters at its smallest and {most} at its largest on these {sites} sites; {wanted} cannot be met"
+    )]
+    Budget {
+        /// The kind.
+        kind: &'static str,
+        /// What was asked for.
+        wanted: u64,
+        /// Fewest that there can be.
+        least: u64,
+        /// Most that there can be.
+        most: u64,
+        /// On how many sites.
+        sites: usize,
     },
 }
-
-/// An adapter of a project: a rule and a kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Placement {
-    /// Rule over site paths.
-    pub at: String,
-    /// What to place.
-    pub kind: AdapterSpec,
-}
-
-/// Why placements could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
-    /// The rule is wrong or matches nothing.
-    #[error(transparent)]
-    Rule(#[from] RuleError),
-    /// The kind's settings are wrong or it does not fit there.
-    #[error(transparent)]
-    Adapter(#[from] AdapterError),
-    /// The rewrite is not sound.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-}
-
-impl Placement {
-    /// Which sites the rule matches among those that take the kind. Layers that other adapters brought are
-    /// matched only by a rule that names an `adapter_`.
-    ///
-    /// # Errors
-    /// When it matches none; the error names the nearest, or says that the place is of another kind.
-    pub fn coverage(&self, graph: &Graph) -> Result<Coverage, PlaceError> {
-        let rule = Rule::parse(&self.at)?;
-        let kind = self.kind.kind();
-        let what = format!("site that takes {}", kind.name());
-        let inner = self.at.contains("adapter_");
-        match rule.cover(graph, &what, |site| kind.accepts(site) && (inner || !site.is_of_adapter())) {
-            Ok(coverage) => Ok(coverage),
-            Err(error) => {
-                let Some(site) = graph.sites().iter().find(|site| rule.matches(&site.path)) else {
-                    return Err(error.into());
-                };
-                let words: std::collections::BTreeSet<&str> = graph
-                    .sites()
-                    .iter()
-                    .filter(|site| kind.accepts(site))
-                    .map(|site| site.kind.word())
-                    .collect();
-                let wanted = if words.is_empty() {
-                    "no place of this model takes it".to_owned()
-                } else {
-                    let words: Vec<&str> = words.into_iter().collect();
-                    format!("it goes on a {}", words.join(" or "))
-                };
-                Err(AdapterError::Misplaced {
-                    kind: kind.name(),
-                    site: site.path.clone(),
-                    word: site.kind.word(),
-                    wanted,
-                }
-                .into())
-            }
-        }
-    }
-}
-
-/// Applies one placement, number `index` of the project's list, at every site that it matches. Those on one
-/// site stack in listed order.
-///
-/// # Errors
-/// When the rule matches nothing, the kind does not fit, or its settings are wrong.
-pub fn place(graph: &Graph, index: usize, placement: &Placement) -> Result<(Graph, Coverage), PlaceError> {
-    let kind = placement.kind.kind();
-    kind.check()?;
-    let coverage = placement.coverage(graph)?;
-    let mut graph = graph.clone();
-    for path in &coverage.matched {
-        let Some(site) = graph.site(path) else { continue };
-        let patch = kind.patch(PatchBuilder::new(&graph, site, index, kind.name()));
-        graph = graph.apply(&patch)?;
-    }
-    Ok((graph, coverage))
-}
-
-/// Widths and ranks that editors offer.
-const WIDTHS: (f64, f64) = (1.0, 4096.0);
-/// Scales that editors offer.
-const SCALES: (f64, f64) = (-1000.0, 1000.0);
 
 #[cfg(test)]
 mod tests {
@@ -335,6 +261,7 @@ mod tests {
                     assert!(changed.set(setting.name, wrong).is_err(), "{} takes {wrong}", setting.name);
                 }
                 assert_eq!(changed.set(setting.name, 1.5).is_err(), setting.whole || setting.range.1 < 1.5);
+                assert!(setting.choices.is_empty() || setting.chosen().is_some());
             }
             let message = spec.clone().set("colour", 1.0).unwrap_err().to_string();
             assert!(message.contains("colour"), "{message}");

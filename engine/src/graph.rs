@@ -29,10 +29,10 @@ pub use instance::{Instance, Sharing};
 pub use leaf::{Alias, Beginning, ConstLeaf, Fit, Init, InputLeaf, ParamLeaf, StateLeaf};
 pub use mode::{Mode, ModeRule, modes};
 pub use patch::{Patch, PatchBuilder};
-pub use region::{Region, RegionId, RegionKind};
+pub use region::{Grid, Region, RegionId, RegionKind, Tokens};
 pub use rule::{Coverage, Rule, RuleError, nearest};
 pub use schedule::{KeptBits, Move, Request, Schedule, ScheduleError, Take, Thing, updates_at};
-pub use site::{Layer, Port, Site, SiteKind};
+pub use site::{Layer, Port, Role, Site, SiteKind, SubLayer};
 pub use weight::{Beside, RowRange, WeightEdge};
 
 use crate::ops::{Op, Reads};
@@ -214,6 +214,21 @@ impl Graph {
     #[must_use]
     pub fn site(&self, path: &str) -> Option<&Site> {
         self.sites.iter().find(|site| site.path == path)
+    }
+
+    /// How the token axis at a path is made up: what the innermost region above it says.
+    #[must_use]
+    pub fn tokens(&self, path: &str) -> Option<Tokens> {
+        let above = self.regions.iter().filter(|region| is_below(path, &region.path));
+        above.filter(|region| region.tokens.is_some()).max_by_key(|region| region.path.len())?.tokens
+    }
+
+    /// Another port of the block that a port belongs to.
+    #[must_use]
+    pub fn port_beside(&self, site: &Site, port: Port) -> Option<&Site> {
+        let SiteKind::Port(own) = site.kind else { return None };
+        let block = site.path.strip_suffix(own.name())?;
+        self.site(&format!("{block}{}", port.name()))
     }
 
     /// Named results.

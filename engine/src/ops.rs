@@ -9,10 +9,13 @@ use std::fmt::Debug;
 use crate::tensor::{Shape, Stream, Value, elements};
 
 mod add;
+mod add_last;
 mod add_slice;
+mod add_sparse;
 mod attention;
 mod batch_norm;
 mod blend;
+mod by_mode;
 mod channel_mean;
 mod channel_variance;
 mod combine;
@@ -22,6 +25,7 @@ mod cross_entropy;
 mod detach;
 mod dispatch;
 mod distillation;
+mod dora_scale;
 mod draw;
 mod dropout;
 mod embedding;
@@ -30,6 +34,7 @@ mod fold;
 mod gate;
 mod gelu;
 mod global_mean;
+mod insert_tokens;
 mod kronecker;
 mod layer_norm;
 mod linear;
@@ -40,6 +45,7 @@ mod multiply;
 mod patchify;
 mod positions;
 mod prepend_token;
+mod quantise;
 mod relu;
 mod reshape;
 mod resize_nearest;
@@ -54,16 +60,20 @@ mod subtract;
 mod swiglu;
 mod symmetric_kl;
 mod tanh;
+mod tokens_to_grid;
 mod transpose;
 mod unbias;
 mod weighted_combine;
 mod weighted_sum;
 
 pub use add::Add;
+pub use add_last::AddLast;
 pub use add_slice::AddSlice;
+pub use add_sparse::{AddSparse, largest_places, rows_and_columns};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
 pub use blend::Blend;
+pub use by_mode::ByMode;
 pub use channel_mean::ChannelMean;
 pub use channel_variance::ChannelVariance;
 pub use combine::Combine;
@@ -73,6 +83,7 @@ pub use cross_entropy::CrossEntropy;
 pub use detach::Detach;
 pub use dispatch::Dispatch;
 pub use distillation::Distillation;
+pub use dora_scale::DoraScale;
 pub use draw::Draw;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -81,6 +92,7 @@ pub use fold::{Fold, Unfold};
 pub use gate::Gate;
 pub use gelu::Gelu;
 pub use global_mean::GlobalMean;
+pub use insert_tokens::{InsertTokens, RemoveTokens};
 pub use kronecker::Kronecker;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
@@ -91,6 +103,7 @@ pub use multiply::Multiply;
 pub use patchify::Patchify;
 pub use positions::{ResizePositions, bicubic_weights};
 pub use prepend_token::PrependToken;
+pub use quantise::{CODE_BOOKS, Quantise};
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use resize_nearest::ResizeNearest;
@@ -105,6 +118,7 @@ pub use subtract::Subtract;
 pub use swiglu::SwiGlu;
 pub use symmetric_kl::SymmetricKl;
 pub use tanh::Tanh;
+pub use tokens_to_grid::{GridOf, GridToTokens, TokensToGrid};
 pub use transpose::Transpose;
 pub use unbias::Unbias;
 pub use weighted_combine::WeightedCombine;
@@ -383,6 +397,11 @@ pub trait Op: Debug + Send + Sync {
     /// Where the gradient of input `input` lies.
     fn gradient_lies(&self, _input: usize, _inputs: &[Shape], _output: &Shape, _training: bool) -> Lies {
         Lies::New
+    }
+
+    /// The convolution that it is, if it is one: adapters beside it do as it does.
+    fn as_conv2d(&self) -> Option<Conv2d> {
+        None
     }
 
     /// Whether gradients pass from the output to the inputs.

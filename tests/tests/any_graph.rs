@@ -192,13 +192,15 @@ fn what_stages_measure_and_write_is_there() {
     // After the merge nothing of the merged adapters is left.
     assert_eq!(checkpoint.position.stage, 4);
     assert!(checkpoint.params.keys().all(|path| !path.contains("adapter_1")));
-    // A quarter of the entries, and values only there, when the adapters were last trained.
+    // A quarter of the entries have a value, each at a place of its own, when the adapters were last trained.
     let checkpoint = Checkpoint::read(&run_folder.join("checkpoints"), "best").unwrap().unwrap();
-    let mask = &checkpoint.params["model.joint.seen.adapter_1.mask"].data;
-    assert_eq!(mask.iter().sum::<f32>(), 8.0);
-    assert!(mask.iter().all(|x| *x == 0.0 || *x == 1.0));
+    let places = &checkpoint.params["model.joint.seen.adapter_1.places"];
+    assert_eq!(places.shape, [2, 8]);
+    let (rows, columns) = places.data.split_at(8);
+    let flat: Vec<f32> = rows.iter().zip(columns).map(|(row, column)| row * 4.0 + column).collect();
+    assert!(flat.is_sorted() && flat.windows(2).all(|pair| pair[0] != pair[1]), "{flat:?}");
     let values = &checkpoint.params["model.joint.seen.adapter_1.values"].data;
-    assert!(values.iter().zip(mask).all(|(value, mask)| *mask == 1.0 || *value == 0.0));
+    assert_eq!(values.len(), 8);
     assert!(values.iter().any(|value| *value != 0.0));
     let file = run_folder.join("data/features.safetensors");
     let written = read_tensors(&file).unwrap();

@@ -40,7 +40,7 @@ fn every_parameter_agrees_with_finite_differences() {
                     let mut draws = Stream::new(direction, path).at(1);
                     let towards = (0..elements(&value.shape())).map(|_| f64::from(draws.normal())).collect();
                     let towards = Value::from_f64(towards, &value.shape(), &value.device());
-                    let small = 1e-5;
+                    let small = 2e-6;
                     let at = |sign: f64| {
                         let mut moved = params.clone();
                         moved.set(path, value.clone().add(towards.clone().mul_scalar(sign * small)));

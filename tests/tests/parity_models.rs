@@ -103,10 +103,8 @@ fn lora_computes_what_peft_computes() {
     let device = device::open("flex").unwrap();
     let resolved = models::open(&fixture("vit_tiny")).unwrap();
     let base = resolved.architecture.build("model").unwrap();
-    let placement = Placement {
-        at: "model.blocks.*.attention.{query,value}".to_owned(),
-        kind: AdapterSpec::Lora(Lora { rank: 4, alpha: 6.0, dropout: 0.0 }),
-    };
+    let lora = AdapterSpec::Lora(Lora { rank: 4, alpha: 6.0, ..Lora::default() });
+    let placement = Placement::new("model.blocks.*.attention.{query,value}", lora);
     let (graph, coverage) = place(&base, 0, &placement).unwrap();
     assert_eq!(coverage.matched.len(), 4);
     let (mut params, report) = load(&graph, resolved.weights.as_ref(), 0, &device).unwrap();

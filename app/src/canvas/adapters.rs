@@ -15,7 +15,10 @@ impl Paint<'_> {
         let kind = placement.kind.kind();
         let tag = kind.settings().first().map_or_else(String::new, |setting| {
             let letter: String = setting.name.chars().take(1).collect();
-            format!("{letter}{}", format::number(setting.value))
+            match setting.chosen() {
+                Some(chosen) => chosen.to_owned(),
+                None => format!("{letter}{}", format::number(setting.value)),
+            }
         });
         Some((self.theme.kind(kind.letter()), kind.name(), tag))
     }

@@ -235,7 +235,7 @@ fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &View, actions: &mu
         ui.label(egui::RichText::new(format!("Place {}", spec.kind().name())).font(crate::theme::bold(12.0)));
         ui.label(egui::RichText::new(&plus.site).font(crate::theme::mono(10.0)));
         if let Some(place) = place {
-            let count = spec.kind().parameter_count(place);
+            let count = spec.kind().parameter_count(&scene.model.graph, place);
             ui.label(format!("{} weights, {}", crate::format::whole(count), spec.kind().description()));
         }
         if plus.kinds.len() > 1 {

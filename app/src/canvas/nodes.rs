@@ -100,7 +100,7 @@ impl Maker<'_> {
     /// A plus at a site, if it is free and anything fits.
     pub(super) fn plus(&self, site: &str, center: Pos2) -> Option<Plus> {
         let found = self.model.graph.site(site)?;
-        let fits = |spec: &AdapterSpec| spec.kind().accepts(found);
+        let fits = |spec: &AdapterSpec| spec.kind().legal(&self.model.graph, found).is_ok();
         let kinds: Vec<usize> =
             self.palette.iter().enumerate().filter(|(_, spec)| fits(spec)).map(|(i, _)| i).collect();
         let free = self.model.uses_adapters && self.model.adapters_at(site).is_empty();

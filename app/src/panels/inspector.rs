@@ -281,6 +281,8 @@ fn adapter(
         icons::badge(ui.painter(), style, at, 28.0, Theme::of(ui).ink);
     });
     section(ui, "Settings", kind.description());
+    note(ui, &kind.formula(), theme.label);
+    ui.add_space(6.0);
     let settings = kind.settings();
     if settings.is_empty() {
         note(ui, "This kind has no settings.", theme.label);
@@ -328,6 +330,14 @@ fn setting_ui(
 ) {
     let mut value = setting.value;
     let theme = Theme::of(ui);
+    if !setting.choices.is_empty() {
+        ui.add_enabled_ui(!locked, |ui| value = choice_ui(ui, adapter, setting));
+        #[expect(clippy::float_cmp, reason = "choices are small whole numbers")]
+        if value != setting.value {
+            actions.push(Action::Set { adapter, name: setting.name, value });
+        }
+        return;
+    }
     ui.add_enabled_ui(!locked, |ui| {
         if setting.whole {
             // Powers of two, as far as editors usually go; any whole number can be typed.
@@ -371,6 +381,29 @@ fn setting_ui(
     if changed {
         actions.push(Action::Set { adapter, name: setting.name, value });
     }
+}
+
+/// A list to choose from; gives the number of what is chosen.
+fn choice_ui(ui: &mut Ui, adapter: usize, setting: &Setting) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a checked number of a choice"
+    )]
+    let mut chosen = setting.value as usize;
+    let width = ui.available_width() - 14.0;
+    let list = egui::ComboBox::from_id_salt((adapter, setting.name)).width(width);
+    let shown = setting.chosen().unwrap_or_default();
+    let response = list.selected_text(shown).show_ui(ui, |ui| {
+        for (number, name) in setting.choices.iter().enumerate() {
+            ui.selectable_value(&mut chosen, number, *name);
+        }
+    });
+    let label = format!("{}: {shown}", setting.label);
+    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
+    #[expect(clippy::cast_precision_loss, reason = "choices are few")]
+    let number = chosen as f64;
+    number
 }
 
 /// The rule with what it matches.
@@ -478,7 +511,7 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
     };
     let kind = placement.kind.kind();
     let sites: Vec<_> = covered.matched.iter().filter_map(|path| model.graph.site(path)).collect();
-    let counts: Vec<u64> = sites.iter().map(|site| kind.parameter_count(site)).collect();
+    let counts: Vec<u64> = sites.iter().map(|site| kind.parameter_count(&model.graph, site)).collect();
     if let Some(site) = sites.first() {
         let shape = match site.kind {
             SiteKind::Weight { features_in, .. } => format!("{}×{features_in}", site.width),
@@ -487,7 +520,7 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         key_value(ui, &format!("First site, a {}", site.kind.word()), &shape);
         key_value(ui, "Weights at one site", &format::whole(counts[0]));
     }
-    let all: u64 = counts.iter().sum();
+    let all: u64 = counts.iter().sum::<u64>() + kind.shared_count();
     if sites.len() > 1 {
         key_value(ui, &format!("Weights at {} sites", sites.len()), &format::whole(all));
     }

@@ -1,25 +1,206 @@
-//! Residual bottleneck at a port (Houlsby et al., 2019): `y + scale·W_up·GELU(W_down·y + b) + b'`, before the
-//! port's residual add.
+//! Bottleneck at a port (Houlsby et al., 2019, and its descendants): `y + s·W_up·act(W_down·x + b) + b'`, where `x` is
+//! the port's own value `y` (sequential) or that of an earlier port of the block (parallel).
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterKind, SCALES, Setting, whole};
-use crate::graph::{Init, Patch, PatchBuilder, Port, Site, SiteKind};
-use crate::ops::{Add, Gelu, GeluForm, Scale};
+use super::legal::port;
+use super::setting::{Choice, DROPOUTS, SCALES, on, whole};
+use super::{Activation, AdapterKind, Illegal, Setting};
+use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site};
+use crate::ops::{Add, Dropout, Multiply, Scale};
 
-/// Settings of a bottleneck. The up-projection begins at zero, so placing it changes nothing.
+/// Which value of the block a bottleneck reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reads {
+    /// The one that it adds to.
+    #[default]
+    Own,
+    /// The block's input.
+    P0,
+    /// The attention's normed input.
+    Normed,
+    /// The attention's output.
+    P1,
+    /// Behind the attention's residual add, not normed.
+    P2,
+    /// The feed-forward part's normed input.
+    P3,
+    /// The feed-forward part's output.
+    P4,
+}
+
+impl Choice for Reads {
+    const ALL: &'static [Self] = &[Self::Own, Self::P0, Self::Normed, Self::P1, Self::P2, Self::P3, Self::P4];
+    const NAMES: &'static [&'static str] =
+        &["its own value", "P0", "normed P0", "P1", "P2", "P3 (normed P2)", "P4"];
+}
+
+impl Reads {
+    const fn port(self) -> Option<Port> {
+        match self {
+            Self::Own => None,
+            Self::P0 => Some(Port::P0),
+            Self::Normed => Some(Port::NORMED),
+            Self::P1 => Some(Port::P1),
+            Self::P2 => Some(Port::P2),
+            Self::P3 => Some(Port::P3),
+            Self::P4 => Some(Port::P4),
+        }
+    }
+}
+
+/// What multiplies the branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scaling {
+    /// The scale as given.
+    #[default]
+    Fixed,
+    /// One learned number, which begins as the scale.
+    Learned,
+    /// One learned number a channel, each beginning as the scale (Steitz and Roth, 2024).
+    PerChannel,
+}
+
+impl Choice for Scaling {
+    const ALL: &'static [Self] = &[Self::Fixed, Self::Learned, Self::PerChannel];
+    const NAMES: &'static [&'static str] = &["fixed", "learned", "learned per channel"];
+}
+
+/// How the two projections begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// Down Xavier-uniform, up zero: placing changes nothing.
+    #[default]
+    Xavier,
+    /// Down Kaiming-uniform as PyTorch's linear layers, up zero.
+    Kaiming,
+    /// Down so, up truncated normal of deviation 0.001: for weights in few bits, which need some spread.
+    Small,
+    /// Both truncated normal of deviation 0.01 (Houlsby et al., 2019).
+    Houlsby,
+    /// Both as PyTorch's linear layers, biases too: not near the identity.
+    Torch,
+}
+
+impl Choice for Start {
+    const ALL: &'static [Self] = &[Self::Xavier, Self::Kaiming, Self::Small, Self::Houlsby, Self::Torch];
+    const NAMES: &'static [&'static str] =
+        &["Xavier, zero", "Kaiming, zero", "Kaiming, small", "both small", "both Kaiming"];
+}
+
+/// Settings of a bottleneck.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bottleneck {
     /// Bottleneck width.
     pub width: usize,
-    /// Fixed factor on the branch.
+    /// Features of the value divided by this give the width, where it is not 0.
+    pub reduction: f64,
+    /// Which value it reads.
+    pub reads: Reads,
+    /// A layer norm of its own before the down-projection.
+    pub norm: bool,
+    /// Between the projections.
+    pub activation: Activation,
+    /// The activation once more behind the up-projection.
+    pub activate_after: bool,
+    /// Dropout before the up-projection.
+    pub dropout: f64,
+    /// Factor on the branch.
     pub scale: f64,
+    /// Whether the factor is learned.
+    pub scaling: Scaling,
+    /// Whether the projections have biases.
+    pub bias: bool,
+    /// How the projections begin.
+    pub start: Start,
 }
 
 impl Default for Bottleneck {
     fn default() -> Self {
-        Self { width: 16, scale: 1.0 }
+        Self {
+            width: 16,
+            reduction: 0.0,
+            reads: Reads::Own,
+            norm: false,
+            activation: Activation::Gelu,
+            activate_after: false,
+            dropout: 0.0,
+            scale: 1.0,
+            scaling: Scaling::Fixed,
+            bias: true,
+            start: Start::Xavier,
+        }
+    }
+}
+
+/// A width by number or by reduction factor.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "widths are small"
+)]
+pub(super) fn width_of(features: usize, width: usize, reduction: f64) -> usize {
+    if reduction > 0.0 { ((features as f64 / reduction).round() as usize).max(1) } else { width }
+}
+
+/// Bounds of a reduction factor; 0 is none.
+pub(super) const REDUCTIONS: (f64, f64) = (0.0, 1024.0);
+
+impl Bottleneck {
+    fn width_at(&self, site: &Site) -> usize {
+        width_of(site.width, self.width, self.reduction)
+    }
+
+    fn projections(&self) -> [Init; 2] {
+        match self.start {
+            Start::Xavier => [Init::XavierUniform, Init::Zeros],
+            Start::Kaiming => [Init::KaimingUniform, Init::Zeros],
+            Start::Small => [Init::KaimingUniform, Init::TruncatedNormal { std: 0.001 }],
+            Start::Houlsby => [Init::TruncatedNormal { std: 0.01 }; 2],
+            Start::Torch => [Init::KaimingUniform; 2],
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a width is small")]
+    fn bias(&self, features_in: usize) -> Option<Init> {
+        let bound = 1.0 / (features_in as f64).sqrt();
+        let init = if self.start == Start::Torch { Init::Uniform { bound } } else { Init::Zeros };
+        self.bias.then_some(init)
+    }
+
+    fn scaled(&self, builder: &mut PatchBuilder<'_>, branch: NodeId, features: usize) -> NodeId {
+        let learned = match self.scaling {
+            Scaling::Fixed => {
+                #[expect(clippy::float_cmp, reason = "exactly one means no scaling")]
+                let plain = self.scale == 1.0;
+                return if plain {
+                    branch
+                } else {
+                    builder.op("scale", Scale { factor: self.scale }, &[branch])
+                };
+            }
+            Scaling::Learned => builder.param("scale.weight", &[1], Init::Constant(self.scale)),
+            Scaling::PerChannel => builder.param("scale.weight", &[features], Init::Constant(self.scale)),
+        };
+        builder.op("scale", Multiply, &[branch, learned])
+    }
+
+    /// The value that it reads at a site.
+    fn source(&self, graph: &Graph, site: &Site) -> Result<NodeId, Illegal> {
+        let own = port(site)?;
+        let Some(other) = self.reads.port().filter(|other| *other != own) else { return Ok(site.node) };
+        let at = |port: Port| Port::ALL.iter().position(|known| *known == port);
+        if at(other) > at(own) {
+            return Err(Illegal::Backwards);
+        }
+        let node = graph.port_beside(site, other).map(|beside| beside.node).ok_or(Illegal::NoSuchPort)?;
+        // In a post-norm block the order of values is another one.
+        if graph.upstream([node])[site.node.index()] && node != site.node {
+            return Err(Illegal::Backwards);
+        }
+        Ok(node)
     }
 }
 
@@ -32,66 +213,99 @@ impl AdapterKind for Bottleneck {
         "down-projection, activation, up-projection at a port"
     }
 
+    fn formula(&self) -> String {
+        let x = if self.reads == Reads::Own { "y" } else { "x" };
+        let x = if self.norm { format!("LN({x})") } else { x.to_owned() };
+        let branch = format!("W_up · act(W_down · {x})");
+        let branch = if self.activate_after { format!("act({branch})") } else { branch };
+        format!("y + s · {branch}")
+    }
+
     fn place(&self) -> &'static str {
-        "after a sub-layer"
+        "at a port"
     }
 
     fn letter(&self) -> char {
         'B'
     }
 
-    fn accepts(&self, site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Port(Port::P1 | Port::P4))
+    fn legal(&self, graph: &Graph, site: &Site) -> Result<(), Illegal> {
+        self.source(graph, site).map(|_| ())
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
-        let sum = residual(&mut builder, site.node, site.node, site.width, self.width, self.scale);
+        let (features, width) = (site.width, self.width_at(&site));
+        let [down_start, up_start] = self.projections();
+        let mut x = self.source(builder.graph(), &site).unwrap_or(site.node);
+        if self.norm {
+            x = builder.layer_norm("norm", x, features, 1e-5);
+        }
+        let down = builder.linear("down", x, [width, features], down_start, self.bias(features));
+        let mut inner = self.activation.of(&mut builder, "activation", down);
+        if self.dropout > 0.0 {
+            inner = builder.op("dropout", Dropout { probability: self.dropout }, &[inner]);
+        }
+        let mut up = builder.linear("up", inner, [features, width], up_start, self.bias(width));
+        if self.activate_after {
+            up = self.activation.of(&mut builder, "activation_after", up);
+        }
+        let branch = self.scaled(&mut builder, up, features);
+        let sum = builder.op("add", Add, &[site.node, branch]);
         builder.replace(sum);
         builder.finish()
     }
 
-    fn parameter_count(&self, site: &Site) -> u64 {
-        residual_count(site.width, self.width)
+    fn parameter_count(&self, _graph: &Graph, site: &Site) -> u64 {
+        let (features, width) = (site.width, self.width_at(site));
+        let biases = if self.bias { features + width } else { 0 };
+        let norm = if self.norm { 2 * features } else { 0 };
+        let scale = match self.scaling {
+            Scaling::Fixed => 0,
+            Scaling::Learned => 1,
+            Scaling::PerChannel => features,
+        };
+        (2 * features * width + biases + norm + scale) as u64
     }
 
     fn identity_at_start(&self) -> bool {
-        true
+        matches!(self.start, Start::Xavier | Start::Kaiming)
     }
 
     fn settings(&self) -> Vec<Setting> {
         vec![
             Setting::width("width", "Width", self.width),
+            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
+            Setting::choice("reads", "Reads", self.reads),
+            Setting::choice("activation", "Activation", self.activation),
+            Setting::switch("activate_after", "Activate after", self.activate_after),
+            Setting::switch("norm", "Layer norm", self.norm),
+            Setting::number("dropout", "Dropout", self.dropout, DROPOUTS),
             Setting::number("scale", "Scale", self.scale, SCALES),
+            Setting::choice("scaling", "Scaling", self.scaling),
+            Setting::switch("bias", "Biases", self.bias),
+            Setting::choice("start", "Start", self.start),
         ]
+    }
+
+    fn size(&self) -> Option<&'static str> {
+        Some("width")
     }
 
     fn assign(&mut self, name: &str, value: f64) {
         match name {
-            "width" => self.width = whole(value),
+            // A width of its own ends a reduction.
+            "width" => (self.width, self.reduction) = (whole(value), 0.0),
+            "reduction" => self.reduction = value,
+            "reads" => self.reads = Reads::numbered(value),
+            "activation" => self.activation = Activation::numbered(value),
+            "activate_after" => self.activate_after = on(value),
+            "norm" => self.norm = on(value),
+            "dropout" => self.dropout = value,
+            "scaling" => self.scaling = Scaling::numbered(value),
+            "bias" => self.bias = on(value),
+            "start" => self.start = Start::numbered(value),
             _ => self.scale = value,
         }
     }
-}
-
-/// `base + scale·up(GELU(down(x)))`; `x` is `base` itself or its normed value.
-pub(super) fn residual(
-    builder: &mut PatchBuilder<'_>,
-    base: crate::graph::NodeId,
-    x: crate::graph::NodeId,
-    features: usize,
-    width: usize,
-    scale: f64,
-) -> crate::graph::NodeId {
-    let down = builder.linear("down", x, [width, features], Init::XavierUniform, Some(Init::Zeros));
-    let active = builder.op("activation", Gelu { form: GeluForm::Exact }, &[down]);
-    let up = builder.linear("up", active, [features, width], Init::Zeros, Some(Init::Zeros));
-    #[expect(clippy::float_cmp, reason = "exactly one means no scaling")]
-    let branch = if scale == 1.0 { up } else { builder.op("scale", Scale { factor: scale }, &[up]) };
-    builder.op("add", Add, &[base, branch])
-}
-
-/// Parameters of [`residual`].
-pub(super) const fn residual_count(features: usize, width: usize) -> u64 {
-    (2 * features * width + features + width) as u64
 }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterKind, Setting};
-use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
-use crate::ops::LayerNorm;
+use super::legal::bridge;
+use super::{AdapterKind, Illegal, Setting};
+use crate::graph::{Graph, Init, Patch, PatchBuilder, Site};
 
 /// Has no settings. Not an identity at the start: the layer norm acts from the first step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,22 +28,24 @@ impl AdapterKind for BridgeLinear {
         'N'
     }
 
-    fn accepts(&self, site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Bridge { .. })
+    fn formula(&self) -> String {
+        "LN(W · y + b)".to_owned()
+    }
+
+    fn legal(&self, _graph: &Graph, site: &Site) -> Result<(), Illegal> {
+        bridge(site)
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
         let site = builder.site().clone();
         let width = site.width;
         let mapped = builder.linear("linear", site.node, [width, width], Init::Identity, Some(Init::Zeros));
-        let gamma = builder.param("norm.weight", &[width], Init::Ones);
-        let beta = builder.param("norm.bias", &[width], Init::Zeros);
-        let normed = builder.op("norm", LayerNorm { epsilon: 1e-6 }, &[mapped, gamma, beta]);
+        let normed = builder.layer_norm("norm", mapped, width, 1e-6);
         builder.replace(normed);
         builder.finish()
     }
 
-    fn parameter_count(&self, site: &Site) -> u64 {
+    fn parameter_count(&self, _graph: &Graph, site: &Site) -> u64 {
         (site.width * site.width + 3 * site.width) as u64
     }
 

@@ -3,8 +3,13 @@
 
 mod low_rank;
 mod phm;
+mod quantised;
 mod sparse;
+mod split;
+mod torch_permutation;
 
 pub use low_rank::LowRank;
 pub use phm::Phm;
-pub use sparse::{Saliency, Sparse};
+pub use quantised::Quantised;
+pub use sparse::{Mask, Sparse};
+pub use split::{Merge, Split};

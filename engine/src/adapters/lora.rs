@@ -1,12 +1,16 @@
-//! LoRA (Hu et al., 2021): `y + (alpha/rank)·x·Aᵀ·Bᵀ` beside a linear layer, the dense product never formed.
+//! LoRA (Hu et al., 2021): `y + f·x·Aᵀ·Bᵀ` beside a linear layer or a convolution, the dense product never formed.
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterKind, SCALES, Setting, whole};
-use crate::graph::{Init, Layer, Patch, PatchBuilder, Site, SiteKind};
-use crate::ops::{Dropout, MatMul, Scale};
+use super::legal::weight;
+use super::setting::{DROPOUTS, SCALES, on, whole};
+use super::{AdapterKind, Illegal, Setting};
+use crate::graph::{Graph, Init, Layer, NodeId, Patch, PatchBuilder, Site, SiteKind};
+use crate::ops::{Add, Conv2d, DoraScale, Dropout, MatMul, Multiply, Reshape, Scale, Subtract};
+use crate::tensor::elements;
 
-/// Settings of LoRA. `A [rank, in]` begins Kaiming-uniform, `B [out, rank]` at zero.
+/// Settings of LoRA. `A [rank, in]` begins Kaiming-uniform, `B [out, rank]` at zero. Beside a convolution `A` is a
+/// convolution like it to `rank` channels, and `B` one of a single pixel (ResAdapter; methods, section 15).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lora {
@@ -16,11 +20,96 @@ pub struct Lora {
     pub alpha: f64,
     /// Dropout on the side path's input.
     pub dropout: f64,
+    /// Scale `alpha/√rank` (Kalajdzievski, 2023).
+    pub rank_stabilised: bool,
+    /// Learned length of each row of the sum of weight and delta (DoRA, Liu et al., 2024).
+    pub dora: bool,
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        Self { rank: 8, alpha: 16.0, dropout: 0.0 }
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, rank_stabilised: false, dora: false }
+    }
+}
+
+impl Lora {
+    /// The factor on the product of `B` and `A`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
+    pub fn factor(&self) -> f64 {
+        let rank = self.rank as f64;
+        self.alpha / if self.rank_stabilised { rank.sqrt() } else { rank }
+    }
+
+    /// The side path's two layers.
+    fn path(&self, builder: &mut PatchBuilder<'_>, x: NodeId) -> [NodeId; 2] {
+        let (shape, width) = (builder.weight_shape(), builder.site().width);
+        let SiteKind::Weight { op, layer, .. } = builder.site().kind else {
+            unreachable!("only weights are legal")
+        };
+        let (start, up) = (Init::KaimingUniform, [width, self.rank]);
+        let conv = match &builder.graph().node(op).kind {
+            crate::graph::NodeKind::Op(op) if layer == Layer::Conv => op.as_conv2d(),
+            _ => None,
+        };
+        match (conv, &shape[..]) {
+            (Some(conv), &[_, channels, rows, columns]) => {
+                let kernel = [self.rank, channels, rows, columns];
+                let down = builder.conv2d("A", x, conv, kernel, start, None);
+                let single = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
+                let up = builder.conv2d("B", down, single, [up[0], up[1], 1, 1], Init::Zeros, None);
+                [down, up]
+            }
+            _ => {
+                let down = builder.linear("A", x, [self.rank, elements(&shape[1..])], start, None);
+                [down, builder.linear("B", down, up, Init::Zeros, None)]
+            }
+        }
+    }
+
+    /// DoRA: the layer without its bias and the side path, both stretched row by row to the learned length. Gives
+    /// what is added to the layer's output, and what to its weight `[out, in]`.
+    fn stretched(
+        &self,
+        builder: &mut PatchBuilder<'_>,
+        [side, delta]: [NodeId; 2],
+        [a, b]: [NodeId; 2],
+    ) -> [NodeId; 2] {
+        let SiteKind::Weight { op, layer, .. } = builder.site().kind else {
+            unreachable!("only weights are legal")
+        };
+        let (shape, width) = (builder.weight_shape(), builder.site().width);
+        let bias = builder.graph().node(op).inputs.get(2).copied();
+        let like_output = |builder: &mut PatchBuilder<'_>, name: &str, value: NodeId| match layer {
+            Layer::Linear => value,
+            Layer::Conv => builder.op(name, Reshape { shape: vec![1, width, 1, 1] }, &[value]),
+        };
+        let w = builder.weight();
+        let magnitude = builder.param("magnitude", &[width], Init::Zeros);
+        let stretch = builder.op("stretch", DoraScale { factor: self.factor() }, &[w, a, b, magnitude]);
+        let over = like_output(builder, "stretch_channels", stretch);
+        let plain = match bias {
+            None => op,
+            Some(bias) => {
+                let bias = like_output(builder, "bias_channels", bias);
+                builder.op("plain", Subtract, &[op, bias])
+            }
+        };
+        let [plain_long, side_long] = [("plain_stretched", plain), ("side_stretched", side)]
+            .map(|(name, value)| builder.op(name, Multiply, &[value, over]));
+        let more = builder.op("lengthened", Subtract, &[plain_long, plain]);
+        let output = builder.op("output", Add, &[more, side_long]);
+        // The same of the weight.
+        let rows = builder.op("stretch_rows", Reshape { shape: vec![width, 1] }, &[stretch]);
+        let matrix = if shape.len() == 2 {
+            w
+        } else {
+            builder.op("matrix", Reshape { shape: vec![width, elements(&shape[1..])] }, &[w])
+        };
+        let sum = builder.op("direction", Add, &[matrix, delta]);
+        let long = builder.op("weight_stretched", Multiply, &[sum, rows]);
+        let delta = builder.op("weight_delta", Subtract, &[long, matrix]);
+        [output, delta]
     }
 }
 
@@ -30,7 +119,16 @@ impl AdapterKind for Lora {
     }
 
     fn description(&self) -> &'static str {
-        "low-rank side path beside a linear layer"
+        "low-rank side path beside a layer"
+    }
+
+    fn formula(&self) -> String {
+        let factor = if self.rank_stabilised { "α/√r" } else { "α/r" };
+        if self.dora {
+            format!("m · (W + {factor} · B · A)/‖W + {factor} · B · A‖ · x + b")
+        } else {
+            format!("y + {factor} · B · A · x")
+        }
     }
 
     fn place(&self) -> &'static str {
@@ -41,41 +139,49 @@ impl AdapterKind for Lora {
         'L'
     }
 
-    fn accepts(&self, site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Weight { layer: Layer::Linear, .. })
+    fn legal(&self, graph: &Graph, site: &Site) -> Result<(), Illegal> {
+        weight(site)?;
+        let SiteKind::Weight { op, rows, layer, .. } = site.kind else { return Err(Illegal::NotAWeight) };
+        if self.dora && rows.is_some() {
+            return Err(Illegal::Fused);
+        }
+        match &graph.node(op).kind {
+            crate::graph::NodeKind::Op(op) if layer == Layer::Conv => match op.as_conv2d() {
+                Some(conv) if conv.groups == 1 => Ok(()),
+                _ => Err(Illegal::Grouped),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
-        let site = builder.site().clone();
-        let SiteKind::Weight { features_in, .. } = site.kind else {
-            unreachable!("coverage only matches sites that the kind accepts")
-        };
         let Some(input) = builder.weight_input() else {
-            unreachable!("a weight site has a linear layer with an input")
+            unreachable!("a weight site has a layer with an input")
         };
         let x = if self.dropout > 0.0 {
             builder.op("dropout", Dropout { probability: self.dropout }, &[input])
         } else {
             input
         };
-        let down = builder.linear("A", x, [self.rank, features_in], Init::KaimingUniform, None);
-        let up = builder.linear("B", down, [site.width, self.rank], Init::Zeros, None);
-        #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
-        let factor = self.alpha / self.rank as f64;
-        let scaled = builder.op("scale", Scale { factor }, &[up]);
+        let [down, up] = self.path(&mut builder, x);
+        let factor = self.factor();
+        let mut output = builder.op("scale", Scale { factor }, &[up]);
         let (a, b) = (builder.weight_of(down), builder.weight_of(up));
-        let product = builder.op("product", MatMul, &[b, a]);
-        let delta = builder.op("delta", Scale { factor }, &[product]);
+        let matrices = [("A_matrix", a), ("B_matrix", b)].map(|(name, value)| builder.matrix(name, value));
+        let product = builder.op("product", MatMul, &[matrices[1], matrices[0]]);
+        let mut delta = builder.op("delta", Scale { factor }, &[product]);
+        if self.dora {
+            [output, delta] = self.stretched(&mut builder, [output, delta], [a, b]);
+        }
         let delta = builder.like_weight(delta);
-        builder.add_beside(scaled, delta);
+        builder.add_beside(output, delta);
         builder.finish()
     }
 
-    fn parameter_count(&self, site: &Site) -> u64 {
-        match site.kind {
-            SiteKind::Weight { features_in, .. } => (self.rank * (features_in + site.width)) as u64,
-            _ => 0,
-        }
+    fn parameter_count(&self, _graph: &Graph, site: &Site) -> u64 {
+        let SiteKind::Weight { features_in, .. } = site.kind else { return 0 };
+        let lengths = if self.dora { site.width } else { 0 };
+        (self.rank * (features_in + site.width) + lengths) as u64
     }
 
     fn identity_at_start(&self) -> bool {
@@ -86,14 +192,22 @@ impl AdapterKind for Lora {
         vec![
             Setting::width("rank", "Rank", self.rank),
             Setting::number("alpha", "Alpha", self.alpha, SCALES),
-            Setting::number("dropout", "Dropout", self.dropout, (0.0, 0.99)),
+            Setting::number("dropout", "Dropout", self.dropout, DROPOUTS),
+            Setting::switch("rank_stabilised", "Rank-stabilised", self.rank_stabilised),
+            Setting::switch("dora", "DoRA", self.dora),
         ]
+    }
+
+    fn size(&self) -> Option<&'static str> {
+        Some("rank")
     }
 
     fn assign(&mut self, name: &str, value: f64) {
         match name {
             "rank" => self.rank = whole(value),
             "alpha" => self.alpha = value,
+            "rank_stabilised" => self.rank_stabilised = on(value),
+            "dora" => self.dora = on(value),
             _ => self.dropout = value,
         }
     }

@@ -161,7 +161,7 @@ fn place(mut project: Project, subject: &Subject, draws: &mut Draws) -> Option<D
 
 fn adapter(graph: &Graph, draws: &mut Draws) -> Option<Placement> {
     let site = one_of(draws, graph.sites());
-    let fitting = AdapterSpec::fitting(site);
+    let fitting = AdapterSpec::fitting(graph, site);
     if fitting.is_empty() {
         return None;
     }
@@ -181,7 +181,7 @@ fn adapter(graph: &Graph, draws: &mut Draws) -> Option<Placement> {
         if everywhere && index { "*".to_owned() } else { segment.to_owned() }
     };
     let at: Vec<String> = site.path.split('.').map(generalised).collect();
-    Some(Placement { at: at.join("."), kind })
+    Some(Placement::new(&at.join("."), kind))
 }
 
 fn title(project: &Project, spec: &TrainSpec) -> String {

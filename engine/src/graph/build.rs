@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     Alias, Beginning, ConstLeaf, Entry, Extent, Fit, Graph, GraphError, Init, InputLeaf, Layer, LossTerm,
-    Node, NodeId, NodeKind, ParamLeaf, Parts, Region, RegionId, RegionKind, RowRange, Site, SiteKind,
-    StateLeaf, Update, WeightEdge, When,
+    Node, NodeId, NodeKind, ParamLeaf, Parts, Port, Region, RegionId, RegionKind, RowRange, Site, SiteKind,
+    StateLeaf, Tokens, Update, WeightEdge, When,
 };
-use crate::ops::{Conv2d, Linear, Op};
+use crate::ops::{Conv2d, LayerNorm, Linear, Op};
 use crate::tensor::elements;
 
 /// Collects nodes, regions and sites.
@@ -36,7 +36,15 @@ impl Builder {
 
     pub(super) fn root(&mut self, name: &str, title: &str, kind: RegionKind) {
         let (path, title) = (name.to_owned(), title.to_owned());
-        self.parts.regions.push(Region { path, title, kind, parent: None, mode: None, of: None });
+        self.parts.regions.push(Region {
+            path,
+            title,
+            kind,
+            parent: None,
+            mode: None,
+            of: None,
+            tokens: None,
+        });
         self.current = RegionId(self.parts.regions.len() - 1);
     }
 
@@ -59,6 +67,7 @@ impl Builder {
                 parent: Some(parent),
                 mode: None,
                 of: None,
+                tokens: None,
             });
             self.parts.regions.len() - 1
         });
@@ -230,6 +239,37 @@ impl Builder {
     pub fn site(&mut self, name: &str, kind: SiteKind, node: NodeId, width: usize) {
         let path = self.path(name);
         self.parts.sites.push(Site { path, kind, node, width });
+    }
+
+    /// Says how the token axis of the values in the current region, and in those below, is made up.
+    pub fn tokens(&mut self, tokens: Tokens) {
+        self.parts.regions[self.current.0].tokens = Some(tokens);
+    }
+
+    /// Declares that a sequence of tokens runs through the current region from `enters` to `leaves`, so that prompts
+    /// may be put behind its first `prefix` tokens.
+    pub fn sequence(&mut self, enters: NodeId, leaves: NodeId, prefix: usize, width: usize) {
+        let through = self.parts.regions[self.current.0].path.clone();
+        self.site("tokens", SiteKind::Sequence { through, leaves, prefix }, enters, width);
+    }
+
+    /// Declares a port of the block that is the current region.
+    pub fn port(&mut self, port: Port, node: NodeId, width: usize) {
+        self.site(port.name(), SiteKind::Port(port), node, width);
+    }
+
+    /// A layer norm `name` over the last axis with gain and shift, which is a norm site of that path.
+    pub fn layer_norm(&mut self, name: &str, x: NodeId, width: usize, epsilon: f64, stored: &str) -> NodeId {
+        let gain = self.param(&format!("{name}.weight"), &[width], Init::Ones, &format!("{stored}.weight"));
+        let shift = self.param(&format!("{name}.bias"), &[width], Init::Zeros, &format!("{stored}.bias"));
+        let node = self.op(name, LayerNorm { epsilon }, &[x, gain, shift]);
+        self.norm_site(name, node, gain, Some(shift), width);
+        node
+    }
+
+    /// Declares a norm's affine parameters a site of its path.
+    pub fn norm_site(&mut self, name: &str, node: NodeId, gain: NodeId, shift: Option<NodeId>, width: usize) {
+        self.site(name, SiteKind::Norm { gain, shift }, node, width);
     }
 
     /// Names a result.

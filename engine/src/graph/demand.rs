@@ -97,10 +97,13 @@ pub enum Fold {
 pub enum Finish {
     /// Itself.
     Keep,
-    /// 1 at its largest magnitudes, 0 elsewhere; of equals the earlier one counts as larger.
-    Largest {
-        /// Share of elements that become 1, of which at least one does.
-        share: f64,
+    /// The places of its largest magnitudes as rows and columns `[2, count]`, ascending; of equals the earlier one
+    /// counts as larger.
+    LargestPlaces {
+        /// How many.
+        count: usize,
+        /// Columns of the matrix that the value is.
+        columns: usize,
         /// Magnitudes are taken after multiplication with this leaf.
         times: Option<NodeId>,
     },

@@ -160,6 +160,7 @@ impl Builder {
                 parent: region.parent.and_then(|parent| regions.get(&parent).copied()),
                 mode: if region.parent.is_none() { instance.default_mode() } else { region.mode },
                 of: Some(region.of.unwrap_or(RegionId(index))),
+                tokens: region.tokens,
             };
             self.parts.regions.push(copy);
             regions.insert(RegionId(index), RegionId(self.parts.regions.len() - 1));

@@ -99,6 +99,8 @@ pub enum Beginning {
     Values(Init),
     /// As a copy of this parameter.
     CopyOf(NodeId),
+    /// The places of this parameter's largest magnitudes, as rows and columns `[2, k]`, ascending.
+    LargestOf(NodeId),
 }
 
 /// Values that never change.
@@ -141,6 +143,11 @@ pub enum Init {
         /// Standard deviation.
         std: f64,
     },
+    /// Normal with mean 0, drawn again where it lies more than two standard deviations off.
+    TruncatedNormal {
+        /// Standard deviation before cutting.
+        std: f64,
+    },
     /// Uniform in ±bound.
     Uniform {
         /// The bound.
@@ -176,6 +183,15 @@ impl Init {
             Self::Uniform { bound } => uniform(bound),
             Self::XavierUniform => uniform((6.0 / (fan_in + fan_out) as f64).sqrt()),
             Self::KaimingUniform => uniform((1.0 / fan_in as f64).sqrt()),
+            Self::TruncatedNormal { std } => (0..count)
+                .map(|_| {
+                    let mut normal = draws.normal();
+                    while normal.abs() > 2.0 {
+                        normal = draws.normal();
+                    }
+                    (f64::from(normal) * std) as f32
+                })
+                .collect(),
             Self::Normal { std } => (0..count).map(|_| (f64::from(draws.normal()) * std) as f32).collect(),
         }
     }

@@ -1,13 +1,15 @@
 //! Patches: the only way in which an adapter kind reaches graph, loop, planner or exporter.
 
+mod apply;
+
 use std::sync::Arc;
 
 use super::{
-    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, GraphError, Init,
-    LossTerm, Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange,
-    Site, SiteKind, StateLeaf, Update, WeightEdge, When, is_below,
+    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, Init, Layer, LossTerm,
+    Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange, Site,
+    SiteKind, StateLeaf, Tokens, Update, WeightEdge, When, is_below,
 };
-use crate::ops::{Add, AddSlice, Concat, Linear, Op, Reshape, Slice};
+use crate::ops::{Add, AddSlice, Concat, Conv2d, LayerNorm, Linear, Op, Reshape, Slice};
 use crate::tensor::elements;
 
 /// What a rewrite adds, redirects and asks for.
@@ -30,6 +32,8 @@ struct Replacement {
     /// A weight's own output was replaced: ports that stood on it follow. A port's replacement leaves
     /// weight sites behind, so that a later weight adapter still acts before the port's.
     at_weight: bool,
+    /// Only readers below this region.
+    within: Option<String>,
 }
 
 impl Patch {
@@ -69,6 +73,7 @@ impl<'a> PatchBuilder<'a> {
             parent: Some(home(graph, &site.path)),
             mode: None,
             of: None,
+            tokens: None,
         };
         let patch = Patch {
             base: graph.nodes.len(),
@@ -196,6 +201,44 @@ impl<'a> PatchBuilder<'a> {
         layer
     }
 
+    /// A new convolution over `[batch, channels, rows, columns]` with a kernel `[out, channels/groups, rows, columns]`
+    /// and, if `bias` says how it begins, bias. Its weight is a site as a linear layer's is.
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        conv: Conv2d,
+        kernel: [usize; 4],
+        init: Init,
+        bias: Option<Init>,
+    ) -> NodeId {
+        let weight = self.param(&format!("{name}.weight"), &kernel, init);
+        let mut inputs = vec![x, weight];
+        if let Some(bias) = bias {
+            inputs.push(self.param(&format!("{name}.bias"), &kernel[..1], bias));
+        }
+        let layer = self.op(name, conv, &inputs);
+        let features_in = kernel[1..].iter().product();
+        let kind = SiteKind::Weight { op: layer, weight, features_in, layer: Layer::Conv, rows: None };
+        self.patch.sites.push(Site { path: self.path(name), kind, node: layer, width: kernel[0] });
+        let edge = WeightEdge { param: weight, value: weight, beside: Vec::new() };
+        self.patch.weights.push((layer, edge));
+        layer
+    }
+
+    /// A new layer norm over the last axis, with gain and shift.
+    pub fn layer_norm(&mut self, name: &str, x: NodeId, width: usize, epsilon: f64) -> NodeId {
+        let gain = self.param(&format!("{name}.weight"), &[width], Init::Ones);
+        let shift = self.param(&format!("{name}.bias"), &[width], Init::Zeros);
+        self.op(name, LayerNorm { epsilon }, &[x, gain, shift])
+    }
+
+    /// How the token axis of the site's value is made up.
+    #[must_use]
+    pub fn tokens(&self) -> Option<Tokens> {
+        self.graph.tokens(&self.site.path)
+    }
+
     /// The weight of a linear layer that this patch made.
     ///
     /// # Panics
@@ -214,12 +257,44 @@ impl<'a> PatchBuilder<'a> {
         if shape.len() == 2 { value } else { self.op("kernel", Reshape { shape }, &[value]) }
     }
 
+    /// A weight of this patch as the matrix `[out, everything else]`.
+    ///
+    /// # Panics
+    /// When it is no parameter.
+    pub fn matrix(&mut self, name: &str, weight: NodeId) -> NodeId {
+        let shape = match self.kind(weight) {
+            NodeKind::Param(leaf) => leaf.shape.clone(),
+            _ => panic!("{name} should be a parameter"),
+        };
+        if shape.len() == 2 {
+            return weight;
+        }
+        self.op(name, Reshape { shape: vec![shape[0], elements(&shape[1..])] }, &[weight])
+    }
+
     // ---- redirections ------------------------------------------------------------------------------
 
     /// Everything that read the site's value, but for this patch's own nodes, reads `new` instead.
     pub fn replace(&mut self, new: NodeId) {
         let at_weight = matches!(self.site.kind, SiteKind::Weight { .. });
-        self.patch.replaced.push(Replacement { old: self.site.node, new, at_weight });
+        self.patch.replaced.push(Replacement { old: self.site.node, new, at_weight, within: None });
+    }
+
+    /// Of a sequence site: what reads the sequence where it begins, inside its region, reads `entering` instead, and
+    /// what read it where it ends reads what `leaving` makes of that value.
+    ///
+    /// # Panics
+    /// When the site is no sequence.
+    pub fn replace_sequence(&mut self, entering: NodeId, leaving: impl FnOnce(&mut Self, NodeId) -> NodeId) {
+        let SiteKind::Sequence { through, leaves, .. } = self.site.kind.clone() else {
+            panic!("{} is no sequence", self.site.path)
+        };
+        let left = leaving(self, leaves);
+        let within = Some(through);
+        let enters = Replacement { old: self.site.node, new: entering, at_weight: false, within };
+        self.patch.replaced.push(enters);
+        let ends = Replacement { old: leaves, new: left, at_weight: false, within: None };
+        self.patch.replaced.push(ends);
     }
 
     /// Adds a path beside the site's layer: `output` to what the layer gives, which is as if `delta`, a weight
@@ -277,17 +352,30 @@ impl<'a> PatchBuilder<'a> {
     /// # Panics
     /// When the site is no weight.
     pub fn replace_weight(&mut self, value: NodeId) {
+        self.replace_weight_merging(value, value);
+    }
+
+    /// The same where the layer merges as another value than the one that it reads: one that is not drawn.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn replace_weight_merging(&mut self, value: NodeId, merged: NodeId) {
         let (op, rows) = self.layer();
-        let mut edge = self.edge(op);
-        edge.value = match rows {
+        let before = self.edge(op);
+        let spliced = |builder: &mut Self, name: &str, value: NodeId| match rows {
             None => value,
-            Some(rows) => self.splice(edge.value, value, rows),
+            Some(rows) => builder.splice(name, before.value, value, rows),
         };
+        let merged_value = if merged == value { None } else { Some(spliced(self, "merged_", merged)) };
+        let value = spliced(self, "", value);
+        let mut edge = before.clone();
+        edge.value = merged_value.unwrap_or(value);
         self.merges_into(op, &edge);
+        edge.value = value;
         self.patch.weights.push((op, edge));
     }
 
-    fn splice(&mut self, whole: NodeId, part: NodeId, rows: RowRange) -> NodeId {
+    fn splice(&mut self, prefix: &str, whole: NodeId, part: NodeId, rows: RowRange) -> NodeId {
         let (op, _) = self.layer();
         let NodeKind::Param(leaf) = &self.graph.node(self.edge(op).param).kind else {
             unreachable!("a weight edge begins at a parameter")
@@ -300,10 +388,14 @@ impl<'a> PatchBuilder<'a> {
                 parts.push(part);
             }
             if length > 0 {
-                parts.push(self.op(name, Slice { axis_from_end: axes, start, length }, &[whole]));
+                parts.push(self.op(
+                    &format!("{prefix}{name}"),
+                    Slice { axis_from_end: axes, start, length },
+                    &[whole],
+                ));
             }
         }
-        self.op("spliced", Concat { axis: 0 }, &parts)
+        self.op(&format!("{prefix}spliced"), Concat { axis: 0 }, &parts)
     }
 
     fn layer(&self) -> (NodeId, Option<RowRange>) {
@@ -397,67 +489,4 @@ fn home(graph: &Graph, path: &str) -> RegionId {
     let depth = |index: &usize| graph.regions[*index].path.len();
     let best = (0..graph.regions.len()).filter(|&i| is_below(path, &graph.regions[i].path)).max_by_key(depth);
     RegionId(best.unwrap_or(0))
-}
-
-impl Graph {
-    /// A new graph with the patch applied. The old one is untouched.
-    ///
-    /// # Errors
-    /// When the rewrite would make a circle.
-    ///
-    /// # Panics
-    /// When the patch was made for another graph.
-    pub fn apply(&self, patch: &Patch) -> Result<Self, GraphError> {
-        assert_eq!(patch.base, self.nodes.len(), "a patch belongs to the graph it was made for");
-        let mut parts = self.parts();
-        for replacement in &patch.replaced {
-            let ends = parts.entries.values_mut().flat_map(|entry| entry.outputs.values_mut());
-            for end in ends.chain(parts.outputs.values_mut()) {
-                if *end == replacement.old {
-                    *end = replacement.new;
-                }
-            }
-            for node in &mut parts.nodes {
-                if node.inputs.contains(&replacement.old) {
-                    for input in &mut Arc::make_mut(node).inputs {
-                        if *input == replacement.old {
-                            *input = replacement.new;
-                        }
-                    }
-                }
-            }
-            for site in parts.sites.iter_mut().filter(|site| site.node == replacement.old) {
-                if replacement.at_weight || !matches!(site.kind, SiteKind::Weight { .. }) {
-                    site.node = replacement.new;
-                }
-            }
-        }
-        for (op, edge) in &patch.weights {
-            self.rewire(&mut parts.nodes, *op, edge);
-            parts.weights.insert(*op, edge.clone());
-        }
-        parts.nodes.extend(patch.nodes.iter().cloned());
-        parts.regions.push(patch.region.clone());
-        parts.sites.extend(patch.sites.iter().cloned());
-        parts.demands.extend(&patch.demands);
-        Self::assemble(parts)
-    }
-
-    /// A layer's weight edge becomes another value. What an adapter brought is read by nobody else, so its other
-    /// readers (the product that it would merge as) follow; a tied base weight stays what it is for the others.
-    fn rewire(&self, nodes: &mut [Arc<Node>], op: NodeId, edge: &WeightEdge) {
-        let Some(before) = self.weights.get(&op).filter(|before| before.value != edge.value) else { return };
-        let own = matches!(&self.node(edge.param).kind, NodeKind::Param(leaf) if leaf.placement.is_some());
-        for (index, node) in nodes.iter_mut().enumerate() {
-            if index != op.0 && !own {
-                continue;
-            }
-            for place in 0..node.inputs.len() {
-                let is_edge = node.inputs[place] == before.value && (own || place == 1);
-                if is_edge {
-                    Arc::make_mut(node).inputs[place] = edge.value;
-                }
-            }
-        }
-    }
 }

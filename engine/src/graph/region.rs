@@ -1,6 +1,6 @@
 //! The tree of regions: what folds and unfolds on the canvas.
 
-use super::Mode;
+use super::{Mode, NodeId};
 
 /// A region of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,35 @@ pub struct Region {
     pub mode: Option<Mode>,
     /// The region of the model that this one of a further instance repeats.
     pub of: Option<RegionId>,
+    /// How the token axis of the values in it is made up, where it says so itself.
+    pub tokens: Option<Tokens>,
+}
+
+/// How a token axis `[batch, tokens, width]` is made up: some tokens that have no place, then a grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens before the grid: class and distillation tokens.
+    pub prefix: usize,
+    /// The rest.
+    pub grid: Grid,
+    /// Whether a mask tells which of them are padding: attention sees the others only.
+    pub masked: bool,
+}
+
+/// Rows and columns of tokens, in row-major order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grid {
+    /// One row, however long: time, text.
+    Row,
+    /// Always so many rows and columns.
+    Fixed([usize; 2]),
+    /// As many as an image holds patches.
+    Patches {
+        /// The image, whose last two extents are rows and columns of pixels.
+        pixels: NodeId,
+        /// Rows and columns of a patch.
+        patch: [usize; 2],
+    },
 }
 
 /// What a region is, for drawing and for summaries.

@@ -1,7 +1,7 @@
 //! The pre-norm transformer block that all architectures here share.
 
-use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind, SiteKind};
-use crate::ops::{Add, Attention, Gelu, GeluForm, LayerNorm, Multiply, SwiGlu};
+use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind};
+use crate::ops::{Add, Attention, Gelu, GeluForm, Multiply, SwiGlu};
 
 /// Names of a block's tensors in the file, each without `.weight` and `.bias`.
 #[derive(Clone, Copy, Debug)]
@@ -62,21 +62,9 @@ pub(super) struct BlockSpec {
     /// Learned per-channel scale of each branch, with its initial value.
     pub layer_scale: Option<f64>,
     pub swiglu: bool,
+    /// Tokens before which no prompts enter.
+    pub prefix: usize,
     pub names: BlockNames,
-}
-
-/// A layer norm with its two parameters.
-pub(super) fn layer_norm(
-    b: &mut Builder,
-    name: &str,
-    x: NodeId,
-    width: usize,
-    epsilon: f64,
-    stored: &str,
-) -> NodeId {
-    let gamma = b.param(&format!("{name}.weight"), &[width], Init::Ones, &format!("{stored}.weight"));
-    let beta = b.param(&format!("{name}.bias"), &[width], Init::Zeros, &format!("{stored}.bias"));
-    b.op(name, LayerNorm { epsilon }, &[x, gamma, beta])
 }
 
 /// One block: `h = x + attention(norm(x))`, `y = h + mlp(norm(h))`, with its ports P0–P5 as sites.
@@ -84,13 +72,10 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
     b.region(&index.to_string(), &format!("Block {}", index + 1), RegionKind::Block, |b| {
         let names = spec.names;
         let stored_name = |name: &str| format!("{stored}.{name}");
-        let port = |b: &mut Builder, port: Port, node: NodeId| {
-            b.site(port.name(), SiteKind::Port(port), node, spec.width);
-        };
-        port(b, Port::P0, x);
+        b.port(Port::P0, x, spec.width);
 
-        let attended = b.region("attention", "Attention", RegionKind::Attention, |b| {
-            let normed = layer_norm(b, "norm", x, spec.width, spec.epsilon, &stored_name(names.norm1));
+        let (normed, attended) = b.region("attention", "Attention", RegionKind::Attention, |b| {
+            let normed = b.layer_norm("norm", x, spec.width, spec.epsilon, &stored_name(names.norm1));
             let projection = |b: &mut Builder, name: &str, input: NodeId, file: &str, bias: bool| {
                 b.linear(
                     name,
@@ -109,14 +94,15 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             let value = projection(b, "value", normed, names.value, spec.qkv_bias);
             let mixed = b.op("heads", Attention { heads: spec.heads }, &[query, key, value]);
             let out = projection(b, "output", mixed, names.output, true);
-            layer_scale(b, out, spec, &stored_name(names.scale1))
+            (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
         });
-        port(b, Port::P1, attended);
+        b.port(Port::NORMED, normed, spec.width);
+        b.port(Port::P1, attended, spec.width);
         let h = b.op("add_attention", Add, &[x, attended]);
-        port(b, Port::P2, h);
+        b.port(Port::P2, h, spec.width);
 
         let (normed, fed) = b.region("mlp", "MLP", RegionKind::FeedForward, |b| {
-            let normed = layer_norm(b, "norm", h, spec.width, spec.epsilon, &stored_name(names.norm2));
+            let normed = b.layer_norm("norm", h, spec.width, spec.epsilon, &stored_name(names.norm2));
             let linear = |b: &mut Builder, name: &str, input: NodeId, sizes: [usize; 2], file: &str| {
                 b.linear(
                     name,
@@ -140,10 +126,11 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             let out = linear(b, "fc2", active, [spec.mlp, spec.width], names.fc2);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale2)))
         });
-        port(b, Port::P3, normed);
-        port(b, Port::P4, fed);
+        b.port(Port::P3, normed, spec.width);
+        b.port(Port::P4, fed, spec.width);
         let y = b.op("add_mlp", Add, &[h, fed]);
-        port(b, Port::P5, y);
+        b.port(Port::P5, y, spec.width);
+        b.sequence(x, y, spec.prefix, spec.width);
         y
     })
 }

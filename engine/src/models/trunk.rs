@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block, layer_norm};
+use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block};
 use super::config::{Config, labels_json};
 use super::{Architecture, ModelError};
-use crate::graph::{Binding, Builder, Extent, Fit, Graph, Init, LinearSpec, NodeId, RegionKind};
+use crate::graph::{
+    Binding, Builder, Extent, Fit, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens,
+};
 use crate::ops::{
     Add, Concat, GeluForm, Linear, MeanTokens, Patchify, PrependToken, ResizePositions, SelectToken, Tanh,
 };
@@ -142,6 +144,7 @@ impl ImageTrunk {
             layer_scale: dinov2
                 .then(|| self.source.get("layerscale_value").and_then(Value::as_f64).unwrap_or(1.0)),
             swiglu: self.swiglu,
+            prefix: 1,
             names: match (dinov2, self.swiglu) {
                 (false, _) => VIT_NAMES,
                 (true, false) => DINOV2_NAMES,
@@ -164,6 +167,7 @@ impl ImageTrunk {
         prefix: &str,
     ) -> NodeId {
         let width = self.width;
+        b.tokens(Tokens { prefix: 1, grid: Grid::Patches { pixels, patch: self.patch }, masked: false });
         let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
             let stored = format!("{prefix}embeddings.patch_embeddings.projection");
             let embedded = b.linear_fitted(
@@ -194,11 +198,13 @@ impl ImageTrunk {
         });
         let spec = self.block_spec();
         b.region("blocks", "Blocks", RegionKind::Stack, |b| {
+            let enters = x;
             for index in 0..self.blocks {
                 x = block(b, index, x, &spec, &format!("{prefix}encoder.layer.{index}"));
             }
+            b.sequence(enters, x, spec.prefix, width);
         });
-        layer_norm(b, "norm", x, width, self.epsilon, &format!("{prefix}layernorm"))
+        b.layer_norm("norm", x, width, self.epsilon, &format!("{prefix}layernorm"))
     }
 
     /// `config.json` of this trunk in Hugging Face's terms.

@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, VIT_NAMES, block, layer_norm};
+use super::block::{BlockSpec, VIT_NAMES, block};
 use super::config::{Config, labels_json};
 use super::trunk::{Flavour, ImageTrunk, head};
 use super::{Architecture, ModelError};
-use crate::graph::{Binding, Builder, Extent, Fit, Graph, Init, NodeId, RegionKind, SiteKind};
+use crate::graph::{Binding, Builder, Extent, Fit, Graph, Grid, Init, NodeId, RegionKind, SiteKind, Tokens};
 use crate::ops::{Add, Fold, GeluForm, Patchify, PrependToken, SelectToken, Unfold};
 
 /// How a patch kernel becomes a tubelet kernel.
@@ -99,7 +99,8 @@ impl Vivit {
         Ok(())
     }
 
-    fn spatial(&self, b: &mut Builder, pixels: NodeId) -> NodeId {
+    /// All tokens `[batch·positions, 1 + tokens, width]`, and the class tokens `[batch, positions, width]`.
+    fn spatial(&self, b: &mut Builder, pixels: NodeId) -> (NodeId, NodeId) {
         let [rows, columns] = self.spatial.patch;
         let tubelets =
             b.op("tubelets", Patchify { patch: [self.tubelet, rows, columns], clip: true }, &[pixels]);
@@ -109,13 +110,14 @@ impl Vivit {
             let fit = Fit::Inflate { average: self.tubelet_init == TubeletInit::Average };
             let states = self.spatial.states(b, images, pixels, &kernel, fit, "spatial.");
             let token = b.op("cls", SelectToken { index: 0 }, &[states]);
-            b.op("unfold", Unfold, &[token, tubelets])
+            (states, b.op("unfold", Unfold, &[token, tubelets]))
         })
     }
 
     fn temporal(&self, b: &mut Builder, sequence: NodeId) -> NodeId {
         let (width, epsilon) = (self.spatial.width, self.spatial.epsilon);
         b.region("temporal", "Temporal", RegionKind::Transformer, |b| {
+            b.tokens(Tokens { prefix: 1, grid: Grid::Row, masked: false });
             let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
                 let token =
                     b.param("cls_token", &[1, 1, width], Init::Zeros, "temporal.embeddings.cls_token");
@@ -138,14 +140,17 @@ impl Vivit {
                 qkv_bias: true,
                 layer_scale: None,
                 swiglu: false,
+                prefix: 1,
                 names: VIT_NAMES,
             };
             b.region("blocks", "Blocks", RegionKind::Stack, |b| {
+                let enters = x;
                 for index in 0..self.temporal_blocks {
                     x = block(b, index, x, &spec, &format!("temporal.encoder.layer.{index}"));
                 }
+                b.sequence(enters, x, spec.prefix, width);
             });
-            layer_norm(b, "norm", x, width, epsilon, "temporal.layernorm")
+            b.layer_norm("norm", x, width, epsilon, "temporal.layernorm")
         })
     }
 }
@@ -171,8 +176,9 @@ impl Architecture for Vivit {
                 Extent::named("width"),
             ],
         );
-        let sequence = self.spatial(&mut b, pixels);
-        let between = SiteKind::Bridge { from: b.path("spatial"), to: b.path("temporal") };
+        let (tokens, sequence) = self.spatial(&mut b, pixels);
+        let between =
+            SiteKind::Bridge { from: b.path("spatial"), to: b.path("temporal"), tokens: Some(tokens) };
         b.site("bridge", between, sequence, self.spatial.width);
         let states = self.temporal(&mut b, sequence);
         let token = b.op("cls", SelectToken { index: 0 }, &[states]);

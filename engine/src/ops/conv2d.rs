@@ -90,6 +90,10 @@ impl Op for Conv2d {
         of_input.max(of_weight)
     }
 
+    fn as_conv2d(&self) -> Option<Self> {
+        Some(*self)
+    }
+
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[wanted[1], wanted[0], false])
     }

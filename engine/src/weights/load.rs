@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::fit::fit;
 use super::{Checkpoint, Params, Tensor, WeightsError};
 use crate::graph::{Beginning, Fit, Graph, Init, NodeKind};
-use crate::tensor::{Shape, Value};
+use crate::ops::{largest_places, rows_and_columns};
+use crate::tensor::{Shape, Value, elements};
 
 /// A checkpoint and how its names map to the graph's stored names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,14 +241,23 @@ fn fill(
     (params, report)
 }
 
-/// States that begin as a copy of a parameter, unless they were found.
+/// States that begin as a parameter says, unless they were found.
 fn copy_states(graph: &Graph, params: &mut Params, report: &mut LoadReport) {
     for (_, path, leaf) in graph.states() {
-        let Beginning::CopyOf(of) = leaf.begins else { continue };
+        let (of, is_copy) = match leaf.begins {
+            Beginning::CopyOf(of) => (of, true),
+            Beginning::LargestOf(of) => (of, false),
+            Beginning::Values(_) => continue,
+        };
         let Some(place) = report.missing.iter().position(|misfit| misfit.path == path) else { continue };
         report.missing.remove(place);
-        if let Some(value) = params.get(&graph.node(of).path).cloned() {
+        let Some(value) = params.get(&graph.node(of).path).cloned() else { continue };
+        if is_copy {
             params.set(path, value);
+            continue;
         }
+        let columns = elements(&value.shape()[1..]);
+        let places = largest_places(&value.to_f32(), leaf.shape[1]);
+        params.set(path, Value::from_f32(rows_and_columns(&places, columns), &leaf.shape, &value.device()));
     }
 }

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{AdapterKind, SCALES, Setting, whole};
-use crate::graph::{Init, Patch, PatchBuilder, Site, SiteKind};
+use super::super::legal::weight;
+use super::super::setting::{SCALES, whole};
+use super::super::{AdapterKind, Illegal, Setting};
+use crate::graph::{Graph, Init, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::{Add, MatMul, Scale};
 use crate::tensor::elements;
 
@@ -41,8 +43,12 @@ impl AdapterKind for LowRank {
         'D'
     }
 
-    fn accepts(&self, site: &Site) -> bool {
-        matches!(site.kind, SiteKind::Weight { .. })
+    fn formula(&self) -> String {
+        "(W + α/r · B · A) · x + b".to_owned()
+    }
+
+    fn legal(&self, _graph: &Graph, site: &Site) -> Result<(), Illegal> {
+        weight(site).map(|_| ())
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
@@ -60,7 +66,7 @@ impl AdapterKind for LowRank {
         builder.finish()
     }
 
-    fn parameter_count(&self, site: &Site) -> u64 {
+    fn parameter_count(&self, _graph: &Graph, site: &Site) -> u64 {
         match site.kind {
             SiteKind::Weight { features_in, .. } => (self.rank * (features_in + site.width)) as u64,
             _ => 0,
@@ -73,6 +79,10 @@ impl AdapterKind for LowRank {
 
     fn settings(&self) -> Vec<Setting> {
         vec![Setting::width("rank", "Rank", self.rank), Setting::number("alpha", "Alpha", self.alpha, SCALES)]
+    }
+
+    fn size(&self) -> Option<&'static str> {
+        Some("rank")
     }
 
     fn assign(&mut self, name: &str, value: f64) {

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{AdapterKind, Setting, whole};
-use crate::graph::{Init, Layer, Patch, PatchBuilder, Site, SiteKind};
+use super::super::legal::linear;
+use super::super::setting::whole;
+use super::super::{AdapterKind, Illegal, Setting};
+use crate::graph::{Graph, Init, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::{Kronecker, MatMul};
 
 /// Settings of the form. It takes the place of the weight that stood there, which is then nobody's.
@@ -15,24 +17,29 @@ pub struct Phm {
     pub n: usize,
     /// Rank of the right factors.
     pub rank: usize,
+    /// Deviation of the shared factors at the start: the smaller, the nearer is a bottleneck to the identity.
+    pub left_std: f64,
 }
 
 impl Default for Phm {
     fn default() -> Self {
-        Self { n: 4, rank: 1 }
+        Self { n: 4, rank: 1, left_std: 0.01 }
     }
 }
 
 impl Phm {
-    fn sides(&self, site: &Site) -> Option<[usize; 2]> {
-        match site.kind {
-            SiteKind::Weight { features_in, layer: Layer::Linear, rows: None, .. }
-                if features_in.is_multiple_of(self.n) && site.width.is_multiple_of(self.n) =>
-            {
-                Some([site.width / self.n, features_in / self.n])
-            }
-            _ => None,
+    /// Sides of the right factors. Only where an adapter brought the weight: a pretrained one would be lost.
+    fn sides(&self, site: &Site) -> Result<[usize; 2], Illegal> {
+        let features_in = linear(site)?;
+        if matches!(site.kind, SiteKind::Weight { rows: Some(_), .. }) {
+            return Err(Illegal::Fused);
         }
+        if !site.is_of_adapter() {
+            return Err(Illegal::Pretrained);
+        }
+        let sides = [site.width, features_in];
+        let divides = sides.iter().all(|side| side.is_multiple_of(self.n.max(1)));
+        if divides { Ok(sides.map(|side| side / self.n.max(1))) } else { Err(Illegal::Indivisible) }
     }
 }
 
@@ -53,17 +60,20 @@ impl AdapterKind for Phm {
         'K'
     }
 
-    /// Only where an adapter brought the weight: a pretrained one would be lost. `n` divides both its sides.
-    fn accepts(&self, site: &Site) -> bool {
-        site.is_of_adapter() && self.sides(site).is_some()
+    fn formula(&self) -> String {
+        "W = Σᵢ Aᵢ ⊗ (sᵢ · tᵢ), the A shared".to_owned()
+    }
+
+    fn legal(&self, _graph: &Graph, site: &Site) -> Result<(), Illegal> {
+        self.sides(site).map(|_| ())
     }
 
     fn patch(&self, mut builder: PatchBuilder<'_>) -> Patch {
-        let Some([rows, columns]) = self.sides(builder.site()) else {
+        let Ok([rows, columns]) = self.sides(builder.site()) else {
             unreachable!("coverage only matches sites that the kind accepts")
         };
         let (n, rank) = (self.n, self.rank);
-        let left = builder.shared_param("left", &[n, n, n], Init::Normal { std: 0.01 });
+        let left = builder.shared_param("left", &[n, n, n], Init::Normal { std: self.left_std });
         // Xavier-uniform with gain √2 for each slice.
         let bound = |a: usize, b: usize| {
             #[expect(clippy::cast_precision_loss, reason = "widths are small")]
@@ -78,9 +88,12 @@ impl AdapterKind for Phm {
         builder.finish()
     }
 
-    /// Without the shared factors, `n³` once.
-    fn parameter_count(&self, site: &Site) -> u64 {
+    fn parameter_count(&self, _graph: &Graph, site: &Site) -> u64 {
         self.sides(site).map_or(0, |[rows, columns]| (self.n * self.rank * (rows + columns)) as u64)
+    }
+
+    fn shared_count(&self) -> u64 {
+        self.n.pow(3) as u64
     }
 
     fn identity_at_start(&self) -> bool {
@@ -88,12 +101,21 @@ impl AdapterKind for Phm {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        vec![Setting::width("n", "Products", self.n), Setting::width("rank", "Rank", self.rank)]
+        vec![
+            Setting::width("n", "Products", self.n),
+            Setting::width("rank", "Rank", self.rank),
+            Setting::number("left_std", "Shared deviation", self.left_std, (0.0, 10.0)),
+        ]
+    }
+
+    fn size(&self) -> Option<&'static str> {
+        Some("rank")
     }
 
     fn assign(&mut self, name: &str, value: f64) {
         match name {
             "n" => self.n = whole(value),
+            "left_std" => self.left_std = value,
             _ => self.rank = whole(value),
         }
     }

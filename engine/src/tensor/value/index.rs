@@ -1,7 +1,7 @@
 //! Taking and adding rows by integer indices, and writing into a part of an axis.
 
 use burn::backend::ops::{FloatTensorOps as _, IntTensorOps as _};
-use burn::backend::{Dispatch, Slice, TensorMetadata as _};
+use burn::backend::{Dispatch, IntDType, Slice, TensorMetadata as _};
 use burn::tensor::IndexingUpdateOp;
 
 use super::{Value, signed};
@@ -44,6 +44,19 @@ impl Value {
     pub fn flat_indices(&self) -> Self {
         let count = elements(&self.0.shape());
         Self(Dispatch::int_reshape(self.0.clone(), vec![count].into()))
+    }
+
+    /// Rows and columns `[2, k]`, whole numbers held as floats, as integer indices `[k]` into a flattened matrix of so
+    /// many columns.
+    #[must_use]
+    pub fn flat_places(&self, columns: usize) -> Self {
+        let count = self.shape()[1];
+        let line = |axis: usize| {
+            let line = self.clone().narrow(0, axis, 1).reshape(&[count]);
+            Dispatch::float_into_int(line.0, IntDType::I64)
+        };
+        let columns = i64::try_from(columns).unwrap_or(i64::MAX);
+        Self(Dispatch::int_add(Dispatch::int_mul_scalar(line(0), columns.into()), line(1)))
     }
 
     /// Stops the run when one of these integers is no index below `extent`: an `index` (say "id") into

@@ -13,6 +13,7 @@ use super::{Ended, TrainError, in_order, upload};
 use crate::data::{FrameShuffle, Source, Split};
 use crate::exec::Walk;
 use crate::graph::{Finish, Fold, Graph, Measure, NodeId, Observed, Request, Schedule, Take};
+use crate::ops::{largest_places, rows_and_columns};
 use crate::tensor::Value;
 use crate::weights::{Params, Tensor};
 
@@ -231,21 +232,26 @@ fn finished(
     sum: Option<&Tensor>,
     samples: u64,
 ) -> Vec<f32> {
+    let observed = match measure.of {
+        Observed::Gradient(node) => value_of(graph, params, node).map(|values| values.len()),
+        Observed::Value(_) => None,
+    };
     let path = &graph.node(measure.state).path;
-    let count = params.get(path).map_or(0, |value| value.shape().iter().product());
+    let of_state = || params.get(path).map_or(0, |value| value.shape().iter().product());
+    let count = observed.unwrap_or_else(of_state);
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^23")]
     let samples = samples.max(1) as f32;
     let mut mean: Vec<f32> =
         sum.map_or_else(|| vec![0.0; count], |sum| sum.data.iter().map(|x| x / samples).collect());
     match measure.finish {
         Finish::Keep => mean,
-        Finish::Largest { share, times } => {
+        Finish::LargestPlaces { count, columns, times } => {
             if let Some(factor) = times.and_then(|node| value_of(graph, params, node)) {
                 for (mean, factor) in mean.iter_mut().zip(factor) {
                     *mean *= factor;
                 }
             }
-            largest(&mean, share)
+            rows_and_columns(&largest_places(&mean, count), columns)
         }
     }
 }
@@ -257,36 +263,4 @@ fn value_of(graph: &Graph, params: &Params, node: NodeId) -> Option<Vec<f32>> {
     }
     let values = crate::exec::infer(graph, params, &crate::exec::Inputs::new(), &[node]).ok()?;
     values.get(&node).map(Value::to_f32)
-}
-
-/// 1 at the `share` of largest magnitudes, 0 elsewhere.
-fn largest(values: &[f32], share: f64) -> Vec<f32> {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count of at most as many as there are"
-    )]
-    let count = ((values.len() as f64 * share).round() as usize).clamp(1, values.len().max(1));
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    // A stable sort: of equals the earlier one comes first.
-    order.sort_by(|&a, &b| values[b].abs().total_cmp(&values[a].abs()));
-    let mut mask = vec![0.0; values.len()];
-    for &place in order.iter().take(count) {
-        mask[place] = 1.0;
-    }
-    mask
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_magnitudes_are_marked_and_equals_go_to_the_earlier() {
-        assert_eq!(largest(&[0.1, -3.0, 2.0, 0.0], 0.5), [0.0, 1.0, 1.0, 0.0]);
-        assert_eq!(largest(&[1.0, 1.0, 1.0], 0.34), [1.0, 0.0, 0.0]);
-        assert_eq!(largest(&[0.0, 0.0], 0.0), [1.0, 0.0]);
-        assert_eq!(largest(&[1.0, 2.0], 1.0), [1.0, 1.0]);
-    }
 }
