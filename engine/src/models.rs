@@ -2,6 +2,7 @@
 
 mod block;
 mod config;
+mod open;
 mod registry;
 mod spec;
 mod trunk;
@@ -84,5 +85,5 @@ pub trait Architecture: Debug + Send + Sync {
 /// # Errors
 /// When config or weights are missing, unreadable or of an unknown type.
 pub fn open(folder: &std::path::Path) -> Result<Resolved, ModelError> {
-    spec::open_folder(folder, None)
+    open::open_folder(folder, None)
 }

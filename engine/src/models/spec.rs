@@ -5,9 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::open::{open_folder, read_config};
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
-use super::vivit::{MODEL_TYPE, TubeletInit, Vivit};
+use super::vivit::{TubeletInit, Vivit};
 use super::{Architecture, ModelError};
 use crate::data::{Column, Source};
 use crate::ops::GeluForm;
@@ -117,13 +118,13 @@ pub struct DataShape {
 
 /// What the data say of pictures and clips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Picture {
+pub(super) struct Picture {
     /// Frames, if samples are clips.
-    frames: Option<usize>,
+    pub frames: Option<usize>,
     /// Colour channels.
-    channels: usize,
+    pub channels: usize,
     /// Rows and columns of a frame.
-    image: [usize; 2],
+    pub image: [usize; 2],
 }
 
 impl DataShape {
@@ -134,7 +135,7 @@ impl DataShape {
         Self { columns, sample, classes: source.classes().to_vec() }
     }
 
-    fn picture(&self) -> Result<Picture, ModelError> {
+    pub(super) fn picture(&self) -> Result<Picture, ModelError> {
         match self.sample[..] {
             [channels, height, width] => Ok(Picture { frames: None, channels, image: [height, width] }),
             [frames, channels, height, width] => {
@@ -158,56 +159,9 @@ pub struct Resolved {
     pub weights: Option<WeightSource>,
 }
 
-/// Reads a folder's config and says which architecture it is. With `classes`, the head is made for them.
-pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
-    let config = read_config(folder)?;
-    let checkpoint = Checkpoint::open(folder)?;
-    let has = |name: &str| checkpoint.has(name);
-    let path = folder.join("config.json");
-    let wrong = |why: String| ModelError::Config { why, path: path.clone() };
-    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-    let architecture: Box<dyn Architecture> = match kind {
-        MODEL_TYPE => {
-            let mut model = Vivit::from_config(&config, &has).map_err(wrong)?;
-            if let Some(data) = data {
-                model.classes.clone_from(&data.classes);
-                model.frames = data.picture()?.frames.unwrap_or(model.frames);
-            }
-            Box::new(model)
-        }
-        "vit" | "dinov2" => {
-            let mut trunk = trunk_of(kind, &config, &has).map_err(wrong)?;
-            if let Some(data) = data {
-                trunk.classes.clone_from(&data.classes);
-            }
-            Box::new(trunk)
-        }
-        found => {
-            return Err(ModelError::UnknownType {
-                found: found.to_owned(),
-                known: vec!["vit".into(), "dinov2".into(), MODEL_TYPE.into()],
-                path,
-            });
-        }
-    };
-    let weights =
-        WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
-    Ok(Resolved { architecture, weights: Some(weights) })
-}
-
-fn trunk_of(kind: &str, config: &Value, has: &dyn Fn(&str) -> bool) -> Result<ImageTrunk, String> {
+pub(super) fn trunk_of(kind: &str, config: &Value, has: &dyn Fn(&str) -> bool) -> Result<ImageTrunk, String> {
     let flavour = if kind == "dinov2" { Flavour::Dinov2 } else { Flavour::Vit };
     ImageTrunk::from_config(flavour, config, has)
-}
-
-fn read_config(folder: &Path) -> Result<Value, ModelError> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
-        why: format!("config.json cannot be read ({error})"),
-        path: path.clone(),
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
 }
 
 impl VitSpec {

@@ -1,0 +1,93 @@
+//! Opening a model folder: which architecture its `config.json` describes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::spec::{DataShape, Resolved, trunk_of};
+use super::vivit::{self, Vivit};
+use super::{Architecture, ModelError};
+use crate::weights::{Checkpoint, WeightSource};
+
+/// The registry: one line for each `model_type`, with the function that reads its config.
+const KNOWN: &[(&str, Reader)] =
+    &[("vit", image_trunk), ("dinov2", image_trunk), (vivit::MODEL_TYPE, factorised_video)];
+
+type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
+
+/// A model folder that was opened, and the data that the model is for, if that is known.
+pub(super) struct Stored<'a> {
+    /// Its `config.json`.
+    pub config: &'a Value,
+    /// Its weights.
+    pub checkpoint: &'a Checkpoint,
+    /// The data: with them, a head is made for their classes.
+    pub data: Option<&'a DataShape>,
+    /// Path of `config.json`, for messages.
+    pub path: PathBuf,
+}
+
+impl Stored<'_> {
+    /// What `config.json` says that the model is.
+    pub(super) fn model_type(&self) -> &str {
+        self.config.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether the file holds a tensor.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.checkpoint.has(name)
+    }
+
+    /// The error of a config that cannot be used.
+    pub(super) fn wrong(&self, why: String) -> ModelError {
+        ModelError::Config { why, path: self.path.clone() }
+    }
+}
+
+fn image_trunk(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut trunk = trunk_of(stored.model_type(), stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        trunk.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(trunk))
+}
+
+fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Vivit::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+        model.frames = data.picture()?.frames.unwrap_or(model.frames);
+    }
+    Ok(Box::new(model))
+}
+
+/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes.
+pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
+    let config = read_config(folder)?;
+    let checkpoint = Checkpoint::open(folder)?;
+    let stored = Stored { config: &config, checkpoint: &checkpoint, data, path: folder.join("config.json") };
+    let kind = stored.model_type();
+    let Some((_, read)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
+        return Err(ModelError::UnknownType {
+            found: kind.to_owned(),
+            known: KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            path: stored.path,
+        });
+    };
+    let architecture = read(&stored)?;
+    let weights =
+        WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
+    Ok(Resolved { architecture, weights: Some(weights) })
+}
+
+pub(super) fn read_config(folder: &Path) -> Result<Value, ModelError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
+        why: format!("config.json cannot be read ({error})"),
+        path: path.clone(),
+    })?;
+    serde_json::from_str(&text)
+        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
+}
