@@ -156,6 +156,12 @@ pub trait AdapterKind {
         0
     }
 
+    /// Bytes that one site adds to an adapter file, by formula: its parameters in f32, unless the kind says otherwise.
+    /// A form that stores another adapter's weight in fewer bytes takes some off.
+    fn stored_bytes(&self, graph: &Graph, site: &Site) -> i64 {
+        4 * i64::try_from(self.parameter_count(graph, site)).unwrap_or(i64::MAX / 8)
+    }
+
     /// Whether the model computes the same bits right after placing.
     fn identity_at_start(&self) -> bool;
 

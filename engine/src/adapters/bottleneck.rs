@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::legal::port;
 use super::setting::{Choice, DROPOUTS, SCALES, on, whole};
 use super::{Activation, AdapterKind, Illegal, Setting};
-use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site};
+use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site, SiteKind};
 use crate::ops::{Add, Dropout, Multiply, Scale};
 
 /// Which value of the block a bottleneck reads.
@@ -189,7 +188,11 @@ impl Bottleneck {
 
     /// The value that it reads at a site.
     fn source(&self, graph: &Graph, site: &Site) -> Result<NodeId, Illegal> {
-        let own = port(site)?;
+        let own = match site.kind {
+            SiteKind::Port(own) => own,
+            SiteKind::Bridge { .. } if self.reads == Reads::Own => return Ok(site.node),
+            _ => return Err(Illegal::NotAnEdge),
+        };
         let Some(other) = self.reads.port().filter(|other| *other != own) else { return Ok(site.node) };
         let at = |port: Port| Port::ALL.iter().position(|known| *known == port);
         if at(other) > at(own) {
@@ -222,7 +225,7 @@ impl AdapterKind for Bottleneck {
     }
 
     fn place(&self) -> &'static str {
-        "at a port"
+        "at a port or bridge"
     }
 
     fn letter(&self) -> char {

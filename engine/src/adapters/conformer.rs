@@ -120,6 +120,12 @@ impl AdapterKind for Conformer {
         (down + inner + features * (width + 1)) as u64
     }
 
+    /// With the running statistics.
+    fn stored_bytes(&self, graph: &Graph, site: &Site) -> i64 {
+        let values = self.parameter_count(graph, site) + 2 * self.width_at(site) as u64;
+        4 * i64::try_from(values).unwrap_or(i64::MAX / 8)
+    }
+
     fn identity_at_start(&self) -> bool {
         true
     }

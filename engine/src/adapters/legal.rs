@@ -14,6 +14,9 @@ pub enum Illegal {
     /// The kind sits at ports of sub-layers.
     #[error("it goes on a port of a block")]
     NotAPort,
+    /// The kind sits at values that are passed on.
+    #[error("it goes on a port of a block or on a bridge")]
+    NotAnEdge,
     /// The kind sits between two transformers.
     #[error("it goes on a bridge between two transformers")]
     NotABridge,
@@ -23,6 +26,9 @@ pub enum Illegal {
     /// The kind adds tokens to a sequence.
     #[error("it goes on a sequence of tokens")]
     NotASequence,
+    /// The layer is an adapter's own.
+    #[error("an adapter's own layers train anyway")]
+    OfAdapter,
     /// It would take the place of pretrained values.
     #[error("the weight there is pretrained and would be lost; it goes on a layer that an adapter brought")]
     Pretrained,

@@ -75,6 +75,15 @@ impl Placement {
         count(self.kind.kind(), graph, sites)
     }
 
+    /// Bytes of tensors in an adapter file of it on these sites, by formula.
+    #[must_use]
+    pub fn stored_bytes(&self, graph: &Graph, sites: &[String]) -> i64 {
+        let kind = self.kind.kind();
+        let at = |path: &String| graph.site(path).map_or(0, |site| kind.stored_bytes(graph, site));
+        let shared = 4 * i64::try_from(kind.shared_count()).unwrap_or(0);
+        sites.iter().map(at).sum::<i64>() + shared
+    }
+
     /// The kind in the size that comes nearest to the parameters asked for, if any are.
     ///
     /// # Errors

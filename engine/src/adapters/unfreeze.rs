@@ -32,6 +32,9 @@ pub struct Unfreeze {
 
 impl Unfreeze {
     fn parameters(&self, graph: &Graph, site: &Site) -> Result<Vec<NodeId>, Illegal> {
+        if site.is_of_adapter() {
+            return Err(Illegal::OfAdapter);
+        }
         let (main, bias) = match site.kind {
             SiteKind::Weight { rows: Some(_), .. } => return Err(Illegal::Fused),
             SiteKind::Weight { op, weight, .. } => (weight, graph.node(op).inputs.get(2).copied()),

@@ -86,7 +86,11 @@ impl Binding {
         self.0.get(name).copied()
     }
 
-    pub(super) fn shape(&self, leaf: &InputLeaf) -> Result<Shape, GraphError> {
+    /// A column's shape under this binding.
+    ///
+    /// # Errors
+    /// When one of its names is not bound.
+    pub fn shape(&self, leaf: &InputLeaf) -> Result<Shape, GraphError> {
         leaf.extents
             .iter()
             .map(|extent| match extent {

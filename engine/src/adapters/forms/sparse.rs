@@ -204,6 +204,13 @@ impl AdapterKind for Sparse {
         self.entries(sides(site)) as u64
     }
 
+    /// Values, and rows and columns where they do not follow from the settings.
+    fn stored_bytes(&self, _graph: &Graph, site: &Site) -> i64 {
+        let fixed = matches!(self.mask, Mask::Random | Mask::Structured);
+        let each = if fixed { 4 } else { 12 };
+        each * i64::try_from(self.entries(sides(site))).unwrap_or(i64::MAX / 16)
+    }
+
     fn identity_at_start(&self) -> bool {
         true
     }
