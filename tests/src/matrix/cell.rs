@@ -175,8 +175,8 @@ impl<'a> Cell<'a> {
         let mut builder = Builder::extend(&self.graph, "probe", "Probe");
         let scalar = builder.op("scalar", Probe, &[Subject::output(&self.graph)]);
         let graph = builder.finish().unwrap_or_else(|error| panic!("{}: {error}", self.what));
-        let selection = select(&self.graph, &TrainSpec::default())
-            .unwrap_or_else(|error| panic!("{}: {error}", self.what));
+        let frozen = TrainSpec { train: Vec::new(), ..TrainSpec::default() };
+        let selection = select(&self.graph, &frozen).unwrap_or_else(|error| panic!("{}: {error}", self.what));
         let training = modes(&graph, &selection.nodes, &[]);
         let updates = graft_engine::graph::updates_at(&graph, graft_engine::graph::When::AfterBackward);
         let request = Request {
