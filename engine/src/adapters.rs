@@ -113,6 +113,14 @@ impl AdapterSpec {
         Self::all().into_iter().filter(|spec| spec.kind().legal(graph, site).is_ok()).collect()
     }
 
+    /// The kind as a file describes it that holds its weights as codes.
+    #[must_use]
+    pub fn stored_as_codes(&self) -> Self {
+        let mut stored = self.clone();
+        stored.kind_mut().was_stored_as_codes();
+        stored
+    }
+
     /// Changes one setting; the inspector's way in.
     ///
     /// # Errors
@@ -161,6 +169,9 @@ pub trait AdapterKind {
     fn stored_bytes(&self, graph: &Graph, site: &Site) -> i64 {
         4 * i64::try_from(self.parameter_count(graph, site)).unwrap_or(i64::MAX / 8)
     }
+
+    /// The weights that it rounds were written as codes: what comes back from the file is rounded already.
+    fn was_stored_as_codes(&mut self) {}
 
     /// Whether the model computes the same bits right after placing.
     fn identity_at_start(&self) -> bool;

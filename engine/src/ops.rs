@@ -103,7 +103,7 @@ pub use multiply::Multiply;
 pub use patchify::Patchify;
 pub use positions::{ResizePositions, bicubic_weights};
 pub use prepend_token::PrependToken;
-pub use quantise::{CODE_BOOKS, Quantise};
+pub use quantise::{CODE_BOOKS, Codes, Quantise};
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use resize_nearest::ResizeNearest;

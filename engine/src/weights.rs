@@ -13,7 +13,9 @@ pub use fit::resample_rows;
 pub use load::{LoadReport, Misfit, Resize, WeightSource, from_params, load};
 pub use params::Params;
 pub(crate) use save::write_atomically;
-pub use save::{read_integers, read_tensors, save_model, write_tensors};
+pub use save::{
+    StoredTensor, read_bytes, read_integers, read_tensors, save_model, write_stored, write_tensors,
+};
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -18,33 +18,81 @@ use crate::tensor::Shape;
 /// # Errors
 /// When the file cannot be written.
 pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), WeightsError> {
+    let floats = |tensor| StoredTensor::Floats(Cow::Borrowed(tensor));
+    write_stored(&tensors.iter().map(|(name, tensor)| (name.clone(), floats(tensor))).collect(), path)
+}
+
+/// A tensor as a file holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredTensor<'a> {
+    /// In f32.
+    Floats(Cow<'a, Tensor>),
+    /// Bytes of one axis.
+    Bytes(Vec<u8>),
+}
+
+impl From<Tensor> for Cow<'_, Tensor> {
+    fn from(tensor: Tensor) -> Self {
+        Cow::Owned(tensor)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Cow<'a, Tensor> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Cow::Borrowed(tensor)
+    }
+}
+
+/// Writes tensors as one safetensors file, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_stored(tensors: &BTreeMap<String, StoredTensor<'_>>, path: &Path) -> Result<(), WeightsError> {
     // Hugging Face's loaders ask for this entry.
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let temporary = temporary(path);
-    let stored = tensors.iter().map(|(name, tensor)| (name, Stored(tensor)));
+    let shape = |tensor: &StoredTensor<'_>| match tensor {
+        StoredTensor::Floats(tensor) => tensor.shape.clone(),
+        StoredTensor::Bytes(bytes) => vec![bytes.len()],
+    };
+    let stored = tensors.iter().map(|(name, tensor)| (name, Stored { shape: shape(tensor), tensor }));
     safetensors::serialize_to_file(stored, Some(metadata), &temporary)
         .map_err(|error| format(&error, path))?;
     put_in_place(&temporary, path).map_err(|error| io(error, path))
 }
 
 /// A tensor that becomes bytes only while it is written, so that no second copy of all of them ever exists.
-struct Stored<'a>(&'a Tensor);
+struct Stored<'a> {
+    shape: Shape,
+    tensor: &'a StoredTensor<'a>,
+}
 
 impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self.tensor {
+            StoredTensor::Floats(_) => Dtype::F32,
+            StoredTensor::Bytes(_) => Dtype::U8,
+        }
     }
 
     fn shape(&self) -> &[usize] {
-        &self.0.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        match self.tensor {
+            StoredTensor::Floats(tensor) => {
+                Cow::Owned(tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+            }
+            StoredTensor::Bytes(bytes) => Cow::Borrowed(bytes),
+        }
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.data.len()
+        match self.tensor {
+            StoredTensor::Floats(tensor) => 4 * tensor.data.len(),
+            StoredTensor::Bytes(bytes) => bytes.len(),
+        }
     }
 }
 
@@ -103,6 +151,17 @@ pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>,
             (name, (view.shape().to_vec(), values))
         })
         .collect())
+}
+
+/// Reads every byte tensor of one safetensors file.
+///
+/// # Errors
+/// When the file cannot be read or is not sound.
+pub fn read_bytes(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, WeightsError> {
+    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
+    let tensors = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::U8);
+    Ok(tensors.map(|(name, view)| (name, view.data().to_vec())).collect())
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors` under the original names. Parameters that

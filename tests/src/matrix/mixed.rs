@@ -11,7 +11,7 @@ const WIDTH: usize = 16;
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Mixed;
+pub(super) struct Mixed;
 
 fn spec<'a>(kernel: &'a [usize], features_out: usize, stored: &'a str) -> LinearSpec<'a> {
     LinearSpec { kernel, features_out, init: Init::XavierUniform, bias: Some(Init::Zeros), stored }
