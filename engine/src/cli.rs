@@ -7,6 +7,7 @@ mod forward;
 mod inspect;
 mod interrupt;
 mod plan;
+mod presets;
 mod progress;
 mod runs;
 mod train;
@@ -37,6 +38,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Say what a project will cost: coverage, parameters, memory, time, the cut.
     Plan(plan::Plan),
+    /// List well-known combinations of adapters, or write one out for a project file.
+    Presets(presets::Presets),
     /// Run one forward pass in inference mode.
     Forward(forward::Forward),
     /// Train a project, or go on with a run.
@@ -105,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Devices { json } => devices::run(json),
         Command::Inspect(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Presets(command) => command.run(),
         Command::Forward(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
