@@ -10,6 +10,7 @@ mod plan;
 mod presets;
 mod progress;
 mod runs;
+mod switch;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ enum Command {
     Export(export::Export),
     /// Run every variant that a project lists and print one table.
     Sweep(train::Sweep),
+    /// Put adapters into a model's weights and take them out again, timed, and compare what they change.
+    Switch(switch::Switch),
     /// List runs.
     Runs(runs::Runs),
     /// Hold what the planner says against what is seen.
@@ -114,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Eval(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Sweep(command) => command.run(),
+        Command::Switch(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Bench(command) => command.run(),
     }

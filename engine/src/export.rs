@@ -3,6 +3,8 @@
 
 mod adapter;
 mod run;
+mod switch;
 
 pub use adapter::{Adapter, AdapterFileError};
 pub use run::{ExportError, ExportReport, Format, export};
+pub use switch::{Change, Delta, Displaced, Interference, SwitchError, interference};

@@ -404,6 +404,11 @@ pub trait Op: Debug + Send + Sync {
         None
     }
 
+    /// Whether it is its first input but for a few places that it adds to.
+    fn adds_at_places(&self) -> bool {
+        false
+    }
+
     /// Whether gradients pass from the output to the inputs.
     fn passes_gradient(&self) -> bool {
         true

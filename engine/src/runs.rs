@@ -2,6 +2,7 @@
 
 mod event;
 mod folder;
+mod noise;
 mod outcome;
 mod report;
 mod run;
@@ -11,5 +12,5 @@ mod turns;
 pub use event::{Event, EventBody, Loaded, StepPhases};
 pub use folder::RunFolder;
 pub use outcome::{Outcome, RunError, RunOptions, RunSummary};
-pub use run::{evaluate_run, resume, train};
+pub use run::{evaluate_run, evaluate_run_under_noise, resume, train};
 pub use sweep::{SweepError, SweepOptions, SweepRow, SweepTable, sweep};

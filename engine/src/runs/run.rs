@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 use super::event::{Event, EventBody};
 use super::folder::RunFolder;
+use super::noise::with_noise;
 use super::outcome::{Outcome, RunError, RunOptions, RunSummary};
 use super::report;
 use crate::data::Split;
@@ -110,6 +111,19 @@ pub fn resume(path: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Run
 /// # Errors
 /// When the folder holds no checkpoint or anything fails.
 pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
+    Ok(evaluate_run_under_noise(path, split, &[0.0])?.pop().unwrap_or_default())
+}
+
+/// The same with noise on every parameter that an adapter brought, once for each strength: normal, its deviation that
+/// share of the parameter's own. How much of it a model bears says how few bits its adapters need (methods, section 4).
+///
+/// # Errors
+/// As [`evaluate_run`].
+pub fn evaluate_run_under_noise(
+    path: &Path,
+    split: Split,
+    strengths: &[f64],
+) -> Result<Vec<Evaluation>, RunError> {
     let (folder, project, base) = RunFolder::open(path)?;
     let device = device::open_checked(&project.device)?;
     let Some(checkpoint) = Checkpoint::read_for_use(&folder.checkpoints())? else {
@@ -128,8 +142,14 @@ pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
     overlay(&mut params, checkpoint.params, &device);
     let batch = turn.spec.as_train().map_or(32, |spec| spec.batch);
     let control = Control::new();
-    let result = evaluate(&built.graph, &params, &source, split, None, batch, &device, &control, None)?;
-    Ok(result.unwrap_or_default())
+    strengths
+        .iter()
+        .map(|&strength| {
+            let noisy = with_noise(&built.graph, &params, strength, project.seed, &device);
+            let found = evaluate(&built.graph, &noisy, &source, split, None, batch, &device, &control, None)?;
+            Ok(found.unwrap_or_default())
+        })
+        .collect()
 }
 
 pub(super) fn overlay(params: &mut Params, tensors: BTreeMap<String, Tensor>, device: &Device) {
