@@ -47,6 +47,8 @@ pub enum Action {
         /// The kind, by its place in the palette.
         kind: usize,
     },
+    /// Place all that a preset places, by its place in the list.
+    PlacePreset(usize),
     /// Take an adapter off the project's list.
     RemoveAdapter(usize),
     /// Take the selected adapter off.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use egui::Context;
+use graft_engine::adapters::PRESETS;
 use graft_engine::project::parse_bytes;
 
 use super::App;
@@ -89,6 +90,12 @@ impl App {
                     && let Some(index) = edits::place(document, model, &site, kind)
                 {
                     self.view.selected = Selected::Adapter { index, site: Some(site) };
+                }
+            }
+            Action::PlacePreset(number) => {
+                if let Some(preset) = PRESETS.get(number) {
+                    let index = edits::place_preset(document, preset);
+                    self.view.selected = Selected::Adapter { index, site: None };
                 }
             }
             Action::RemoveAdapter(index) => {
