@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::{PlaceError, Placement, place};
 use crate::graph::Graph;
 use crate::tensor::{Shape, Value};
-use crate::weights::{Params, Tensor, WeightsError, read_tensors, write_atomically, write_tensors};
+use crate::weights::{Params, Tensor, WeightsError, read_weights, write_atomically, write_tensors};
 
 /// The version that this build writes.
 const VERSION: u32 = 1;
+
+/// The highest number of a placement that is read; a project counts them from 0.
+const HIGHEST: usize = 1_000_000;
 
 /// Adapters with their weights, apart from the model that they are for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -130,8 +133,17 @@ impl Adapter {
             let found = description.version;
             return Err(wrong(format!("version {found}, this build reads up to {VERSION}")));
         }
-        let tensors = read_tensors(&folder.join("adapter.safetensors"))?;
-        Ok(Self { placements: description.placements.into_iter().collect(), tensors })
+        let mut placements = BTreeMap::new();
+        for (number, placement) in description.placements {
+            if number > HIGHEST {
+                return Err(wrong(format!("placement {number} is numbered above {HIGHEST}")));
+            }
+            if placements.insert(number, placement).is_some() {
+                return Err(wrong(format!("placement {number} is there twice")));
+            }
+        }
+        let tensors = read_weights(&folder.join("adapter.safetensors"))?;
+        Ok(Self { placements, tensors })
     }
 
     /// The same under other numbers, `by` higher: for a model that has adapters of lower numbers.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::config::read_config;
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{MODEL_TYPE, TubeletInit, Vivit};
@@ -198,16 +199,6 @@ pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Res
 fn trunk_of(kind: &str, config: &Value, has: &dyn Fn(&str) -> bool) -> Result<ImageTrunk, String> {
     let flavour = if kind == "dinov2" { Flavour::Dinov2 } else { Flavour::Vit };
     ImageTrunk::from_config(flavour, config, has)
-}
-
-fn read_config(folder: &Path) -> Result<Value, ModelError> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
-        why: format!("config.json cannot be read ({error})"),
-        path: path.clone(),
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
 }
 
 impl VitSpec {

@@ -1,14 +1,13 @@
-//! Filling a graph's parameters, with a report of what happened to each.
+//! Filling a graph's parameters, one tensor at a time, with a report of what happened to each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use serde::Serialize;
 
-use super::fit::fit;
-use super::{Checkpoint, Params, Tensor, WeightsError};
-use crate::graph::{Beginning, Fit, Graph, Init, NodeKind};
+use super::fit::{Manner, fit, manner};
+use super::{Checkpoint, LoadReport, Misfit, Params, Resize, Tensor, WeightsError};
+use crate::graph::{Beginning, Fit, Graph, Init, NodeKind, RegionKind, is_below};
 use crate::tensor::{Shape, Value};
 
 /// A checkpoint and how its names map to the graph's stored names.
@@ -36,62 +35,12 @@ impl WeightSource {
     }
 }
 
-/// What loading did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LoadReport {
-    /// Parameters taken as they are.
-    pub copied: Vec<String>,
-    /// Parameters made from a tensor of another shape.
-    pub resized: Vec<Resize>,
-    /// Parameters that the file does not have (they begin fresh).
-    pub missing: Vec<Misfit>,
-    /// Tensors of the file that nothing uses.
-    pub unused: Vec<String>,
-}
-
-/// A parameter made from a tensor of another shape.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Resize {
-    /// The parameter.
-    pub path: String,
-    /// Shape in the file.
-    pub from: Shape,
-    /// Shape in the model.
-    pub to: Shape,
-}
-
-/// A parameter that was not found, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Misfit {
-    /// The parameter.
-    pub path: String,
-    /// The name looked for.
-    pub wanted: String,
-    /// Shape in the file, when the name is there but the shape does not fit.
-    pub found: Option<Shape>,
-    /// The nearest unused name of the file.
-    pub near: Option<String>,
-}
-
-impl LoadReport {
-    /// One line for people.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        format!(
-            "{} copied, {} resized, {} new, {} unused",
-            self.copied.len(),
-            self.resized.len(),
-            self.missing.len(),
-            self.unused.len()
-        )
-    }
-}
-
 /// Fills all parameters of a graph: from the checkpoint where one is given and has them, else by their
-/// initialisers under `seed`.
+/// initialisers under `seed`. Beside the parameters, one tensor of the file is in memory at a time.
 ///
 /// # Errors
-/// When the checkpoint cannot be read, or holds not one of the model's tensors.
+/// When the checkpoint cannot be read, holds not one of the model's tensors or next to nothing of it, or when a
+/// tensor that is used is no float or holds NaN or infinity.
 pub fn load(
     graph: &Graph,
     source: Option<&WeightSource>,
@@ -99,45 +48,33 @@ pub fn load(
     device: &Device,
 ) -> Result<(Params, LoadReport), WeightsError> {
     let Some(source) = source else {
-        return Ok(fill(graph, &BTreeMap::new(), seed, device, |tensor| vec![tensor.stored[0].to_owned()]));
+        let (found, mut report) = find(graph, |_| None, |tensor| vec![tensor.stored[0].to_owned()]);
+        let params = fill(graph, found, &mut report, seed, device, |_| Ok(Tensor::default()))?;
+        return Ok((params, report));
     };
     let checkpoint = Checkpoint::open(&source.folder)?;
-    let wanted: BTreeSet<String> = tensors_of(graph)
-        .filter(|tensor| tensor.placement.is_none())
-        .flat_map(|tensor| tensor.stored)
-        .filter_map(|stored| source.file_name(stored))
-        .collect();
-    let mut tensors = BTreeMap::new();
-    checkpoint.read(
-        |name| wanted.contains(name),
-        |name, tensor| {
-            tensors.insert(name.to_owned(), tensor);
-        },
-    )?;
-    let first = wanted.iter().next();
-    if let (true, Some(first)) = (tensors.is_empty(), first) {
-        return Err(WeightsError::NothingMatches {
-            wanted: wanted.len(),
-            found: checkpoint.names().count(),
-            first: first.clone(),
-            folder: source.folder.clone(),
-        });
-    }
-    let (params, mut report) = fill(graph, &tensors, seed, device, |tensor| {
-        let name = |stored: &&str| source.file_name(stored).unwrap_or_else(|| (*stored).to_owned());
-        tensor.stored.iter().map(name).collect()
-    });
-    report.unused = checkpoint
-        .names()
-        .map(|(name, _)| name)
-        .filter(|name| !wanted.contains(*name))
-        .map(str::to_owned)
-        .collect();
-    let unused: Vec<&str> = report.unused.iter().map(String::as_str).collect();
-    for misfit in &mut report.missing {
-        misfit.near = crate::graph::nearest(&misfit.wanted, &unused, 1).pop();
-    }
+    let (found, mut report) = find_in(graph, source, &checkpoint)?;
+    check_proportion(&found, source)?;
+    let mut odd = OddValues::default();
+    let params = fill(graph, found, &mut report, seed, device, |name| {
+        let tensor = checkpoint.read(name)?;
+        odd.look(name, &tensor.data);
+        Ok(tensor)
+    })?;
+    odd.check(|name| checkpoint.file_of(name).to_path_buf())?;
     Ok((params, report))
+}
+
+/// What [`load`] would do, from names and shapes alone.
+///
+/// # Errors
+/// When the checkpoint cannot be opened, or holds not one of the model's tensors or next to nothing of it.
+pub fn compare(graph: &Graph, source: &WeightSource) -> Result<LoadReport, WeightsError> {
+    let checkpoint = Checkpoint::open(&source.folder)?;
+    let (found, mut report) = find_in(graph, source, &checkpoint)?;
+    check_proportion(&found, source)?;
+    forget_copies(graph, &mut report);
+    Ok(report)
 }
 
 /// Fills all parameters of a graph from values of another graph by logical path: how a stage goes on from the
@@ -149,9 +86,12 @@ pub fn from_params(
     seed: u64,
     device: &Device,
 ) -> (Params, LoadReport) {
-    let (params, mut report) = fill(graph, values, seed, device, |tensor| vec![tensor.path.to_owned()]);
+    let shape_of = |name: &str| values.get(name).map(|tensor| &*tensor.shape);
+    let (found, mut report) = find(graph, shape_of, |tensor| vec![tensor.path.to_owned()]);
     let known: BTreeSet<&str> = tensors_of(graph).map(|tensor| tensor.path).collect();
     report.unused = values.keys().filter(|path| !known.contains(path.as_str())).cloned().collect();
+    let read = |name: &str| Ok::<_, std::convert::Infallible>(values.get(name).cloned().unwrap_or_default());
+    let Ok(params) = fill(graph, found, &mut report, seed, device, read);
     (params, report)
 }
 
@@ -191,63 +131,193 @@ fn tensors_of(graph: &Graph) -> impl Iterator<Item = Wanted<'_>> {
     params.chain(states)
 }
 
-/// `names_of` gives the names to look for; the first that is there is taken.
-fn fill(
+/// A parameter or state, and from which tensor its values come, if from any.
+struct Found<'a> {
+    wanted: Wanted<'a>,
+    from: Option<(String, Manner)>,
+    /// Values of that tensor.
+    elements: u128,
+}
+
+/// What a checkpoint has for a graph.
+fn find_in<'a>(
+    graph: &'a Graph,
+    source: &WeightSource,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<Found<'a>>, LoadReport), WeightsError> {
+    let wanted: BTreeSet<String> = tensors_of(graph)
+        .filter(|tensor| tensor.placement.is_none())
+        .flat_map(|tensor| tensor.stored)
+        .filter_map(|stored| source.file_name(stored))
+        .collect();
+    if let Some(first) = wanted.first()
+        && !wanted.iter().any(|name| checkpoint.has(name))
+    {
+        return Err(WeightsError::NothingMatches {
+            wanted: wanted.len(),
+            found: checkpoint.names().len(),
+            first: first.clone(),
+            folder: source.folder.clone(),
+        });
+    }
+    let shape_of = |name: &str| if wanted.contains(name) { checkpoint.shape(name) } else { None };
+    let (found, mut report) = find(graph, shape_of, |tensor| {
+        let name = |stored: &&str| source.file_name(stored).unwrap_or_else(|| (*stored).to_owned());
+        tensor.stored.iter().map(name).collect()
+    });
+    report.unused = checkpoint.names().filter(|name| !wanted.contains(*name)).map(str::to_owned).collect();
+    let unused: Vec<&str> = report.unused.iter().map(String::as_str).collect();
+    let heads: Vec<&str> =
+        graph.regions().iter().filter(|r| r.kind == RegionKind::Head).map(|r| r.path.as_str()).collect();
+    let placed: BTreeSet<&str> =
+        tensors_of(graph).filter(|tensor| tensor.placement.is_some()).map(|tensor| tensor.path).collect();
+    for misfit in &mut report.missing {
+        misfit.near = crate::graph::nearest(&misfit.wanted, &unused, 1).pop();
+        misfit.expected = !placed.contains(misfit.path.as_str())
+            && wanted.contains(&misfit.wanted)
+            && !heads.iter().any(|head| is_below(&misfit.path, head));
+    }
+    Ok((found, report))
+}
+
+/// `shape_of` says what there is, `names_of` gives the names to look for; the first that is there is taken.
+fn find<'a, 's>(
+    graph: &'a Graph,
+    shape_of: impl Fn(&str) -> Option<&'s [usize]>,
+    names_of: impl Fn(&Wanted<'_>) -> Vec<String>,
+) -> (Vec<Found<'a>>, LoadReport) {
+    let mut report = LoadReport::default();
+    let found = tensors_of(graph).map(|wanted| {
+        let names = names_of(&wanted);
+        let tensor = names.iter().find_map(|name| Some((name, shape_of(name)?)));
+        let elements = tensor.map_or(0, |(_, shape)| count(shape));
+        let from = tensor.and_then(|(name, shape)| {
+            manner(shape, wanted.shape, wanted.fit).map(|manner| (name.clone(), manner))
+        });
+        let path = wanted.path.to_owned();
+        match (tensor, &from) {
+            (Some((_, shape)), Some(_)) if shape == wanted.shape => report.copied.push(path),
+            (Some((_, shape)), Some(_)) => {
+                report.resized.push(Resize { path, from: shape.to_vec(), to: wanted.shape.clone() });
+            }
+            (tensor, _) => report.missing.push(Misfit {
+                path,
+                wanted: names.first().cloned().unwrap_or_default(),
+                shape: wanted.shape.clone(),
+                found: tensor.map(|(_, shape)| shape.to_vec()),
+                near: None,
+                expected: false,
+            }),
+        }
+        Found { wanted, from, elements }
+    });
+    let found = found.collect();
+    (found, report)
+}
+
+/// A config may ask for anything; what is made fresh has to stand in some relation to what the file has.
+fn check_proportion(found: &[Found<'_>], source: &WeightSource) -> Result<(), WeightsError> {
+    /// Fresh values that are allowed for each value of the file, and in any case.
+    const EACH: u128 = 64;
+    const ANYWAY: u128 = 1 << 28;
+    let fresh = || {
+        found.iter().filter(|one| {
+            one.from.is_none()
+                && one.wanted.placement.is_none()
+                && one.wanted.stored.iter().any(|stored| source.file_name(stored).is_some())
+        })
+    };
+    let wanted: u128 = fresh().map(|one| count(one.wanted.shape)).fold(0, u128::saturating_add);
+    let in_file: u128 = found.iter().filter(|one| one.from.is_some()).map(|one| one.elements).sum();
+    match fresh().max_by_key(|one| count(one.wanted.shape)) {
+        Some(largest) if wanted > ANYWAY + EACH * in_file => Err(WeightsError::Disproportionate {
+            wanted,
+            found: in_file,
+            name: largest.wanted.stored.first().copied().unwrap_or_default().to_owned(),
+            shape: largest.wanted.shape.clone(),
+            folder: source.folder.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Elements of any shape, however absurd.
+fn count(shape: &[usize]) -> u128 {
+    shape.iter().fold(1, |product: u128, extent| product.saturating_mul(*extent as u128))
+}
+
+fn fill<E>(
     graph: &Graph,
-    tensors: &BTreeMap<String, Tensor>,
+    found: Vec<Found<'_>>,
+    report: &mut LoadReport,
     seed: u64,
     device: &Device,
-    names_of: impl Fn(&Wanted<'_>) -> Vec<String>,
-) -> (Params, LoadReport) {
+    mut read: impl FnMut(&str) -> Result<Tensor, E>,
+) -> Result<Params, E> {
     let mut params = Params::new();
-    let mut report = LoadReport::default();
-    for wanted in tensors_of(graph) {
-        let (path, shape) = (wanted.path, wanted.shape);
-        let names = names_of(&wanted);
-        let tensor = names.iter().find_map(|name| tensors.get(name));
-        let fitted = tensor.and_then(|tensor| fit(tensor, shape, wanted.fit));
-        let data = match (tensor, fitted) {
-            (Some(tensor), Some(data)) => {
-                if tensor.shape == *shape {
-                    report.copied.push(path.to_owned());
-                } else {
-                    report.resized.push(Resize {
-                        path: path.to_owned(),
-                        from: tensor.shape.clone(),
-                        to: shape.clone(),
-                    });
-                }
-                data
-            }
-            (found, _) => {
-                report.missing.push(Misfit {
-                    path: path.to_owned(),
-                    wanted: names.first().cloned().unwrap_or_default(),
-                    found: found.map(|tensor| tensor.shape.clone()),
-                    near: None,
-                });
-                wanted.init.values(path, shape, seed)
-            }
+    for Found { wanted, from, .. } in found {
+        let data = match from {
+            Some((name, manner)) => fit(read(&name)?, wanted.shape, manner),
+            None => wanted.init.values(wanted.path, wanted.shape, seed),
         };
-        params.set(path, Value::from_f32(data, shape, device));
+        params.set(wanted.path, Value::from_f32(data, wanted.shape, device));
     }
-    copy_states(graph, &mut params, &mut report);
+    for (path, of) in forget_copies(graph, report) {
+        if let Some(value) = params.get(of).cloned() {
+            params.set(path, value);
+        }
+    }
     for node in graph.nodes() {
         if let NodeKind::Const(leaf) = &node.kind {
             params.set(&node.path, Value::from_f32(leaf.values.to_vec(), &leaf.shape, device));
         }
     }
-    (params, report)
+    Ok(params)
 }
 
-/// States that begin as a copy of a parameter, unless they were found.
-fn copy_states(graph: &Graph, params: &mut Params, report: &mut LoadReport) {
+/// States that begin as a copy of a parameter are not missing: each of them, and what it is a copy of, unless the
+/// file has it.
+fn forget_copies<'a>(graph: &'a Graph, report: &mut LoadReport) -> Vec<(&'a str, &'a str)> {
+    let mut copies = Vec::new();
     for (_, path, leaf) in graph.states() {
         let Beginning::CopyOf(of) = leaf.begins else { continue };
         let Some(place) = report.missing.iter().position(|misfit| misfit.path == path) else { continue };
         report.missing.remove(place);
-        if let Some(value) = params.get(&graph.node(of).path).cloned() {
-            params.set(path, value);
+        copies.push((path, graph.node(of).path.as_str()));
+    }
+    copies
+}
+
+/// Tensors with values that are no numbers.
+#[derive(Debug, Default)]
+struct OddValues {
+    /// The first: name, values that are not finite, values.
+    first: Option<(String, usize, usize)>,
+    others: usize,
+}
+
+impl OddValues {
+    fn look(&mut self, name: &str, values: &[f32]) {
+        let count = values.iter().filter(|value| !value.is_finite()).count();
+        match (count, &self.first) {
+            (0, _) => {}
+            (_, Some(_)) => self.others += 1,
+            (_, None) => self.first = Some((name.to_owned(), count, values.len())),
         }
     }
+
+    fn check(self, file_of: impl Fn(&str) -> PathBuf) -> Result<(), WeightsError> {
+        let Some((name, count, of)) = self.first else { return Ok(()) };
+        let path = file_of(&name);
+        Err(WeightsError::NotFinite { name, count, of, others: self.others, path })
+    }
+}
+
+/// Refuses tensors with values that are no numbers.
+pub(super) fn check_finite(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), WeightsError> {
+    let mut odd = OddValues::default();
+    for (name, tensor) in tensors {
+        odd.look(name, &tensor.data);
+    }
+    odd.check(|_| path.to_path_buf())
 }
