@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use checkpoint::{Checkpoint, Tensor};
 pub use fit::resample_rows;
-pub use load::{WeightSource, compare, from_params, load};
+pub use load::{WeightSource, check, compare, from_params, load};
 pub use params::Params;
 pub use report::{LoadReport, Misfit, Resize};
 pub(crate) use save::write_atomically;
@@ -64,7 +64,11 @@ pub enum WeightsError {
     /// Values that are no numbers.
     #[error(
         "tensor `{name}` holds NaN or infinity, in {count} of its {of} values{}: {}",
-        if *others == 0 { String::new() } else { format!("; so do {others} other tensors") },
+        match others {
+            0 => String::new(),
+            1 => "; so does 1 other tensor".to_owned(),
+            _ => format!("; so do {others} other tensors"),
+        },
         path.display()
     )]
     NotFinite {

@@ -30,6 +30,7 @@ fn copy_of(name: &str) -> tempfile::TempDir {
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_graft"))
         .args(arguments)
+        .current_dir(std::env::temp_dir())
         .env_remove("RUST_BACKTRACE")
         .env("GRAFT_CALIBRATE", "off")
         .stdin(Stdio::null())
@@ -194,8 +195,7 @@ fn values_that_are_no_numbers_are_counted() {
         let start = range(header, "classifier.bias").start;
         data[start..start + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
     });
-    let others = &["classifier.bias", "in 1 of its 5 values", "1 other tensor", FILE];
-    forward_refuses(folder.path(), &[], others);
+    forward_refuses(folder.path(), &[], &[NORM, "in 2 of its 24 values; so does 1 other tensor", FILE]);
     let folder = changed(|header, data| {
         let start = range(header, NORM).start;
         data[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -203,10 +203,14 @@ fn values_that_are_no_numbers_are_counted() {
     });
     forward_refuses(folder.path(), &[], &[NORM, "in 2 of its 24 values", FILE]);
     let project = project_on(folder.path());
-    refused(
-        &["train", &project.path().join("p.ron").to_string_lossy()],
-        &[NORM, "in 2 of its 24 values", FILE],
-    );
+    train_refuses(project.path(), &[NORM, "in 2 of its 24 values", FILE]);
+}
+
+/// Training a project is refused before a run folder is made.
+fn train_refuses(project: &Path, parts: &[&str]) {
+    let runs = project.join("runs");
+    refused(&["train", &project.join("p.ron").to_string_lossy(), "--runs", &runs.to_string_lossy()], parts);
+    assert!(!runs.exists(), "nothing begins that cannot work");
 }
 
 /// A project that trains a head on a folder's model.
@@ -216,8 +220,8 @@ fn project_on(model: &Path) -> tempfile::TempDir {
     let text = format!(
         r#"(
             version: 2, name: "p", model: Folder({model:?}),
-            data: Digits(folder: {digits:?}, channels: 3, size: 30, train: 32, validation: 8, test: 8),
-            stages: [Train(name: "one", train: ["model.head"], epochs: 1, batch: 8)],
+            data: Digits(folder: {digits:?}, channels: 3, size: 30, validation: 100),
+            stages: [Train(name: "one", train: ["model.head"], epochs: 1, batch: 100)],
         )"#
     );
     std::fs::write(folder.path().join("p.ron"), text).unwrap();
@@ -233,7 +237,7 @@ fn a_base_that_the_file_lacks_is_not_drawn_in_silence() {
     let parts = ["1 of the model's tensors", NORM, "weigth", &*folder.path().to_string_lossy()];
     forward_refuses(folder.path(), &[], &parts);
     let project = project_on(folder.path());
-    refused(&["train", &project.path().join("p.ron").to_string_lossy()], &parts);
+    train_refuses(project.path(), &parts);
 
     // A head for other classes is new, and no error.
     let folder = copy_of("vit_tiny");
@@ -318,7 +322,6 @@ fn pytorch_files_that_are_none_are_told() {
     let bytes = std::fs::read(fixture("vit_pytorch").join(name)).unwrap();
     let folder = copy_of("vit_pytorch");
     let path = folder.path().join(name);
-    // Storages declared larger than they are: `numel` and shape are written as small integers in the pickle.
     let cut = [&bytes[..bytes.len() / 2], &[], b"no pickle", &[0x80, 2, b'(', b'(', b'(']];
     for content in cut {
         std::fs::write(&path, content).unwrap();
@@ -335,8 +338,8 @@ fn pytorch_files_that_are_none_are_told() {
     // Weights of another kind beside a config.
     std::fs::copy(fixture("pytorch_code/pytorch_model.bin"), folder.path().join("pytorch_model.bin"))
         .unwrap();
-    inspect_refuses(folder.path(), &["none of the model's", "vit.embeddings.cls_token"]);
-    assert!(!Path::new("code_was_run").exists());
+    inspect_refuses(folder.path(), &["none of the model's", "embeddings.cls_token"]);
+    assert!(!std::env::temp_dir().join("code_was_run").exists());
 }
 
 #[test]
@@ -407,6 +410,85 @@ fn absurd_claims_are_refused_within_two_gigabytes() {
             .unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{message}");
+    }
+}
+
+/// Where the adapters below stand.
+const PLACE: &str = "model.blocks.0.attention.query";
+
+/// A folder as `export --format graft` writes it: LoRA of rank 2 on one weight of `vit_tiny`.
+fn adapter(description: &str, tensors: &[(&str, &[usize])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("adapter.ron"), description).unwrap();
+    let (mut header, mut end) = (json!({}), 0);
+    for (name, shape) in tensors {
+        let start = end;
+        end += 4 * shape.iter().product::<usize>();
+        header[format!("{PLACE}.adapter_0.{name}")] =
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+    }
+    write(&folder.path().join("adapter.safetensors"), &header.to_string(), &vec![0; end]);
+    folder
+}
+
+#[test]
+fn adapters_are_checked_like_models() {
+    let model = fixture("vit_tiny");
+    let lora = format!("(version: 1, placements: [(0, (at: {PLACE:?}, kind: Lora((rank: 2))))])");
+    let whole: [(&str, &[usize]); 2] = [("A.weight", &[2, 24]), ("B.weight", &[24, 2])];
+    let refuses = |folder: &tempfile::TempDir, parts: &[&str]| {
+        forward_refuses(&model, &["--adapter", &folder.path().to_string_lossy()], parts);
+    };
+    let name = |folder: &tempfile::TempDir| folder.path().to_string_lossy().into_owned();
+
+    let sound = adapter(&lora, &whole);
+    let out = sound.path().join("out.safetensors");
+    let output = run(&[
+        "forward",
+        "--model",
+        &model.to_string_lossy(),
+        "--adapter",
+        &name(&sound),
+        "--input",
+        &model.join("io.safetensors").to_string_lossy(),
+        "--output",
+        &out.to_string_lossy(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let half = adapter(&lora, &whole[..1]);
+    refuses(&half, &["adapter_0.B.weight", &name(&half)]);
+    let wide = adapter(&lora, &[whole[0], ("B.weight", &[25, 2])]);
+    refuses(&wide, &["adapter_0.B.weight", "[25, 2]", "[24, 2]", &name(&wide)]);
+    let other = adapter(&lora, &[whole[0], whole[1], ("C.weight", &[1])]);
+    refuses(&other, &["adapter_0.C.weight", "another", &name(&other)]);
+
+    let path = sound.path().join("adapter.safetensors");
+    let (header, mut data) = parts_of(&path);
+    let header = header.to_string();
+    write(&path, &header, &data[..data.len() - 4]);
+    refuses(&sound, &["adapter.safetensors", "cut short"]);
+    data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    write(&path, &header, &data);
+    refuses(&sound, &["adapter.safetensors", "NaN", "in 1 of its 48 values"]);
+    write(&path, &header.replace("F32", "I32"), &data);
+    refuses(&sound, &["adapter.safetensors", "adapter_0.", "I32"]);
+    std::fs::remove_file(&path).unwrap();
+    refuses(&sound, &["adapter.safetensors"]);
+
+    let described = |text: &str, parts: &[&str]| refuses(&adapter(text, &whole), parts);
+    let ron = "adapter.ron";
+    described(&lora.replace("version: 1", "version: 9"), &[ron, "version 9"]);
+    described(&lora.replace("placements", "place"), &[ron, "place"]);
+    described(&lora.replace("(0, (at", "(18446744073709551615, (at"), &[ron, "18446744073709551615"]);
+    let twice = format!("(0, (at: {PLACE:?}, kind: Lora((rank: 2))))");
+    described(&format!("(version: 1, placements: [{twice}, {twice}])"), &[ron, "placement 0", "twice"]);
+    described(&"(".repeat(100_000), &[ron]);
+    for at in ["../../etc/passwd", "/etc/passwd", "model.blocks.0.attention.quarry", ""] {
+        described(&lora.replace(PLACE, at), &[at]);
+    }
+    for rank in ["0", "1000000000000", "18446744073709551615"] {
+        described(&lora.replace("rank: 2", &format!("rank: {rank}")), &[]);
     }
 }
 

@@ -102,8 +102,9 @@ impl Forward {
         for folder in &self.adapter {
             let adapter = Adapter::read(folder)?.renumbered(next);
             next += adapter.placements.keys().max().map_or(0, |last| last + 1);
-            graph = adapter.place(&graph).with_context(|| folder.display().to_string())?;
-            adapter.fill(&graph, &mut params, device).with_context(|| folder.display().to_string())?;
+            let told = |error| anyhow::anyhow!("{error}: {}", folder.display());
+            graph = adapter.place(&graph).map_err(told)?;
+            adapter.fill(&graph, &mut params, device).map_err(told)?;
         }
         Ok((graph, params))
     }

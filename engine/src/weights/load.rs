@@ -77,6 +77,23 @@ pub fn compare(graph: &Graph, source: &WeightSource) -> Result<LoadReport, Weigh
     Ok(report)
 }
 
+/// Whether [`load`] would give a whole base: reads what it would read, keeping nothing, so that a run which cannot work
+/// never begins.
+///
+/// # Errors
+/// As [`load`]'s, and when the file lacks a tensor that is part of the base and of no head.
+pub fn check(graph: &Graph, source: &WeightSource) -> Result<(), WeightsError> {
+    let checkpoint = Checkpoint::open(&source.folder)?;
+    let (found, report) = find_in(graph, source, &checkpoint)?;
+    check_proportion(&found, source)?;
+    report.require(&source.folder, |misfit| misfit.expected)?;
+    let mut odd = OddValues::default();
+    for (name, _) in found.iter().filter_map(|one| one.from.as_ref()) {
+        odd.look(name, &checkpoint.read(name)?.data);
+    }
+    odd.check(|name| checkpoint.file_of(name).to_path_buf())
+}
+
 /// Fills all parameters of a graph from values of another graph by logical path: how a stage goes on from the
 /// one before.
 #[must_use]
