@@ -21,8 +21,6 @@ pub use report::{LoadReport, Misfit, Resize};
 pub(crate) use save::write_atomically;
 pub use save::{read_integers, read_tensors, read_weights, save_model, write_tensors};
 
-use crate::tensor::Shape;
-
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -99,17 +97,15 @@ pub enum WeightsError {
     /// The model is out of all proportion to the file.
     #[error(
         "the model is far larger than its checkpoint: {wanted} values would begin fresh beside {found} from the file; the \
-         largest are `{name}` {shape:?}, so config.json may be for other weights: {}", folder.display()
+         largest are {largest}, so config.json may be for other weights: {}", folder.display()
     )]
     Disproportionate {
         /// Values that the file does not have.
-        wanted: u128,
+        wanted: u64,
         /// Values that it has.
-        found: u128,
-        /// The largest parameter that the file does not have.
-        name: String,
-        /// Its shape.
-        shape: Shape,
+        found: u64,
+        /// The largest parameter that the file does not have, with its shape.
+        largest: String,
         /// The folder.
         folder: PathBuf,
     },

@@ -153,7 +153,7 @@ struct Found<'a> {
     wanted: Wanted<'a>,
     from: Option<(String, Manner)>,
     /// Values of that tensor.
-    elements: u128,
+    elements: u64,
 }
 
 /// What a checkpoint has for a graph.
@@ -235,8 +235,8 @@ fn find<'a, 's>(
 /// A config may ask for anything; what is made fresh has to stand in some relation to what the file has.
 fn check_proportion(found: &[Found<'_>], source: &WeightSource) -> Result<(), WeightsError> {
     /// Fresh values that are allowed for each value of the file, and in any case.
-    const EACH: u128 = 64;
-    const ANYWAY: u128 = 1 << 28;
+    const EACH: u64 = 64;
+    const ANYWAY: u64 = 1 << 28;
     let fresh = || {
         found.iter().filter(|one| {
             one.from.is_none()
@@ -244,23 +244,28 @@ fn check_proportion(found: &[Found<'_>], source: &WeightSource) -> Result<(), We
                 && one.wanted.stored.iter().any(|stored| source.file_name(stored).is_some())
         })
     };
-    let wanted: u128 = fresh().map(|one| count(one.wanted.shape)).fold(0, u128::saturating_add);
-    let in_file: u128 = found.iter().filter(|one| one.from.is_some()).map(|one| one.elements).sum();
+    let wanted = fresh().map(|one| count(one.wanted.shape)).fold(0, u64::saturating_add);
+    let in_file =
+        found.iter().filter(|one| one.from.is_some()).map(|one| one.elements).fold(0, u64::saturating_add);
     match fresh().max_by_key(|one| count(one.wanted.shape)) {
-        Some(largest) if wanted > ANYWAY + EACH * in_file => Err(WeightsError::Disproportionate {
-            wanted,
-            found: in_file,
-            name: largest.wanted.stored.first().copied().unwrap_or_default().to_owned(),
-            shape: largest.wanted.shape.clone(),
-            folder: source.folder.clone(),
-        }),
+        Some(Found { wanted: largest, .. })
+            if wanted > ANYWAY.saturating_add(EACH.saturating_mul(in_file)) =>
+        {
+            let name = largest.stored.first().copied().unwrap_or(largest.path);
+            Err(WeightsError::Disproportionate {
+                wanted,
+                found: in_file,
+                largest: format!("`{name}` {:?}", largest.shape),
+                folder: source.folder.clone(),
+            })
+        }
         _ => Ok(()),
     }
 }
 
 /// Elements of any shape, however absurd.
-fn count(shape: &[usize]) -> u128 {
-    shape.iter().fold(1, |product: u128, extent| product.saturating_mul(*extent as u128))
+fn count(shape: &[usize]) -> u64 {
+    shape.iter().fold(1, |product: u64, extent| product.saturating_mul(*extent as u64))
 }
 
 fn fill<E>(
