@@ -97,9 +97,9 @@ fn check_choices(config: &Value) -> Result<(), String> {
 /// overflows.
 fn limit(name: &str) -> usize {
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    if name.ends_with("_ratio") {
+    if name.ends_with("_ratio") || has(&["layers", "blocks", "depth"]) {
         1 << 10
-    } else if has(&["layers", "blocks", "depth", "channels", "patch"]) {
+    } else if has(&["channels", "patch"]) {
         1 << 12
     } else if has(&["image", "frames"]) {
         1 << 16

@@ -42,7 +42,7 @@ pub struct Misfit {
     pub shape: Shape,
     /// Shape in the file, when the name is there but the shape does not fit.
     pub found: Option<Shape>,
-    /// The nearest unused name of the file.
+    /// The nearest unused name of the file; looked for while there are not too many.
     pub near: Option<String>,
     /// Whether the file should have it: it is part of the base model and of no head, which may be new.
     pub expected: bool,
