@@ -23,7 +23,7 @@ use crate::weights::WeightsError;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The folder has no usable `config.json`.
-    #[error("{why}; a model folder holds config.json and model.safetensors: {}", path.display())]
+    #[error("{why}; a model folder holds config.json and weights: {}", path.display())]
     Config {
         /// What is wrong.
         why: String,
@@ -31,7 +31,10 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// A `model_type` that no architecture here reads.
-    #[error("model type `{found}` is not known; known are {}: {}", known.join(", "), path.display())]
+    #[error(
+        "model type `{found}` is not known; known are {}; the nearest is `{}`: {}",
+        known.join(", "), nearest(found, known), path.display()
+    )]
     UnknownType {
         /// What the config says.
         found: String,
@@ -57,6 +60,12 @@ pub enum ModelError {
     /// The graph is not sound.
     #[error(transparent)]
     Graph(#[from] GraphError),
+}
+
+/// The known model type that is spelt most alike.
+fn nearest(found: &str, known: &[String]) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    crate::graph::nearest(found, &known, 1).pop().unwrap_or_default()
 }
 
 /// An architecture with all its sizes.

@@ -49,16 +49,7 @@ impl Forward {
         let resolved = models::open(&self.model)?;
         let graph = resolved.architecture.build("model")?;
         let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device)?;
-        if let Some(misfit) = report.missing.first() {
-            let near =
-                misfit.near.as_ref().map_or_else(String::new, |n| format!("; the nearest unused is `{n}`"));
-            anyhow::bail!(
-                "{} of the model's tensors are not in the file, the first is `{}`{near}: {}",
-                report.missing.len(),
-                misfit.wanted,
-                self.model.display()
-            );
-        }
+        report.require(&self.model, |_| true)?;
         let (graph, params) = self.adapted(graph, params, &device)?;
         let mut given = Vec::new();
         let mut wanted: BTreeMap<String, NodeId> = graph.outputs().clone();
@@ -111,8 +102,9 @@ impl Forward {
         for folder in &self.adapter {
             let adapter = Adapter::read(folder)?.renumbered(next);
             next += adapter.placements.keys().max().map_or(0, |last| last + 1);
-            graph = adapter.place(&graph).with_context(|| folder.display().to_string())?;
-            adapter.fill(&graph, &mut params, device).with_context(|| folder.display().to_string())?;
+            let told = |error| anyhow::anyhow!("{error}: {}", folder.display());
+            graph = adapter.place(&graph).map_err(told)?;
+            adapter.fill(&graph, &mut params, device).map_err(told)?;
         }
         Ok((graph, params))
     }

@@ -14,11 +14,14 @@ use crate::graph::Graph;
 use crate::ops::{CODE_BOOKS, Codes, Quantise};
 use crate::tensor::{Shape, Value};
 use crate::weights::{
-    Params, StoredTensor, Tensor, WeightsError, read_bytes, read_tensors, write_atomically, write_stored,
+    Params, StoredTensor, Tensor, WeightsError, read_weights_and_bytes, write_atomically, write_stored,
 };
 
 /// The version that this build writes.
 const VERSION: u32 = 1;
+
+/// The highest number of a placement that is read; a project counts them from 0.
+const HIGHEST: usize = 1_000_000;
 
 /// Adapters with their weights, apart from the model that they are for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,15 +167,21 @@ impl Adapter {
             let found = description.version;
             return Err(wrong(format!("version {found}, this build reads up to {VERSION}")));
         }
-        let file = folder.join("adapter.safetensors");
-        let mut tensors = read_tensors(&file)?;
-        let codes = if description.coded.is_empty() { BTreeMap::new() } else { read_bytes(&file)? };
+        let mut placements = BTreeMap::new();
+        for (number, placement) in description.placements {
+            if number > HIGHEST {
+                return Err(wrong(format!("placement {number} is numbered above {HIGHEST}")));
+            }
+            if placements.insert(number, placement).is_some() {
+                return Err(wrong(format!("placement {number} is there twice")));
+            }
+        }
+        let (mut tensors, codes) = read_weights_and_bytes(&folder.join("adapter.safetensors"))?;
         for coded in &description.coded {
             let tensor = decoded(coded, &mut tensors, &codes).map_err(wrong)?;
             tensors.insert(coded.tensor.clone(), tensor);
         }
         // What has been decoded is a tensor like any other.
-        let placements = description.placements.into_iter().collect();
         Ok(Self { placements, tensors, coded: Vec::new() })
     }
 

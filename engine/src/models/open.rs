@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::config::read_config;
 use super::spec::{DataShape, Resolved, trunk_of};
 use super::vivit::{self, Vivit};
 use super::{Architecture, ModelError};
@@ -80,14 +81,4 @@ pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Res
     let weights =
         WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
     Ok(Resolved { architecture, weights: Some(weights) })
-}
-
-pub(super) fn read_config(folder: &Path) -> Result<Value, ModelError> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
-        why: format!("config.json cannot be read ({error})"),
-        path: path.clone(),
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::open::{open_folder, read_config};
+use super::config::read_config;
+use super::open::open_folder;
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{TubeletInit, Vivit};

@@ -18,7 +18,7 @@ use crate::project::{Project, Turn, build_turn, open_source, open_source_in};
 use crate::train::{
     Caching, Checkpoint, Control, EditError, Evaluation, StageSpec, TrainError, evaluate, mergeable,
 };
-use crate::weights::{Params, Tensor, load};
+use crate::weights::{self, Params, Tensor, WeightSource, load};
 
 /// Where events go.
 pub(super) type Sink<'a> = dyn FnMut(&Event) + 'a;
@@ -46,6 +46,7 @@ pub fn train(
 /// Builds every stage, and follows what they measure and merge, without running any.
 fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), RunError> {
     let mut measured: BTreeSet<String> = BTreeSet::new();
+    let mut checked: Vec<WeightSource> = Vec::new();
     for (place, turn) in turns.iter().enumerate() {
         // What a stage of this run writes is not there yet.
         if turn.spec.data().is_some() {
@@ -53,6 +54,10 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
         }
         let source = open_source(project, base, place)?;
         let built = build_turn(project, base, turn, &turn.merged, source.as_ref())?;
+        if let Some(from) = built.weights.as_ref().filter(|from| !checked.contains(*from)) {
+            weights::check(&built.graph, from)?;
+            checked.push(from.clone());
+        }
         let states =
             built.graph.demands().measures.iter().map(|measure| &built.graph.node(measure.state).path);
         match &turn.spec {

@@ -120,6 +120,9 @@ impl Run<'_, '_> {
             return Ok((params, report));
         }
         let (mut params, report) = load(built.walked(), built.weights.as_ref(), seed, &self.device)?;
+        if let Some(source) = &built.weights {
+            report.require(&source.folder, |misfit| misfit.expected)?;
+        }
         if let Some(checkpoint) = from {
             overlay(&mut params, std::mem::take(&mut checkpoint.params), &self.device);
         }

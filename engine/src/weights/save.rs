@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, View};
 use serde_json::Value as Json;
 
-use super::checkpoint::{format, io};
-use super::{Params, Tensor, WeightsError};
+use super::load::check_finite;
+use super::safetensors::SafetensorsFile;
+use super::{Params, Tensor, WeightsError, io, unsound};
 use crate::graph::Graph;
 use crate::tensor::Shape;
 
@@ -57,7 +58,7 @@ pub fn write_stored(tensors: &BTreeMap<String, StoredTensor<'_>>, path: &Path) -
     };
     let stored = tensors.iter().map(|(name, tensor)| (name, Stored { shape: shape(tensor), tensor }));
     safetensors::serialize_to_file(stored, Some(metadata), &temporary)
-        .map_err(|error| format(&error, path))?;
+        .map_err(|error| unsound(&error, path))?;
     put_in_place(&temporary, path).map_err(|error| io(error, path))
 }
 
@@ -124,16 +125,23 @@ fn put_in_place(temporary: &Path, path: &Path) -> std::io::Result<()> {
 /// # Errors
 /// When the file cannot be read or is not sound.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    Ok(file
-        .tensors()
-        .into_iter()
-        .filter_map(|(name, view)| {
-            let data = super::checkpoint::floats(view.dtype(), view.data())?;
-            Some((name, Tensor { shape: view.shape().to_vec(), data }))
-        })
-        .collect())
+    let file = SafetensorsFile::open(path)?;
+    file.names()
+        .filter(|name| file.is_float(name))
+        .map(|name| Ok((name.to_owned(), file.read(name)?)))
+        .collect()
+}
+
+/// Reads a safetensors file of weights: every tensor has a float dtype and finite values.
+///
+/// # Errors
+/// When the file cannot be read, is not sound, or a tensor is not such.
+pub fn read_weights(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
+    let file = SafetensorsFile::open(path)?;
+    let tensors =
+        file.names().map(|name| Ok((name.to_owned(), file.read(name)?))).collect::<Result<_, _>>()?;
+    check_finite(&tensors, path)?;
+    Ok(tensors)
 }
 
 /// Reads every 64-bit integer tensor of one safetensors file, as shape and values.
@@ -141,27 +149,32 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsErro
 /// # Errors
 /// When the file cannot be read or is not sound.
 pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    let integers = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::I64);
-    Ok(integers
-        .map(|(name, view)| {
-            let values =
-                view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
-            (name, (view.shape().to_vec(), values))
-        })
-        .collect())
+    let file = SafetensorsFile::open(path)?;
+    file.names()
+        .filter(|name| file.is_integer(name))
+        .map(|name| Ok((name.to_owned(), file.read_integers(name)?)))
+        .collect()
 }
 
-/// Reads every byte tensor of one safetensors file.
+/// Float and byte tensors of a file, by name.
+type WeightsAndBytes = (BTreeMap<String, Tensor>, BTreeMap<String, Vec<u8>>);
+
+/// Reads a safetensors file of weights as [`read_weights`] does, but for tensors of bytes, which it may hold as well.
 ///
 /// # Errors
-/// When the file cannot be read or is not sound.
-pub fn read_bytes(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    let tensors = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::U8);
-    Ok(tensors.map(|(name, view)| (name, view.data().to_vec())).collect())
+/// As [`read_weights`].
+pub fn read_weights_and_bytes(path: &Path) -> Result<WeightsAndBytes, WeightsError> {
+    let file = SafetensorsFile::open(path)?;
+    let (mut tensors, mut bytes) = (BTreeMap::new(), BTreeMap::new());
+    for name in file.names() {
+        if file.is_bytes(name) {
+            bytes.insert(name.to_owned(), file.read_bytes(name)?);
+        } else {
+            tensors.insert(name.to_owned(), file.read(name)?);
+        }
+    }
+    check_finite(&tensors, path)?;
+    Ok((tensors, bytes))
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors` under the original names. Parameters that
@@ -183,6 +196,6 @@ pub fn save_model(graph: &Graph, params: &Params, config: &Json, folder: &Path) 
         .collect();
     write_tensors(&tensors, &folder.join("model.safetensors"))?;
     let path = folder.join("config.json");
-    let text = serde_json::to_string_pretty(config).map_err(|error| format(&error, &path))?;
+    let text = serde_json::to_string_pretty(config).map_err(|error| unsound(&error, &path))?;
     write_atomically(&path, text.as_bytes()).map_err(|error| io(error, &path))
 }
