@@ -34,6 +34,7 @@ impl App {
             }
             Action::NextHeat => self.view.heat = self.view.heat.next(),
             Action::ShowHeat(heat) => self.view.heat = heat,
+            Action::ShowOrigin(origin) => self.view.origin = origin,
             Action::ToggleCut => self.view.cut_hidden ^= true,
             Action::FitBudget => self.fit_budget(),
             Action::ToggleFold(path) => self.toggle_fold(&path),
