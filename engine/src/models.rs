@@ -1,6 +1,7 @@
 //! Architectures: one file each, from a checkpoint's `config.json` (or a project's spec) to a graph.
 
 mod block;
+mod cct;
 mod config;
 mod open;
 mod registry;
@@ -11,6 +12,7 @@ mod vivit;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+pub use cct::{Cct, CctPositions, CctSize, CctSpec};
 pub use registry::{RegisteredSpec, register};
 pub use spec::{DataShape, ModelSpec, Resolved, TemporalSpec, TrunkSpec, VitSpec, VivitSpec};
 pub use trunk::{Flavour, ImageTrunk};

@@ -1,12 +1,14 @@
 //! The pre-norm transformer block that all architectures here share.
 
-use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind};
-use crate::ops::{Add, Attention, Gelu, GeluForm, Multiply, SwiGlu};
+use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind, RowRange};
+use crate::ops::{Add, Attention, Gelu, GeluForm, Multiply, QuickGelu, Relu, Slice, SwiGlu};
 
 /// Names of a block's tensors in the file, each without `.weight` and `.bias`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockNames {
     pub norm1: &'static str,
+    /// One layer for query, key and value; empty where they are three.
+    pub qkv: &'static str,
     pub query: &'static str,
     pub key: &'static str,
     pub value: &'static str,
@@ -21,6 +23,7 @@ pub(super) struct BlockNames {
 /// Hugging Face's names in `ViT`.
 pub(super) const VIT_NAMES: BlockNames = BlockNames {
     norm1: "layernorm_before",
+    qkv: "",
     query: "attention.attention.query",
     key: "attention.attention.key",
     value: "attention.attention.value",
@@ -35,6 +38,7 @@ pub(super) const VIT_NAMES: BlockNames = BlockNames {
 /// Hugging Face's names in DINOv2.
 pub(super) const DINOV2_NAMES: BlockNames = BlockNames {
     norm1: "norm1",
+    qkv: "",
     query: "attention.attention.query",
     key: "attention.attention.key",
     value: "attention.attention.value",
@@ -50,6 +54,64 @@ pub(super) const DINOV2_NAMES: BlockNames = BlockNames {
 pub(super) const DINOV2_SWIGLU_NAMES: BlockNames =
     BlockNames { fc1: "mlp.weights_in", fc2: "mlp.weights_out", ..DINOV2_NAMES };
 
+/// What stands between the two layers of a feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activation {
+    Gelu(GeluForm),
+    QuickGelu,
+    Relu,
+}
+
+impl Activation {
+    /// By its name in a `config.json`.
+    pub(super) fn named(name: &str) -> Result<Self, String> {
+        match name {
+            "gelu" => Ok(Self::Gelu(GeluForm::Exact)),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Self::Gelu(GeluForm::Tanh)),
+            "quick_gelu" => Ok(Self::QuickGelu),
+            "relu" => Ok(Self::Relu),
+            other => Err(format!(
+                "the activation `{other}` is not known; known are gelu and its tanh forms, quick_gelu and relu"
+            )),
+        }
+    }
+
+    /// The op `activation` over `x`.
+    pub(super) fn of(self, b: &mut Builder, x: NodeId) -> NodeId {
+        match self {
+            Self::Gelu(form) => b.op("activation", Gelu { form }, &[x]),
+            Self::QuickGelu => b.op("activation", QuickGelu, &[x]),
+            Self::Relu => b.op("activation", Relu, &[x]),
+        }
+    }
+}
+
+/// Query, key and value `[batch, tokens, width]` of one fused layer `qkv`, each a named slice of it.
+pub(super) fn fused_projections(
+    b: &mut Builder,
+    x: NodeId,
+    width: usize,
+    init: Init,
+    bias: bool,
+    stored: &str,
+) -> [NodeId; 3] {
+    let spec = LinearSpec {
+        kernel: &[width],
+        features_out: 3 * width,
+        init,
+        bias: bias.then_some(Init::Zeros),
+        stored,
+    };
+    let fused = b.linear("qkv", x, &spec);
+    let mut start = 0;
+    ["query", "key", "value"].map(|name| {
+        let rows = RowRange { start, length: width };
+        start += width;
+        b.slice_site(fused, name, rows);
+        b.op(name, Slice { axis_from_end: 1, start: rows.start, length: width }, &[fused])
+    })
+}
+
 /// Sizes and flavour of a block.
 #[derive(Clone, Debug)]
 pub(super) struct BlockSpec {
@@ -57,7 +119,7 @@ pub(super) struct BlockSpec {
     pub heads: usize,
     pub mlp: usize,
     pub epsilon: f64,
-    pub gelu: GeluForm,
+    pub activation: Activation,
     pub qkv_bias: bool,
     /// Learned per-channel scale of each branch, with its initial value.
     pub layer_scale: Option<f64>,
@@ -89,10 +151,14 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
                     },
                 )
             };
-            let query = projection(b, "query", normed, names.query, spec.qkv_bias);
-            let key = projection(b, "key", normed, names.key, spec.qkv_bias);
-            let value = projection(b, "value", normed, names.value, spec.qkv_bias);
-            let mixed = b.op("heads", Attention { heads: spec.heads }, &[query, key, value]);
+            let inputs = if names.qkv.is_empty() {
+                [("query", names.query), ("key", names.key), ("value", names.value)]
+                    .map(|(name, file)| projection(b, name, normed, file, spec.qkv_bias))
+            } else {
+                let stored = stored_name(names.qkv);
+                fused_projections(b, normed, spec.width, Init::XavierUniform, spec.qkv_bias, &stored)
+            };
+            let mixed = b.op("heads", Attention { heads: spec.heads }, &inputs);
             let out = projection(b, "output", mixed, names.output, true);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
         });
@@ -118,11 +184,8 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             };
             let inner = if spec.swiglu { 2 * spec.mlp } else { spec.mlp };
             let wide = linear(b, "fc1", normed, [spec.width, inner], names.fc1);
-            let active = if spec.swiglu {
-                b.op("activation", SwiGlu, &[wide])
-            } else {
-                b.op("activation", Gelu { form: spec.gelu }, &[wide])
-            };
+            let active =
+                if spec.swiglu { b.op("activation", SwiGlu, &[wide]) } else { spec.activation.of(b, wide) };
             let out = linear(b, "fc2", active, [spec.mlp, spec.width], names.fc2);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale2)))
         });

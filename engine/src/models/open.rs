@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::cct::{self, Cct};
 use super::spec::{DataShape, Resolved, trunk_of};
 use super::vivit::{self, Vivit};
 use super::{Architecture, ModelError};
 use crate::weights::{Checkpoint, WeightSource};
 
 /// The registry: one line for each `model_type`, with the function that reads its config.
-const KNOWN: &[(&str, Reader)] =
-    &[("vit", image_trunk), ("dinov2", image_trunk), (vivit::MODEL_TYPE, factorised_video)];
+const KNOWN: &[(&str, Reader)] = &[
+    ("vit", image_trunk),
+    ("dinov2", image_trunk),
+    (vivit::MODEL_TYPE, factorised_video),
+    (cct::MODEL_TYPE, compact),
+];
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
 
@@ -59,6 +64,15 @@ fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelE
     if let Some(data) = stored.data {
         model.classes.clone_from(&data.classes);
         model.frames = data.picture()?.frames.unwrap_or(model.frames);
+    }
+    Ok(Box::new(model))
+}
+
+fn compact(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Cct::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
     }
     Ok(Box::new(model))
 }

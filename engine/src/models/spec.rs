@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cct::CctSpec;
 use super::open::{open_folder, read_config};
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
@@ -24,6 +25,8 @@ pub enum ModelSpec {
     Vit(VitSpec),
     /// A factorised video transformer over an image transformer.
     Vivit(VivitSpec),
+    /// A compact convolutional transformer from scratch.
+    Cct(CctSpec),
     /// An architecture that the program around the engine has registered.
     Registered(RegisteredSpec),
 }
@@ -199,6 +202,7 @@ impl ModelSpec {
             Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)?), weights: None }),
             Self::Registered(spec) => registry::build(spec, data),
             Self::Vivit(spec) => spec.resolve(base, data),
+            Self::Cct(spec) => spec.resolve(data),
         }
     }
 

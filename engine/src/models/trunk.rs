@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block};
+use super::block::{Activation, BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block};
 use super::config::{Config, labels_json};
 use super::{Architecture, ModelError};
 use crate::graph::{
@@ -80,14 +80,10 @@ impl ImageTrunk {
                 if swiglu { (hidden * 2 / 3).div_ceil(8) * 8 } else { hidden }
             }
         };
-        let gelu = match c.text("hidden_act").unwrap_or("gelu") {
-            "gelu" => GeluForm::Exact,
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => GeluForm::Tanh,
-            other => {
-                return Err(format!(
-                    "the activation `{other}` is not known; known are gelu and its tanh forms"
-                ));
-            }
+        let Activation::Gelu(gelu) = Activation::named(c.text("hidden_act").unwrap_or("gelu"))? else {
+            return Err(
+                "an image transformer's activation should be gelu or one of its tanh forms".to_owned()
+            );
         };
         let head = has("classifier.weight");
         Ok(Self {
@@ -139,7 +135,7 @@ impl ImageTrunk {
             heads: self.heads,
             mlp: self.mlp,
             epsilon: self.epsilon,
-            gelu: self.gelu,
+            activation: Activation::Gelu(self.gelu),
             qkv_bias: self.qkv_bias,
             layer_scale: dinov2
                 .then(|| self.source.get("layerscale_value").and_then(Value::as_f64).unwrap_or(1.0)),
@@ -322,9 +318,21 @@ impl Architecture for ImageTrunk {
 
 /// The classifier: a linear layer that begins at zero, stored as `classifier`.
 pub(super) fn head(b: &mut Builder, features: NodeId, width: usize, classes: usize) -> NodeId {
-    b.region("head", "Head", RegionKind::Head, |b| {
-        let weight = b.param("weight", &[classes, width], Init::Zeros, "classifier.weight");
-        let bias = b.param("bias", &[classes], Init::Zeros, "classifier.bias");
+    head_as(b, "head", features, [width, classes], Init::Zeros, "classifier")
+}
+
+/// A classifier `[features, classes]` as a region `name` of its own, stored as `stored`.
+pub(super) fn head_as(
+    b: &mut Builder,
+    name: &str,
+    features: NodeId,
+    [width, classes]: [usize; 2],
+    init: Init,
+    stored: &str,
+) -> NodeId {
+    b.region(name, "Head", RegionKind::Head, |b| {
+        let weight = b.param("weight", &[classes, width], init, &format!("{stored}.weight"));
+        let bias = b.param("bias", &[classes], Init::Zeros, &format!("{stored}.bias"));
         let logits = b.op("logits", Linear, &[features, weight, bias]);
         b.weight_site(logits, weight, width, classes);
         logits

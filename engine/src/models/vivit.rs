@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, VIT_NAMES, block};
+use super::block::{Activation, BlockSpec, VIT_NAMES, block};
 use super::config::{Config, labels_json};
 use super::trunk::{Flavour, ImageTrunk, head};
 use super::{Architecture, ModelError};
@@ -136,7 +136,7 @@ impl Vivit {
                 heads: self.temporal_heads,
                 mlp: self.temporal_mlp,
                 epsilon,
-                gelu: GeluForm::Exact,
+                activation: Activation::Gelu(GeluForm::Exact),
                 qkv_bias: true,
                 layer_scale: None,
                 swiglu: false,
