@@ -158,7 +158,7 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
                 let stored = stored_name(names.qkv);
                 fused_projections(b, normed, spec.width, Init::XavierUniform, spec.qkv_bias, &stored)
             };
-            let mixed = b.op("heads", Attention { heads: spec.heads }, &inputs);
+            let mixed = b.op("heads", Attention { heads: spec.heads, scale: None }, &inputs);
             let out = projection(b, "output", mixed, names.output, true);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
         });

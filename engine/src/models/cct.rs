@@ -289,7 +289,7 @@ impl Cct {
             let (normed, attended) = b.region("attention", "Attention", RegionKind::Attention, |b| {
                 let normed = b.layer_norm("norm", x, width, EPSILON, &stored("pre_norm"));
                 let inputs = fused_projections(b, normed, width, LINEAR, false, &stored("self_attn.qkv"));
-                let mixed = b.op("heads", Attention { heads: self.heads }, &inputs);
+                let mixed = b.op("heads", Attention { heads: self.heads, scale: None }, &inputs);
                 (normed, linear(b, "output", mixed, [width, width], "self_attn.proj"))
             });
             b.port(Port::NORMED, normed, width);
