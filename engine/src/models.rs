@@ -1,22 +1,38 @@
 //! Architectures: one file each, from a checkpoint's `config.json` (or a project's spec) to a graph.
 
+mod ast;
 mod block;
 mod cct;
+mod clip;
+mod clip_towers;
+mod clipseg;
 mod config;
+mod deit;
 mod open;
 mod registry;
+mod sizes;
 mod spec;
+mod timm;
 mod trunk;
 mod vivit;
+mod vivit_joint;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+pub use ast::Ast;
 pub use cct::{Cct, CctPositions, CctSize, CctSpec};
+pub use clip::Clip;
+pub use clip_towers::{TextTower, VisionTower};
+pub use clipseg::ClipSeg;
+pub use deit::Deit;
 pub use registry::{RegisteredSpec, register};
+pub use sizes::Sizes;
 pub use spec::{DataShape, ModelSpec, Resolved, TemporalSpec, TrunkSpec, VitSpec, VivitSpec};
+pub use timm::TimmVit;
 pub use trunk::{Flavour, ImageTrunk};
 pub use vivit::{TubeletInit, Vivit};
+pub use vivit_joint::VivitJoint;
 
 use crate::graph::{Binding, Graph, GraphError};
 use crate::weights::WeightsError;

@@ -124,6 +124,8 @@ pub enum Fit {
         /// At every frame, divided by their number, rather than at the central frame alone.
         average: bool,
     },
+    /// One number, which files store without axes.
+    Scalar,
     /// A table `[1, prefix + rows, width]` is resampled along its rows, linearly with aligned ends.
     ResampleRows {
         /// Rows that stay as they are.

@@ -126,7 +126,50 @@ pub(super) struct BlockSpec {
     pub swiglu: bool,
     /// Tokens before which no prompts enter.
     pub prefix: usize,
+    /// What attention adds to its scores; no prompts enter a masked sequence.
+    pub mask: Option<NodeId>,
     pub names: BlockNames,
+}
+
+impl BlockSpec {
+    /// Width, heads and inner width of a plain block under `ViT`'s names, all else as usual.
+    pub(super) const fn plain([width, heads, mlp]: [usize; 3], epsilon: f64, prefix: usize) -> Self {
+        Self {
+            width,
+            heads,
+            mlp,
+            epsilon,
+            activation: Activation::Gelu(GeluForm::Exact),
+            qkv_bias: true,
+            layer_scale: None,
+            swiglu: false,
+            prefix,
+            mask: None,
+            names: VIT_NAMES,
+        }
+    }
+}
+
+/// The list of blocks, stored as `stored.0`, `stored.1`, …; a region of its own. What each of them gives, in order.
+pub(super) fn stack(
+    b: &mut Builder,
+    x: NodeId,
+    blocks: usize,
+    spec: &BlockSpec,
+    stored: &str,
+) -> Vec<NodeId> {
+    b.region("blocks", "Blocks", RegionKind::Stack, |b| {
+        let mut states = Vec::with_capacity(blocks);
+        let mut last = x;
+        for index in 0..blocks {
+            last = block(b, index, last, spec, &format!("{stored}.{index}"));
+            states.push(last);
+        }
+        if spec.mask.is_none() {
+            b.sequence(x, last, spec.prefix, spec.width);
+        }
+        states
+    })
 }
 
 /// One block: `h = x + attention(norm(x))`, `y = h + mlp(norm(h))`, with its ports P0–P5 as sites.
@@ -158,6 +201,7 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
                 let stored = stored_name(names.qkv);
                 fused_projections(b, normed, spec.width, Init::XavierUniform, spec.qkv_bias, &stored)
             };
+            let inputs: Vec<NodeId> = inputs.into_iter().chain(spec.mask).collect();
             let mixed = b.op("heads", Attention { heads: spec.heads, scale: None }, &inputs);
             let out = projection(b, "output", mixed, names.output, true);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
@@ -193,7 +237,9 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
         b.port(Port::P4, fed, spec.width);
         let y = b.op("add_mlp", Add, &[h, fed]);
         b.port(Port::P5, y, spec.width);
-        b.sequence(x, y, spec.prefix, spec.width);
+        if spec.mask.is_none() {
+            b.sequence(x, y, spec.prefix, spec.width);
+        }
         y
     })
 }

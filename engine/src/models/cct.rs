@@ -468,7 +468,11 @@ mod tests {
         let custom = |heads| CctSize::Custom { width: 16, blocks: 1, heads, mlp: 16 };
         let error = model(custom(3), 3, 1, 8, 2).build("model").unwrap_err();
         assert!(error.to_string().contains("3 heads do not divide the width 16"), "{error}");
-        let error = model(custom(2), 9, 3, 1, 2).build("model").unwrap_err();
+        let config = json!({
+            "image_size": 8, "embedding_dim": 16, "num_layers": 1, "num_heads": 2, "dim_feedforward": 16,
+            "kernel_size": 9, "padding": 0, "n_conv_layers": 3,
+        });
+        let error = Cct::from_config(&config, &|_| false).unwrap().build("model").unwrap_err();
         assert!(error.to_string().contains("no place for 3 kernels of 9"), "{error}");
     }
 }

@@ -41,6 +41,11 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// A nested object, empty where there is none.
+    pub(super) fn section(self, name: &str) -> Self {
+        Self(self.field(name).unwrap_or(&Value::Null))
+    }
+
     pub(super) fn text(self, name: &str) -> Option<&'a str> {
         self.field(name).and_then(Value::as_str)
     }

@@ -4,9 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::ast::{self, Ast};
 use super::cct::{self, Cct};
+use super::clip::{self, Clip};
+use super::clipseg::{self, ClipSeg};
+use super::deit::{self, Deit};
 use super::spec::{DataShape, Resolved, trunk_of};
+use super::timm::{self, TimmVit};
 use super::vivit::{self, Vivit};
+use super::vivit_joint::{self, VivitJoint};
 use super::{Architecture, ModelError};
 use crate::weights::{Checkpoint, WeightSource};
 
@@ -16,6 +22,14 @@ const KNOWN: &[(&str, Reader)] = &[
     ("dinov2", image_trunk),
     (vivit::MODEL_TYPE, factorised_video),
     (cct::MODEL_TYPE, compact),
+    (deit::MODEL_TYPE, distilled),
+    (ast::MODEL_TYPE, spectrogram),
+    (vivit_joint::MODEL_TYPE, joint_video),
+    (timm::MODEL_TYPE, timm_image),
+    (clip::MODEL_TYPE, clip_towers),
+    (clip::VISION, clip_towers),
+    (clip::TEXT, clip_towers),
+    (clipseg::MODEL_TYPE, prompted_masks),
 ];
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
@@ -33,9 +47,18 @@ pub(super) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// What `config.json` says that the model is.
+    /// What `config.json` says that the model is; timm's says it by other fields.
     pub(super) fn model_type(&self) -> &str {
-        self.config.get("model_type").and_then(Value::as_str).unwrap_or_default()
+        match self.config.get("model_type").and_then(Value::as_str) {
+            Some(kind) => kind,
+            None if timm::is(self) => timm::MODEL_TYPE,
+            None => "",
+        }
+    }
+
+    /// Shape of a tensor of the file.
+    pub(super) fn shape(&self, name: &str) -> Option<&crate::tensor::Shape> {
+        self.checkpoint.names().find(|(own, _)| *own == name).map(|(_, shape)| shape)
     }
 
     /// Whether the file holds a tensor.
@@ -71,6 +94,53 @@ fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelE
 fn compact(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
     let has = |name: &str| stored.has(name);
     let mut model = Cct::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(model))
+}
+
+fn clip_towers(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let mut model = Clip::from_stored(stored).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(model))
+}
+
+fn prompted_masks(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    Ok(Box::new(ClipSeg::from_config(stored.config).map_err(|why| stored.wrong(why))?))
+}
+
+fn timm_image(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let mut model = TimmVit::from_stored(stored).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(model))
+}
+
+fn distilled(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Deit::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(model))
+}
+
+fn spectrogram(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Ast::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(Box::new(model))
+}
+
+fn joint_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = VivitJoint::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
     if let Some(data) = stored.data {
         model.classes.clone_from(&data.classes);
     }

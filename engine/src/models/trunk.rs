@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Activation, BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block};
+use super::block::{Activation, BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, stack};
 use super::config::{Config, labels_json};
 use super::{Architecture, ModelError};
 use crate::graph::{
@@ -141,6 +141,7 @@ impl ImageTrunk {
                 .then(|| self.source.get("layerscale_value").and_then(Value::as_f64).unwrap_or(1.0)),
             swiglu: self.swiglu,
             prefix: 1,
+            mask: None,
             names: match (dinov2, self.swiglu) {
                 (false, _) => VIT_NAMES,
                 (true, false) => DINOV2_NAMES,
@@ -164,7 +165,7 @@ impl ImageTrunk {
     ) -> NodeId {
         let width = self.width;
         b.tokens(Tokens { prefix: 1, grid: Grid::Patches { pixels, patch: self.patch }, masked: false });
-        let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
+        let x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
             let stored = format!("{prefix}embeddings.patch_embeddings.projection");
             let embedded = b.linear_fitted(
                 "projection",
@@ -192,14 +193,8 @@ impl ImageTrunk {
             let tokens = b.op("tokens", PrependToken, &[embedded, token]);
             b.op("add_positions", Add, &[tokens, positions])
         });
-        let spec = self.block_spec();
-        b.region("blocks", "Blocks", RegionKind::Stack, |b| {
-            let enters = x;
-            for index in 0..self.blocks {
-                x = block(b, index, x, &spec, &format!("{prefix}encoder.layer.{index}"));
-            }
-            b.sequence(enters, x, spec.prefix, width);
-        });
+        let states = stack(b, x, self.blocks, &self.block_spec(), &format!("{prefix}encoder.layer"));
+        let x = states.last().copied().unwrap_or(x);
         b.layer_norm("norm", x, width, self.epsilon, &format!("{prefix}layernorm"))
     }
 
@@ -272,20 +267,7 @@ impl Architecture for ImageTrunk {
         if self.flavour == Flavour::Dinov2 {
             b.output("pooler_output", token);
         } else if self.pooler {
-            let pooled = b.region("pooler", "Pooler", RegionKind::Other, |b| {
-                let dense = b.linear(
-                    "dense",
-                    token,
-                    &LinearSpec {
-                        kernel: &[self.width],
-                        features_out: self.width,
-                        init: Init::XavierUniform,
-                        bias: Some(Init::Zeros),
-                        stored: &format!("{prefix}pooler.dense"),
-                    },
-                );
-                b.op("tanh", Tanh, &[dense])
-            });
+            let pooled = pooler(&mut b, token, self.width, &format!("{prefix}pooler.dense"));
             b.output("pooler_output", pooled);
         }
         if !self.classes.is_empty() {
@@ -314,6 +296,21 @@ impl Architecture for ImageTrunk {
     fn classes(&self) -> &[String] {
         &self.classes
     }
+}
+
+/// A linear layer and tanh over one token, as `transformers` makes a `pooler_output`.
+pub(super) fn pooler(b: &mut Builder, token: NodeId, width: usize, stored: &str) -> NodeId {
+    b.region("pooler", "Pooler", RegionKind::Other, |b| {
+        let spec = LinearSpec {
+            kernel: &[width],
+            features_out: width,
+            init: Init::XavierUniform,
+            bias: Some(Init::Zeros),
+            stored,
+        };
+        let dense = b.linear("dense", token, &spec);
+        b.op("tanh", Tanh, &[dense])
+    })
 }
 
 /// The classifier: a linear layer that begins at zero, stored as `classifier`.

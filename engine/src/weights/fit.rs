@@ -12,6 +12,7 @@ pub(super) fn fit(tensor: &Tensor, shape: &[usize], how: Fit) -> Option<Vec<f32>
     }
     match how {
         Fit::Exact => same_elements(tensor, shape),
+        Fit::Scalar => (tensor.data.len() == 1 && elements(shape) == 1).then(|| tensor.data.clone()),
         Fit::Inflate { average } => inflate(tensor, shape, average),
         Fit::ResampleRows { prefix } => {
             let ([_, from, width], [1, to, wanted]) = (&tensor.shape[..], shape) else { return None };

@@ -209,7 +209,7 @@ fn fill(
         let fitted = tensor.and_then(|tensor| fit(tensor, shape, wanted.fit));
         let data = match (tensor, fitted) {
             (Some(tensor), Some(data)) => {
-                if tensor.shape == *shape {
+                if tensor.shape == *shape || wanted.fit == Fit::Scalar {
                     report.copied.push(path.to_owned());
                 } else {
                     report.resized.push(Resize {
