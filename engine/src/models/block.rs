@@ -92,7 +92,7 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             let query = projection(b, "query", normed, names.query, spec.qkv_bias);
             let key = projection(b, "key", normed, names.key, spec.qkv_bias);
             let value = projection(b, "value", normed, names.value, spec.qkv_bias);
-            let mixed = b.op("heads", Attention { heads: spec.heads }, &[query, key, value]);
+            let mixed = b.op("heads", Attention { heads: spec.heads, scale: None }, &[query, key, value]);
             let out = projection(b, "output", mixed, names.output, true);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
         });

@@ -58,7 +58,7 @@ fn probes() -> Vec<Probe> {
         [[8, 16, 4, 24], [64, 50, 4, 24], [8, 197, 6, 64], [32, 65, 4, 32], [64, 49, 6, 64], [2, 577, 6, 64]]
     {
         let shape = [batch, tokens, heads * dim];
-        all.push(probe(Attention { heads }, &[&shape, &shape, &shape], &[&[true, true, true]]));
+        all.push(probe(Attention { heads, scale: None }, &[&shape, &shape, &shape], &[&[true, true, true]]));
     }
     for [rows, width] in ROWS {
         let (x, w): (&[usize], &[usize]) = (&[1, rows, width], &[width]);
