@@ -1,17 +1,23 @@
 //! Opening a model folder: which architecture its `config.json` describes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::spec::{DataShape, Resolved, trunk_of};
 use super::vivit::{self, Vivit};
-use super::{Architecture, ModelError};
+use super::{Architecture, ModelError, bert, t5};
 use crate::weights::{Checkpoint, WeightSource};
 
 /// The registry: one line for each `model_type`, with the function that reads its config.
-const KNOWN: &[(&str, Reader)] =
-    &[("vit", image_trunk), ("dinov2", image_trunk), (vivit::MODEL_TYPE, factorised_video)];
+const KNOWN: &[(&str, Reader)] = &[
+    ("vit", image_trunk),
+    ("dinov2", image_trunk),
+    (vivit::MODEL_TYPE, factorised_video),
+    (bert::MODEL_TYPE, bert::read),
+    (t5::MODEL_TYPE, t5::read),
+];
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
 
@@ -23,6 +29,8 @@ pub(super) struct Stored<'a> {
     pub checkpoint: &'a Checkpoint,
     /// The data: with them, a head is made for their classes.
     pub data: Option<&'a DataShape>,
+    /// Columns that the model will be handed, where that is known without data.
+    pub columns: Option<&'a BTreeSet<String>>,
     /// Path of `config.json`, for messages.
     pub path: PathBuf,
 }
@@ -36,6 +44,15 @@ impl Stored<'_> {
     /// Whether the file holds a tensor.
     pub(super) fn has(&self, name: &str) -> bool {
         self.checkpoint.has(name)
+    }
+
+    /// Whether the model will be handed a column. If nothing is known of them it is taken to be there.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        match (self.data, self.columns) {
+            (Some(data), _) => data.has(column),
+            (None, Some(columns)) => columns.contains(column),
+            (None, None) => true,
+        }
     }
 
     /// The error of a config that cannot be used.
@@ -63,11 +80,17 @@ fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelE
     Ok(Box::new(model))
 }
 
-/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes.
-pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
+/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes; they, or
+/// else `columns`, tell which of the columns that it can do without it reads.
+pub(super) fn open_folder(
+    folder: &Path,
+    data: Option<&DataShape>,
+    columns: Option<&BTreeSet<String>>,
+) -> Result<Resolved, ModelError> {
     let config = read_config(folder)?;
     let checkpoint = Checkpoint::open(folder)?;
-    let stored = Stored { config: &config, checkpoint: &checkpoint, data, path: folder.join("config.json") };
+    let path = folder.join("config.json");
+    let stored = Stored { config: &config, checkpoint: &checkpoint, data, columns, path };
     let kind = stored.model_type();
     let Some((_, read)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
         return Err(ModelError::UnknownType {
