@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::block::stack;
 use super::config::{Config, labels_json};
+use super::open::Stored;
 use super::sizes::{Sizes, mean_of_two, prepend};
+use super::text::boxed;
 use super::trunk::head_as;
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Extent, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens};
@@ -33,6 +35,16 @@ pub struct Ast {
     pub classes: Vec<String>,
     /// The config as found, written back with what changed.
     pub source: Value,
+}
+
+/// A folder's model, with a head for the data's classes.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Ast::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(boxed(model))
 }
 
 impl Ast {

@@ -1,7 +1,8 @@
 //! The pre-norm transformer block that all architectures here share.
 
+use super::text::FeedForward;
 use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind, RowRange};
-use crate::ops::{Add, Attention, Gelu, GeluForm, Multiply, QuickGelu, Relu, Slice, SwiGlu};
+use crate::ops::{Add, Attention, GeluForm, Multiply, Slice, SwiGlu};
 
 /// Names of a block's tensors in the file, each without `.weight` and `.bias`.
 #[derive(Clone, Copy, Debug)]
@@ -54,38 +55,6 @@ pub(super) const DINOV2_NAMES: BlockNames = BlockNames {
 pub(super) const DINOV2_SWIGLU_NAMES: BlockNames =
     BlockNames { fc1: "mlp.weights_in", fc2: "mlp.weights_out", ..DINOV2_NAMES };
 
-/// What stands between the two layers of a feed-forward part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activation {
-    Gelu(GeluForm),
-    QuickGelu,
-    Relu,
-}
-
-impl Activation {
-    /// By its name in a `config.json`.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
-        match name {
-            "gelu" => Ok(Self::Gelu(GeluForm::Exact)),
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Self::Gelu(GeluForm::Tanh)),
-            "quick_gelu" => Ok(Self::QuickGelu),
-            "relu" => Ok(Self::Relu),
-            other => Err(format!(
-                "the activation `{other}` is not known; known are gelu and its tanh forms, quick_gelu and relu"
-            )),
-        }
-    }
-
-    /// The op `activation` over `x`.
-    pub(super) fn of(self, b: &mut Builder, x: NodeId) -> NodeId {
-        match self {
-            Self::Gelu(form) => b.op("activation", Gelu { form }, &[x]),
-            Self::QuickGelu => b.op("activation", QuickGelu, &[x]),
-            Self::Relu => b.op("activation", Relu, &[x]),
-        }
-    }
-}
-
 /// Query, key and value `[batch, tokens, width]` of one fused layer `qkv`, each a named slice of it.
 pub(super) fn fused_projections(
     b: &mut Builder,
@@ -119,7 +88,7 @@ pub(super) struct BlockSpec {
     pub heads: usize,
     pub mlp: usize,
     pub epsilon: f64,
-    pub activation: Activation,
+    pub activation: FeedForward,
     pub qkv_bias: bool,
     /// Learned per-channel scale of each branch, with its initial value.
     pub layer_scale: Option<f64>,
@@ -139,7 +108,7 @@ impl BlockSpec {
             heads,
             mlp,
             epsilon,
-            activation: Activation::Gelu(GeluForm::Exact),
+            activation: FeedForward::Gelu(GeluForm::Exact),
             qkv_bias: true,
             layer_scale: None,
             swiglu: false,
@@ -228,8 +197,11 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             };
             let inner = if spec.swiglu { 2 * spec.mlp } else { spec.mlp };
             let wide = linear(b, "fc1", normed, [spec.width, inner], names.fc1);
-            let active =
-                if spec.swiglu { b.op("activation", SwiGlu, &[wide]) } else { spec.activation.of(b, wide) };
+            let active = if spec.swiglu {
+                b.op("activation", SwiGlu, &[wide])
+            } else {
+                spec.activation.op(b, "activation", wide)
+            };
             let out = linear(b, "fc2", active, [spec.mlp, spec.width], names.fc2);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale2)))
         });

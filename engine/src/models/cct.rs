@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::block::fused_projections;
 use super::config::{Config, labels_json};
+use super::open::Stored;
 use super::spec::{DataShape, Resolved};
+use super::text::boxed;
 use super::trunk::head_as;
 use super::{Architecture, ModelError};
 use crate::graph::{
@@ -165,6 +167,16 @@ impl CctSpec {
         };
         Ok(Resolved { architecture: Box::new(architecture), weights: None })
     }
+}
+
+/// A folder's model, with a head for the data's classes.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = Cct::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(boxed(model))
 }
 
 impl Cct {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::clip_towers::{TextTower, VisionTower, project};
 use super::config::{Config, labels_json};
 use super::open::Stored;
+use super::text::{IDS, boxed};
 use super::trunk::head;
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Fit, Graph, Init, NodeId, RegionKind};
@@ -35,6 +36,15 @@ pub struct Clip {
     pub source: Value,
 }
 
+/// A folder's model, with a head for the data's classes.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let mut model = Clip::from_stored(stored).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(boxed(model))
+}
+
 impl Clip {
     /// Reads a folder. Of both towers, those are built that the data have columns for.
     pub(super) fn from_stored(stored: &Stored<'_>) -> Result<Self, String> {
@@ -44,11 +54,9 @@ impl Clip {
             TEXT => (None, Some(c)),
             _ => (Some(c.section("vision_config")), Some(c.section("text_config"))),
         };
-        let read =
-            |column: &str| stored.data.is_none_or(|data| data.columns.iter().any(|own| own.name == column));
         let vision =
-            vision.filter(|_| stored.has("vision_model.pre_layrnorm.weight") && read("pixel_values"));
-        let text = text.filter(|_| stored.has("text_model.final_layer_norm.weight") && read("input_ids"));
+            vision.filter(|_| stored.has("vision_model.pre_layrnorm.weight") && stored.reads("pixel_values"));
+        let text = text.filter(|_| stored.has("text_model.final_layer_norm.weight") && stored.reads(IDS));
         if vision.is_none() && text.is_none() {
             return Err("neither the file nor the data have what one of CLIP's towers needs".to_owned());
         }

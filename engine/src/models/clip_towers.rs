@@ -6,6 +6,7 @@ use super::ModelError;
 use super::block::{BlockNames, BlockSpec, VIT_NAMES, stack};
 use super::config::Config;
 use super::sizes::Sizes;
+use super::text::{FeedForward, IDS};
 use crate::graph::{Builder, Extent, Grid, Init, InputLeaf, LinearSpec, NodeId, RegionKind, Tokens};
 use crate::ops::{
     Add, CausalBias, Embedding, LeadingRows, Patchify, PrependToken, Reshape, ResizePositions, SelectEnd,
@@ -79,7 +80,7 @@ fn sizes(c: Config<'_>, [width, blocks, heads, mlp]: [usize; 4]) -> Result<Sizes
         qkv_bias: true,
         activation: c.text("hidden_act").unwrap_or(ACTIVATION).to_owned(),
     };
-    super::block::Activation::named(&sizes.activation)?;
+    FeedForward::named(&sizes.activation)?;
     Ok(sizes)
 }
 
@@ -202,7 +203,7 @@ impl TextTower {
 
     /// The column of token ids `[texts, tokens]`; `texts` is the name of its first extent.
     pub(super) fn ids(b: &mut Builder, texts: &str) -> NodeId {
-        b.column(InputLeaf::integers("input_ids", vec![Extent::named(texts), Extent::named("tokens")]))
+        b.column(InputLeaf::integers(IDS, vec![Extent::named(texts), Extent::named("tokens")]))
     }
 
     /// The region `text`; `prefix` goes before every stored name. A token sees those before it, so that padding behind

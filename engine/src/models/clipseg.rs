@@ -7,9 +7,10 @@
 
 use serde_json::{Value, json};
 
-use super::block::Activation;
 use super::clip_towers::{NAMES, TextTower, Towered, VisionTower, project};
 use super::config::Config;
+use super::open::Stored;
+use super::text::{FeedForward, boxed};
 use super::{Architecture, ModelError};
 use crate::graph::{
     Binding, Builder, Fit, Graph, Grid, Init, LinearSpec, NodeId, Port, RegionKind, SiteKind, Tokens,
@@ -45,6 +46,11 @@ pub struct ClipSeg {
     pub complex: bool,
     /// The config as found, written back with what changed.
     pub source: Value,
+}
+
+/// A folder's model.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    Ok(boxed(ClipSeg::from_config(stored.config).map_err(|why| stored.wrong(why))?))
 }
 
 impl ClipSeg {
@@ -149,7 +155,7 @@ impl ClipSeg {
             b.port(Port::P2, h, width);
             let fed = b.region("mlp", "MLP", RegionKind::FeedForward, |b| {
                 let wide = Self::linear(b, "fc1", h, [width, self.mlp], &stored(NAMES.fc1));
-                let active = Activation::Relu.of(b, wide);
+                let active = FeedForward::Relu.op(b, "activation", wide);
                 Self::linear(b, "fc2", active, [self.mlp, width], &stored(NAMES.fc2))
             });
             b.port(Port::P4, fed, width);

@@ -1,19 +1,13 @@
 //! Opening a model folder: which architecture its `config.json` describes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::ast::{self, Ast};
-use super::cct::{self, Cct};
-use super::clip::{self, Clip};
-use super::clipseg::{self, ClipSeg};
-use super::deit::{self, Deit};
 use super::spec::{DataShape, Resolved, trunk_of};
-use super::timm::{self, TimmVit};
 use super::vivit::{self, Vivit};
-use super::vivit_joint::{self, VivitJoint};
-use super::{Architecture, ModelError};
+use super::{Architecture, ModelError, ast, bert, cct, clip, clipseg, deit, t5, timm, vivit_joint};
 use crate::weights::{Checkpoint, WeightSource};
 
 /// The registry: one line for each `model_type`, with the function that reads its config.
@@ -21,15 +15,17 @@ const KNOWN: &[(&str, Reader)] = &[
     ("vit", image_trunk),
     ("dinov2", image_trunk),
     (vivit::MODEL_TYPE, factorised_video),
-    (cct::MODEL_TYPE, compact),
-    (deit::MODEL_TYPE, distilled),
-    (ast::MODEL_TYPE, spectrogram),
-    (vivit_joint::MODEL_TYPE, joint_video),
-    (timm::MODEL_TYPE, timm_image),
-    (clip::MODEL_TYPE, clip_towers),
-    (clip::VISION, clip_towers),
-    (clip::TEXT, clip_towers),
-    (clipseg::MODEL_TYPE, prompted_masks),
+    (cct::MODEL_TYPE, cct::read),
+    (deit::MODEL_TYPE, deit::read),
+    (ast::MODEL_TYPE, ast::read),
+    (vivit_joint::MODEL_TYPE, vivit_joint::read),
+    (timm::MODEL_TYPE, timm::read),
+    (clip::MODEL_TYPE, clip::read),
+    (clip::VISION, clip::read),
+    (clip::TEXT, clip::read),
+    (clipseg::MODEL_TYPE, clipseg::read),
+    (bert::MODEL_TYPE, bert::read),
+    (t5::MODEL_TYPE, t5::read),
 ];
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
@@ -42,6 +38,8 @@ pub(super) struct Stored<'a> {
     pub checkpoint: &'a Checkpoint,
     /// The data: with them, a head is made for their classes.
     pub data: Option<&'a DataShape>,
+    /// Columns that the model will be handed, where that is known without data.
+    pub columns: Option<&'a BTreeSet<String>>,
     /// Path of `config.json`, for messages.
     pub path: PathBuf,
 }
@@ -64,6 +62,15 @@ impl Stored<'_> {
     /// Whether the file holds a tensor.
     pub(super) fn has(&self, name: &str) -> bool {
         self.checkpoint.has(name)
+    }
+
+    /// Whether the model will be handed a column. If nothing is known of them it is taken to be there.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        match (self.data, self.columns) {
+            (Some(data), _) => data.has(column),
+            (None, Some(columns)) => columns.contains(column),
+            (None, None) => true,
+        }
     }
 
     /// The error of a config that cannot be used.
@@ -91,67 +98,17 @@ fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelE
     Ok(Box::new(model))
 }
 
-fn compact(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let has = |name: &str| stored.has(name);
-    let mut model = Cct::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-fn clip_towers(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let mut model = Clip::from_stored(stored).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-fn prompted_masks(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    Ok(Box::new(ClipSeg::from_config(stored.config).map_err(|why| stored.wrong(why))?))
-}
-
-fn timm_image(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let mut model = TimmVit::from_stored(stored).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-fn distilled(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let has = |name: &str| stored.has(name);
-    let mut model = Deit::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-fn spectrogram(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let has = |name: &str| stored.has(name);
-    let mut model = Ast::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-fn joint_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let has = |name: &str| stored.has(name);
-    let mut model = VivitJoint::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
-    }
-    Ok(Box::new(model))
-}
-
-/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes.
-pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
+/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes; they, or
+/// else `columns`, tell which of the columns that it can do without it reads.
+pub(super) fn open_folder(
+    folder: &Path,
+    data: Option<&DataShape>,
+    columns: Option<&BTreeSet<String>>,
+) -> Result<Resolved, ModelError> {
     let config = read_config(folder)?;
     let checkpoint = Checkpoint::open(folder)?;
-    let stored = Stored { config: &config, checkpoint: &checkpoint, data, path: folder.join("config.json") };
+    let path = folder.join("config.json");
+    let stored = Stored { config: &config, checkpoint: &checkpoint, data, columns, path };
     let kind = stored.model_type();
     let Some((_, read)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
         return Err(ModelError::UnknownType {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::ModelError;
-use super::block::{Activation, BlockSpec};
+use super::block::BlockSpec;
 use super::config::Config;
+use super::text::{FeedForward, check_heads};
 use crate::graph::{Builder, Init, NodeId};
 use crate::ops::{Add, PrependToken, Scale};
 
@@ -40,24 +41,14 @@ impl Sizes {
             qkv_bias: c.bool_or("qkv_bias", true)?,
             activation: c.text("hidden_act").unwrap_or(activation).to_owned(),
         };
-        Activation::named(&sizes.activation)?;
+        FeedForward::named(&sizes.activation)?;
         Ok(sizes)
-    }
-
-    pub(super) fn check(&self) -> Result<(), ModelError> {
-        if self.heads == 0 || !self.width.is_multiple_of(self.heads) {
-            return Err(ModelError::Sizes(format!(
-                "{} heads do not divide the width {}",
-                self.heads, self.width
-            )));
-        }
-        Ok(())
     }
 
     /// Blocks behind `prefix` tokens without a place.
     pub(super) fn spec(&self, prefix: usize) -> Result<BlockSpec, ModelError> {
-        self.check()?;
-        let activation = Activation::named(&self.activation).map_err(ModelError::Sizes)?;
+        check_heads(self.heads, self.width)?;
+        let activation = FeedForward::named(&self.activation).map_err(ModelError::Sizes)?;
         let plain = BlockSpec::plain([self.width, self.heads, self.mlp], self.epsilon, prefix);
         Ok(BlockSpec { activation, qkv_bias: self.qkv_bias, ..plain })
     }

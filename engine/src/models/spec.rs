@@ -198,7 +198,7 @@ impl ModelSpec {
     /// When a folder cannot be read or the sizes do not go together.
     pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
         match self {
-            Self::Folder(folder) => open_folder(&base.join(folder), Some(data)),
+            Self::Folder(folder) => open_folder(&base.join(folder), Some(data), None),
             Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)?), weights: None }),
             Self::Registered(spec) => registry::build(spec, data),
             Self::Vivit(spec) => spec.resolve(base, data),

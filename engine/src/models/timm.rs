@@ -5,10 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Activation, BlockNames, BlockSpec, VIT_NAMES, stack};
+use super::block::{BlockNames, BlockSpec, VIT_NAMES, stack};
 use super::config::Config;
 use super::open::Stored;
 use super::sizes::prepend;
+use super::text::{FeedForward, boxed};
 use super::trunk::head_as;
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Extent, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens};
@@ -78,6 +79,15 @@ pub(super) fn is(stored: &Stored<'_>) -> bool {
     stored.config.get("architecture").is_some() && stored.has("blocks.0.attn.qkv.weight")
 }
 
+/// A folder's model, with a head for the data's classes.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let mut model = TimmVit::from_stored(stored).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(boxed(model))
+}
+
 impl TimmVit {
     /// Reads a folder.
     pub(super) fn from_stored(stored: &Stored<'_>) -> Result<Self, String> {
@@ -144,7 +154,7 @@ impl TimmVit {
     fn block_spec(&self) -> BlockSpec {
         let quick = self.architecture.contains("quickgelu");
         BlockSpec {
-            activation: if quick { Activation::QuickGelu } else { Activation::Gelu(GeluForm::Exact) },
+            activation: if quick { FeedForward::QuickGelu } else { FeedForward::Gelu(GeluForm::Exact) },
             qkv_bias: self.qkv_bias,
             layer_scale: self.layer_scale.then_some(1e-5),
             names: NAMES,

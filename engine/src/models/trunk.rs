@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Activation, BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, stack};
+use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, stack};
 use super::config::{Config, labels_json};
+use super::text::FeedForward;
 use super::{Architecture, ModelError};
 use crate::graph::{
     Binding, Builder, Extent, Fit, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens,
@@ -80,7 +81,7 @@ impl ImageTrunk {
                 if swiglu { (hidden * 2 / 3).div_ceil(8) * 8 } else { hidden }
             }
         };
-        let Activation::Gelu(gelu) = Activation::named(c.text("hidden_act").unwrap_or("gelu"))? else {
+        let FeedForward::Gelu(gelu) = FeedForward::named(c.text("hidden_act").unwrap_or("gelu"))? else {
             return Err(
                 "an image transformer's activation should be gelu or one of its tanh forms".to_owned()
             );
@@ -135,7 +136,7 @@ impl ImageTrunk {
             heads: self.heads,
             mlp: self.mlp,
             epsilon: self.epsilon,
-            activation: Activation::Gelu(self.gelu),
+            activation: FeedForward::Gelu(self.gelu),
             qkv_bias: self.qkv_bias,
             layer_scale: dinov2
                 .then(|| self.source.get("layerscale_value").and_then(Value::as_f64).unwrap_or(1.0)),

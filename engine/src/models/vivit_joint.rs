@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::block::stack;
 use super::config::{Config, labels_json};
+use super::open::Stored;
 use super::sizes::{Sizes, prepend};
+use super::text::boxed;
 use super::trunk::{head, pooler};
 use super::{Architecture, ModelError};
 use crate::graph::{
@@ -37,6 +39,16 @@ pub struct VivitJoint {
     pub classes: Vec<String>,
     /// The config as found, written back with what changed.
     pub source: Value,
+}
+
+/// A folder's model, with a head for the data's classes.
+pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
+    let has = |name: &str| stored.has(name);
+    let mut model = VivitJoint::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
+    if let Some(data) = stored.data {
+        model.classes.clone_from(&data.classes);
+    }
+    Ok(boxed(model))
 }
 
 impl VivitJoint {

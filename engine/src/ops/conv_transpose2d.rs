@@ -117,7 +117,7 @@ mod tests {
         let (x, weight, got) = (x.to_f64(), weight.to_f64(), y.to_f64());
         let mut want = vec![0.0; got.len()];
         for (b, c, o) in (0..2).flat_map(|b| (0..3).flat_map(move |c| (0..2).map(move |o| (b, c, o)))) {
-            for (row, column) in (0..2).flat_map(|r| (0..4).map(move |c| (r, c))) {
+            for (row, column) in (0..2usize).flat_map(|r| (0..4).map(move |c| (r, c))) {
                 for (i, j) in (0..3).flat_map(|i| (0..2).map(move |j| (i, j))) {
                     let Some(at) = (2 * row + i).checked_sub(1).filter(|at| *at < 3) else { continue };
                     want[((b * 2 + o) * 3 + at) * 5 + column + j] +=

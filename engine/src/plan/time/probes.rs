@@ -8,7 +8,7 @@ use super::rates::{ADAMW, Calibration, PACK, Rate, SQUARE, SUM, forward_key, vjp
 use crate::ops::{
     Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, CrossEntropy, Dropout,
     Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MeanTokens, Multiply, Op, Patchify,
-    PrependToken, Relu, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
+    PrependToken, Relu, RmsNorm, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
 };
 use crate::tensor::kernels::{AdamWStep, Packed, adamw_step};
 use crate::tensor::{Shape, Stream, Value, elements};
@@ -64,6 +64,7 @@ fn probes() -> Vec<Probe> {
         let (x, w): (&[usize], &[usize]) = (&[1, rows, width], &[width]);
         let norm = LayerNorm { epsilon: 1e-6 };
         all.push(probe(norm, &[x, w, w], &[&[true, false, false], &[true, true, true]]));
+        all.push(probe(RmsNorm { epsilon: 1e-6 }, &[x, w], &[&[true, false], &[true, true]]));
         all.push(probe(Gelu { form: GeluForm::Exact }, &[x], &[&[true]]));
         all.push(probe(Silu, &[x], &[&[true]]));
         all.push(probe(Sigmoid, &[x], &[&[true]]));
