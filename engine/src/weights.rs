@@ -20,8 +20,8 @@ pub use params::Params;
 pub use report::{LoadReport, Misfit, Resize};
 pub(crate) use save::write_atomically;
 pub use save::{
-    StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model, write_stored,
-    write_tensors,
+    StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
+    write_stored, write_tensors,
 };
 
 /// Why weights could not be read or written.

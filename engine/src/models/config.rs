@@ -60,6 +60,8 @@ pub(super) fn read_config(folder: &Path) -> Result<Value, ModelError> {
                 short(other)
             )));
         }
+        // timm says it by other fields.
+        None if config.get("architecture").is_some_and(Value::is_string) => {}
         None if config.is_object() => return Err(wrong("config.json lacks `model_type`".to_owned())),
         None => return Err(wrong(format!("config.json should be an object, found {}", short(&config)))),
     }
@@ -172,6 +174,11 @@ impl<'a> Config<'a> {
                 format!("`{name}` in config.json should be true or false, found {}", short(value))
             }),
         }
+    }
+
+    /// A nested object, empty where there is none.
+    pub(super) fn section(self, name: &str) -> Self {
+        Self(self.field(name).unwrap_or(&Value::Null))
     }
 
     pub(super) fn text(self, name: &str) -> Option<&'a str> {

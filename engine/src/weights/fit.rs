@@ -29,6 +29,7 @@ pub(super) fn manner(from: &[usize], to: &[usize], how: Fit) -> Option<Manner> {
             }
             strip(from).eq(strip(to)).then_some(Manner::Same)
         }
+        Fit::Scalar => (elements(from) == 1 && elements(to) == 1).then_some(Manner::Same),
         Fit::Inflate { average } => {
             let ([out, channels, rows, columns], [o, c, _, r, k]) = (from, to) else { return None };
             ([out, channels, rows, columns] == [o, c, r, k]).then_some(Manner::Inflate { average })

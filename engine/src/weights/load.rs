@@ -221,7 +221,9 @@ fn find<'a, 's>(
         });
         let path = wanted.path.to_owned();
         match (tensor, &from) {
-            (Some((_, shape)), Some(_)) if shape == wanted.shape => report.copied.push(path),
+            (Some((_, shape)), Some(_)) if shape == wanted.shape || wanted.fit == Fit::Scalar => {
+                report.copied.push(path);
+            }
             (Some((_, shape)), Some(_)) => {
                 report.resized.push(Resize { path, from: shape.to_vec(), to: wanted.shape.clone() });
             }

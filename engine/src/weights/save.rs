@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::load::check_finite;
 use super::safetensors::SafetensorsFile;
 use super::{Params, Tensor, WeightsError, io, unsound};
-use crate::graph::Graph;
+use crate::graph::{Fit, Graph};
 use crate::tensor::Shape;
 
 /// Writes f32 tensors as one safetensors file, atomically.
@@ -184,14 +184,15 @@ pub fn read_weights_and_bytes(path: &Path) -> Result<WeightsAndBytes, WeightsErr
 /// When the folder cannot be written.
 pub fn save_model(graph: &Graph, params: &Params, config: &Json, folder: &Path) -> Result<(), WeightsError> {
     std::fs::create_dir_all(folder).map_err(|error| io(error, folder))?;
-    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
-    let states = graph.states().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
+    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement, leaf.fit));
+    let states = graph.states().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement, Fit::Exact));
     let tensors = params_of
         .chain(states)
-        .filter(|(_, _, placement)| placement.is_none())
-        .filter_map(|(path, stored, _)| {
+        .filter(|(_, _, placement, _)| placement.is_none())
+        .filter_map(|(path, stored, _, fit)| {
             let value = params.get(path)?;
-            Some((stored.clone(), Tensor { shape: value.shape(), data: value.to_f32() }))
+            let shape = if fit == Fit::Scalar { Shape::new() } else { value.shape() };
+            Some((stored.clone(), Tensor { shape, data: value.to_f32() }))
         })
         .collect();
     write_tensors(&tensors, &folder.join("model.safetensors"))?;

@@ -32,7 +32,19 @@ pub struct Subject {
 pub(super) const ROWS: usize = 3;
 
 /// Folders of small models of one architecture each, made by `fixtures/make_*.py`.
-const FOLDERS: &[&str] = &["vit_tiny", "dinov2_classifier"];
+const FOLDERS: &[&str] = &[
+    "vit_tiny",
+    "dinov2_classifier",
+    "timm_vit",
+    "deit_teacher",
+    "cct_learned",
+    "ast_classifier",
+    "vivit_classifier",
+    "clip_both",
+    "clipseg_plain",
+    "bert_tiny",
+    "t5_relu",
+];
 
 /// One small model an architecture, and one that has adapters already.
 ///

@@ -38,7 +38,7 @@ impl Mixed {
                 let slice = Slice { axis_from_end: 1, start: rows.start, length: WIDTH };
                 parts.push(b.op(&format!("take_{name}"), slice, &[fused]));
             }
-            let mixed = b.op("heads", Attention { heads: 2 }, &parts);
+            let mixed = b.op("heads", Attention { heads: 2, scale: None }, &parts);
             let out =
                 b.linear("output", mixed, &LinearSpec { bias: None, ..spec(&[WIDTH], WIDTH, "output") });
             b.port(Port::P1, out, WIDTH);

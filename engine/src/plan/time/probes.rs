@@ -8,7 +8,7 @@ use super::rates::{ADAMW, Calibration, PACK, Rate, SQUARE, SUM, forward_key, vjp
 use crate::ops::{
     Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, CrossEntropy, Dropout,
     Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MeanTokens, Multiply, Op, Patchify,
-    PrependToken, Relu, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
+    PrependToken, Relu, RmsNorm, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
 };
 use crate::tensor::kernels::{AdamWStep, Packed, adamw_step};
 use crate::tensor::{Shape, Stream, Value, elements};
@@ -58,12 +58,13 @@ fn probes() -> Vec<Probe> {
         [[8, 16, 4, 24], [64, 50, 4, 24], [8, 197, 6, 64], [32, 65, 4, 32], [64, 49, 6, 64], [2, 577, 6, 64]]
     {
         let shape = [batch, tokens, heads * dim];
-        all.push(probe(Attention { heads }, &[&shape, &shape, &shape], &[&[true, true, true]]));
+        all.push(probe(Attention { heads, scale: None }, &[&shape, &shape, &shape], &[&[true, true, true]]));
     }
     for [rows, width] in ROWS {
         let (x, w): (&[usize], &[usize]) = (&[1, rows, width], &[width]);
         let norm = LayerNorm { epsilon: 1e-6 };
         all.push(probe(norm, &[x, w, w], &[&[true, false, false], &[true, true, true]]));
+        all.push(probe(RmsNorm { epsilon: 1e-6 }, &[x, w], &[&[true, false], &[true, true]]));
         all.push(probe(Gelu { form: GeluForm::Exact }, &[x], &[&[true]]));
         all.push(probe(Silu, &[x], &[&[true]]));
         all.push(probe(Sigmoid, &[x], &[&[true]]));
