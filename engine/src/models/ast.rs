@@ -175,7 +175,7 @@ impl Architecture for Ast {
 mod tests {
     use super::*;
 
-    /// 128 bands × 1024 frames give 12 × 101 patches of 16 with strides of 10; 527 classes of AudioSet.
+    /// 128 bands × 1024 frames give 12 × 101 patches of 16 with strides of 10; 527 classes of `AudioSet`.
     #[test]
     fn base_size_has_the_patches_of_the_paper() {
         let config = json!({
