@@ -260,8 +260,8 @@ fn bands(spec: &LogMelSpec, points: usize) -> Vec<Band> {
 mod tests {
     use super::*;
 
-    fn log_mel(spec: LogMelSpec) -> LogMel {
-        LogMel::new(&spec).unwrap()
+    fn log_mel(spec: &LogMelSpec) -> LogMel {
+        LogMel::new(spec).unwrap()
     }
 
     /// Without normalisation.
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn frames_are_counted_without_what_sticks_out() {
-        let log_mel = log_mel(small());
+        let log_mel = log_mel(&small());
         let counts = [0, 399, 400, 559, 560, 16_000].map(|samples| log_mel.frames(samples));
         assert_eq!(counts, [0, 0, 1, 1, 2, 98]);
         assert_eq!((log_mel.shortest(), log_mel.longest()), (400, 400 + 19 * 160));
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_tone_is_loudest_in_its_own_band_and_zeros_fill_up() {
-        let log_mel = log_mel(small());
+        let log_mel = log_mel(&small());
         let values = log_mel.values(&tone(1000.0, 16_000 / 10));
         let (low, high) = (mel(20.0), mel(8000.0));
         let band = ((mel(1000.0) - low) / (high - low) * 33.0).round() as usize - 1;
@@ -304,13 +304,15 @@ mod tests {
         let spec =
             LogMelSpec { rate_hz: 8000, mel_bins: 6, max_length: 2, hop_ms: 7.0, ..Default::default() };
         let waveform: Vec<f32> = (0..300).map(|k| ((k * k % 97) as f32 - 40.0) / 60.0).collect();
-        let got = log_mel(spec.clone()).values(&waveform);
+        let got = log_mel(&spec).values(&waveform);
         let mut expected = Vec::new();
         for frame in 0..2 {
             let mut samples: Vec<f64> =
                 waveform[frame * 56..][..200].iter().map(|sample| f64::from(*sample)).collect();
             let mean = samples.iter().sum::<f64>() / 200.0;
-            samples.iter_mut().for_each(|sample| *sample -= mean);
+            for sample in &mut samples {
+                *sample -= mean;
+            }
             let before = [&samples[..1], &samples[..199]].concat();
             let weighted: Vec<f64> = (0..200)
                 .map(|k| {
@@ -326,7 +328,7 @@ mod tests {
                 part(f64::cos).powi(2) + part(f64::sin).powi(2)
             };
             let edges: Vec<f64> =
-                (0..8).map(|k| mel(20.0) + k as f64 * (mel(4000.0) - mel(20.0)) / 7.0).collect();
+                (0..8).map(|k| mel(20.0) + f64::from(k) * (mel(4000.0) - mel(20.0)) / 7.0).collect();
             for band in edges.windows(3) {
                 let energy: f64 = (0..129)
                     .map(|bin| {
@@ -347,8 +349,8 @@ mod tests {
 
     #[test]
     fn silence_is_at_the_floor_and_long_sounds_are_cut() {
-        let log_mel = log_mel(small());
-        let values = log_mel.values(&[0.25; 8000]);
+        let log_mel = log_mel(&small());
+        let values = log_mel.values(&vec![0.25; 8000]);
         assert!(values.iter().all(|value| (value - f32::EPSILON.ln()).abs() < 1e-5), "a constant is silent");
         let long = tone(700.0, 9000);
         assert_eq!(log_mel.values(&long), log_mel.values(&long[..log_mel.longest()]));

@@ -140,8 +140,8 @@ fn others(words: usize, without: &[i64], vocabulary: usize, draws: &mut Draws) -
     (0..words)
         .map(|_| {
             // Each word left out pushes those behind it one further.
-            let drawn = word(draws.below(count(vocabulary) - without.len()));
-            without.iter().fold(drawn, |id, left_out| if id >= *left_out { id + 1 } else { id })
+            let place = draws.below(count(vocabulary) - without.len());
+            without.iter().fold(word(place), |id, left_out| if id >= *left_out { id + 1 } else { id })
         })
         .collect()
 }
@@ -202,7 +202,7 @@ fn unbalance(body: &mut [i64], draws: &mut Draws) {
 /// One candidate more often than each of the others, among other words.
 fn majority(winner: usize, words: usize, vocabulary: usize, draws: &mut Draws) -> Vec<i64> {
     // All candidates together need at most 4 · often − 3 places.
-    let often = 2 + draws.below((words + CANDIDATES - 1) / CANDIDATES - 1);
+    let often = 2 + draws.below(words.div_ceil(CANDIDATES) - 1);
     let mut body = Vec::with_capacity(words);
     for candidate in 0..CANDIDATES {
         let times = if candidate == winner { often } else { draws.below(often) };

@@ -57,7 +57,7 @@ fn classes_are_equally_frequent() {
 fn ends(values: &[f32]) -> [usize; 2] {
     let loudest = |frame: &&[f32]| frame.iter().copied().fold(f32::MIN, f32::max);
     let frames: Vec<&[f32]> = values.chunks(32).collect();
-    let most = frames.iter().map(|frame| loudest(&frame)).fold(f32::MIN, f32::max);
+    let most = frames.iter().map(&loudest).fold(f32::MIN, f32::max);
     // A normalised value is a ninth of a logarithm.
     let heard: Vec<&[f32]> = frames.into_iter().filter(|frame| loudest(frame) > most - 0.2).collect();
     [heard[0], heard[heard.len() - 1]]
