@@ -159,7 +159,13 @@ pub(super) const REDUCTIONS: (f64, f64) = (0.0, 1024.0);
 
 impl Bottleneck {
     fn width_at(&self, site: &Site) -> usize {
-        width_of(site.width, self.width, self.reduction)
+        self.width_for(site.width)
+    }
+
+    /// The bottleneck's width at a value of so many features.
+    #[must_use]
+    pub fn width_for(&self, features: usize) -> usize {
+        width_of(features, self.width, self.reduction)
     }
 
     fn projections(&self) -> [Init; 2] {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::device;
 use crate::exec::{Inputs, Walk};
-use crate::export::Adapter;
+use crate::export::{Base, FormatError, read_adapter};
 use crate::graph::{Binding, Entry, Graph, Node, NodeId, NodeKind, Request, Schedule};
 use crate::models;
 use crate::ops::Element;
@@ -23,7 +23,7 @@ pub(super) struct Forward {
     /// Model folder.
     #[arg(long)]
     model: PathBuf,
-    /// Adapter folder, as `export --format graft` writes it; several stack in order.
+    /// Adapter folder of Graft, PEFT or AdapterHub; several stack in order.
     #[arg(long, value_name = "DIR")]
     adapter: Vec<PathBuf>,
     /// Walk only this part of the model, from its own inputs to its own outputs.
@@ -53,7 +53,8 @@ impl Forward {
         let graph = resolved.architecture.build("model")?;
         let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device)?;
         report.require(&self.model, |_| true)?;
-        let (graph, params) = self.adapted(graph, params, &device)?;
+        let config = resolved.architecture.config();
+        let (graph, params) = self.adapted(graph, params, &config, &device)?;
         let mut given = Vec::new();
         let mut wanted: BTreeMap<String, NodeId> = graph.outputs().clone();
         let entry = match &self.entry {
@@ -99,15 +100,22 @@ impl Forward {
     }
 
     /// The model with the adapters that were asked for.
-    fn adapted(&self, graph: Graph, params: Params, device: &Device) -> anyhow::Result<(Graph, Params)> {
-        let (mut graph, mut params) = (graph, params);
+    fn adapted(
+        &self,
+        base: Graph,
+        values: Params,
+        config: &serde_json::Value,
+        device: &Device,
+    ) -> anyhow::Result<(Graph, Params)> {
+        let (mut graph, mut params) = (base.clone(), values.clone());
         let mut next = 0;
+        let of = Base { graph: &base, params: &values, config, folder: Some(&self.model) };
         for folder in &self.adapter {
-            let adapter = Adapter::read(folder)?.renumbered(next);
-            next += adapter.placements.keys().max().map_or(0, |last| last + 1);
-            let told = |error| anyhow::anyhow!("{error}: {}", folder.display());
-            graph = adapter.place(&graph).map_err(told)?;
-            adapter.fill(&graph, &mut params, device).map_err(told)?;
+            let wrong = |error| FormatError::Adapter { error, path: folder.clone() };
+            let adapter = read_adapter(folder, &of)?.renumbered(next);
+            next = adapter.placements.keys().max().map_or(next, |last| last + 1);
+            graph = adapter.place(&graph).map_err(wrong)?;
+            adapter.fill(&graph, &mut params, device).map_err(wrong)?;
         }
         Ok((graph, params))
     }

@@ -207,11 +207,12 @@ impl Adapter {
     /// The same under other numbers, `by` higher: for a model that has adapters of lower numbers.
     #[must_use]
     pub fn renumbered(&self, by: usize) -> Self {
-        // From the highest on, so that no number is changed twice.
+        // From the highest on, so that no number is changed twice. In a rule it may be one of several alternatives.
         let renamed = |text: &str| {
             self.placements.keys().rev().fold(text.to_owned(), |text, number| {
-                let (from, to) = (format!("adapter_{number}."), format!("adapter_{}.", number + by));
-                text.replace(&from, &to)
+                ['.', ',', '}'].into_iter().fold(text, |text, end| {
+                    text.replace(&format!("adapter_{number}{end}"), &format!("adapter_{}{end}", number + by))
+                })
             })
         };
         let placements = self.placements.iter().map(|(number, placement)| {

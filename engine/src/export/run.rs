@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Adapter, AdapterFileError};
+use super::{Adapter, AdapterFileError, AdapterFormat, AdapterHub, Base, FormatError, Graft, Peft, Spelling};
 use crate::data::{Batch, LoadError, Source, Split};
 use crate::device;
 use crate::exec::{ExecError, infer};
@@ -20,20 +20,56 @@ use crate::weights::{Params, WeightsError, load, save_model};
 pub enum Format {
     /// Graft's own adapter files.
     Graft,
+    /// PEFT's, with modules' names as one version of `transformers` has them.
+    Peft(Spelling),
+    /// AdapterHub's.
+    AdapterHub,
     /// A model folder with the adapters merged into its weights.
     Merged,
 }
 
-/// What was written, and how well it agrees with the run's model.
+impl Format {
+    /// The adapter format, where it is one.
+    fn adapters(self) -> Option<Box<dyn AdapterFormat>> {
+        match self {
+            Self::Graft => Some(Box::new(Graft)),
+            Self::Peft(spelling) => Some(Box::new(Peft { spelling })),
+            Self::AdapterHub => Some(Box::new(AdapterHub)),
+            Self::Merged => None,
+        }
+    }
+}
+
+/// How an export is held against the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExportOptions {
+    /// In what form.
+    pub format: Format,
+    /// Largest difference of a logit, as a share of the largest logit.
+    pub tolerance: f64,
+    /// Whether it is kept where the difference is larger.
+    pub force: bool,
+}
+
+/// The tolerance where none is given: f32 in another order of multiplication stays well within.
+pub const TOLERANCE: f64 = 1e-4;
+
+/// What was written, and how well it agrees with the run's model. Stands beside what was written as
+/// `graft_report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExportReport {
+    /// The format's word.
+    pub format: &'static str,
     /// Where.
-    pub folder: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Tensors written.
     pub tensors: usize,
     /// Bytes of them.
     pub bytes: u64,
-    /// Samples that both models were run on.
+    /// Split that the samples are of.
+    pub split: Split,
+    /// Samples that both models were run on: the run's, and the one made of what was written.
     pub samples: usize,
     /// Largest difference of a logit.
     pub max_difference: f64,
@@ -41,6 +77,10 @@ pub struct ExportReport {
     pub mean_difference: f64,
     /// Largest logit, for scale.
     pub max_logit: f64,
+    /// Largest difference that is allowed, as a share of the largest logit.
+    pub tolerance: f64,
+    /// Whether the difference is within it.
+    pub agrees: bool,
 }
 
 /// Why a run could not be exported.
@@ -51,7 +91,33 @@ pub enum ExportError {
     Run(#[from] RunError),
     /// The adapter cannot be written or read back.
     #[error(transparent)]
+    Format(#[from] FormatError),
+    /// What was read back does not go on the model.
+    #[error(transparent)]
     Adapter(#[from] AdapterFileError),
+    /// What was written computes something else.
+    #[error(
+        "what was written gives logits that differ by up to {difference:e}, with {largest:e} the largest and \
+         {tolerance:e} of it allowed; nothing is kept (--force keeps it, --tolerance allows more): {}", out.display()
+    )]
+    Differs {
+        /// Largest difference of a logit.
+        difference: f64,
+        /// Largest logit.
+        largest: f64,
+        /// Share of it that is allowed.
+        tolerance: f64,
+        /// Where it would have been.
+        out: PathBuf,
+    },
+    /// The file system refused.
+    #[error("{error}: {}", path.display())]
+    Io {
+        /// What it said.
+        error: std::io::Error,
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// Weights cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -72,11 +138,16 @@ pub enum ExportError {
 /// Samples that the comparison runs on.
 const SAMPLES: usize = 16;
 
-/// Writes the best checkpoint of the stage that a run reached last (or the last one, when none is best) to `out`.
+/// The report's file beside what was written.
+const REPORT: &str = "graft_report.json";
+
+/// Writes the best checkpoint of the stage that a run reached last (or the last one, when none is best) to `out`, reads
+/// it back into a model that is loaded afresh, and compares that with the run's own on held-out samples.
 ///
 /// # Errors
-/// When the run holds no checkpoint, its adapters do not go into the format, or anything cannot be written.
-pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, ExportError> {
+/// When the run holds no checkpoint, its adapters do not go into the format, what was written computes something else,
+/// or anything cannot be written. Then nothing is left in `out` that was not there before.
+pub fn export(run: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, ExportError> {
     let (folder, project, base) = RunFolder::open(run).map_err(RunError::from)?;
     let device = device::open_checked(&project.device).map_err(RunError::from)?;
     let checkpoint = Checkpoint::read_for_use(&folder.checkpoints()).map_err(RunError::from)?;
@@ -90,7 +161,7 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     let merged = turn.merged_after(&project);
     let built = build_model(&project, &base, &turn, &merged, source.as_ref()).map_err(RunError::from)?;
     let (mut params, _) = load(&built.graph, built.weights.as_ref(), project.seed, &device)?;
-    let changed: BTreeSet<String> = checkpoint.params.keys().cloned().collect();
+    let mut changed: BTreeSet<String> = checkpoint.params.keys().cloned().collect();
     for (path, value) in Params::from_host(checkpoint.params, &device).iter() {
         params.set(path, value.clone());
     }
@@ -100,64 +171,139 @@ pub fn export(run: &Path, format: Format, out: &Path) -> Result<ExportReport, Ex
     // The model without adapters, as whoever reads the export has it.
     let without: BTreeSet<usize> = (0..project.adapters.len()).collect();
     let plain = build_model(&project, &base, &turn, &without, source.as_ref()).map_err(RunError::from)?;
-    let (graph, loaded, tensors, bytes) = match format {
-        Format::Graft => {
-            let uses = turn.spec.adapters() == crate::train::AdapterUse::All;
-            let placements: BTreeMap<_, _> = present
-                .into_iter()
-                .filter(|_| uses)
-                .map(|number| (number, project.adapters[number].clone()))
-                .collect();
-            let written = Adapter::of(placements, &built.graph, &params, &changed);
-            written.write(out)?;
-            let adapter = Adapter::read(out)?;
-            let graph = adapter.place(&plain.graph)?;
-            let (mut loaded, _) = load(&graph, plain.weights.as_ref(), project.seed, &device)?;
-            adapter.fill(&graph, &mut loaded, &device)?;
-            let bytes = adapter.tensors.values().map(|tensor| 4 * tensor.data.len() as u64).sum();
-            (graph, loaded, adapter.tensors.len(), bytes)
-        }
-        Format::Merged => {
-            let mut merged = params.clone();
-            for (path, value) in merge(&built.graph, &params, &present)? {
-                merged.set(&path, value);
-            }
-            save_model(&plain.graph, &merged, &plain.architecture.config(), out)?;
-            let from = crate::weights::WeightSource {
-                folder: out.to_path_buf(),
-                from: String::new(),
-                to: String::new(),
-                partial: false,
+    let (plain_params, loaded) = load(&plain.graph, plain.weights.as_ref(), project.seed, &device)?;
+    let config = plain.architecture.config();
+    let staging = Staging::beside(out)?;
+    let (graph, loaded, tensors, bytes) = if let Some(format) = options.format.adapters() {
+        let uses = turn.spec.adapters() == crate::train::AdapterUse::All;
+        let placements: BTreeMap<_, _> = present
+            .into_iter()
+            .filter(|_| uses)
+            .map(|number| (number, project.adapters[number].clone()))
+            .collect();
+        if options.format != Format::Graft {
+            // Other libraries' readers have the checkpoint only: what it lacks goes along, what is in it does not.
+            let same = |path: &String| {
+                let own = plain_params.get(path).map(crate::tensor::Value::to_f32);
+                own.is_some() && own == params.get(path).map(crate::tensor::Value::to_f32)
             };
-            let (loaded, report) = load(&plain.graph, Some(&from), project.seed, &device)?;
-            let bytes = loaded.bytes() as u64;
-            (plain.graph, loaded, report.copied.len(), bytes)
+            changed.retain(|path| !same(path));
+            changed.extend(loaded.missing.into_iter().map(|misfit| misfit.path));
         }
+        let of = Base {
+            graph: &plain.graph,
+            params: &plain_params,
+            config: &config,
+            folder: plain.weights.as_ref().map(|weights| weights.folder.as_path()),
+        };
+        let written = Adapter::of(placements, &built.graph, &params, &changed);
+        format.write(&written, &of, &staging.folder)?;
+        let adapter = format.read(&staging.folder, &of)?;
+        let graph = adapter.place(&plain.graph)?;
+        let (mut loaded, _) = load(&graph, plain.weights.as_ref(), project.seed, &device)?;
+        adapter.fill(&graph, &mut loaded, &device)?;
+        let bytes = adapter.tensors.values().map(|tensor| 4 * tensor.data.len() as u64).sum();
+        (graph, loaded, adapter.tensors.len(), bytes)
+    } else {
+        let mut merged = params.clone();
+        for (path, value) in merge(&built.graph, &params, &present)? {
+            merged.set(&path, value);
+        }
+        save_model(&plain.graph, &merged, &config, &staging.folder)?;
+        let from = crate::weights::WeightSource {
+            folder: staging.folder.clone(),
+            from: String::new(),
+            to: String::new(),
+            partial: false,
+        };
+        let (loaded, report) = load(&plain.graph, Some(&from), project.seed, &device)?;
+        let bytes = loaded.bytes() as u64;
+        (plain.graph, loaded, report.copied.len(), bytes)
     };
-    let batch = sample(source.as_ref())?;
+    let (split, batch) = sample(source.as_ref())?;
     let samples = batch.len();
     let ours = logits(&built.graph, &params, batch.clone(), &device)?;
     let theirs = logits(&graph, &loaded, batch, &device)?;
     let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs())).collect();
     #[expect(clippy::cast_precision_loss, reason = "a few samples")]
     let mean_difference = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
-    Ok(ExportReport {
-        folder: out.to_path_buf(),
+    // What is no number stays the largest.
+    let largest = |most: f64, x: f64| if x <= most || most.is_nan() { most } else { x };
+    let max_difference = differences.iter().copied().fold(0.0, largest);
+    let max_logit = ours.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
+    let tolerance = options.tolerance;
+    let agrees = max_difference <= tolerance * max_logit;
+    let format = options.format.adapters().map_or("merged", |format| format.word());
+    let report = ExportReport {
+        format,
+        folder: None,
         tensors,
         bytes,
+        split,
         samples,
-        max_difference: differences.iter().copied().fold(0.0, f64::max),
+        max_difference,
         mean_difference,
-        max_logit: ours.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max),
-    })
+        max_logit,
+        tolerance,
+        agrees,
+    };
+    if !agrees && !options.force {
+        let (difference, largest, out) = (max_difference, max_logit, out.to_path_buf());
+        return Err(ExportError::Differs { difference, largest, tolerance, out });
+    }
+    let path = staging.folder.join(REPORT);
+    let json = serde_json::to_value(&report)
+        .map_err(|error| ExportError::Io { error: error.into(), path: path.clone() })?;
+    super::format::write_json(&json, &path)?;
+    staging.put_in_place(out)?;
+    Ok(ExportReport { folder: Some(out.to_path_buf()), ..report })
 }
 
-/// The first samples of one group, of the test split if there is one.
-fn sample(source: &dyn Source) -> Result<Batch, LoadError> {
-    let split = if source.is_empty(Split::Test) { Split::Train } else { Split::Test };
+/// A folder beside the one that is to be written. What is left in it goes with it.
+struct Staging {
+    folder: PathBuf,
+}
+
+impl Staging {
+    fn beside(out: &Path) -> Result<Self, ExportError> {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(out.file_name().unwrap_or_default());
+        name.push(".partial");
+        let folder = out.with_file_name(name);
+        let io = |error| ExportError::Io { error, path: folder.clone() };
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(io)?;
+        }
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        Ok(Self { folder })
+    }
+
+    /// Moves every file to its place.
+    fn put_in_place(&self, out: &Path) -> Result<(), ExportError> {
+        let io = |error| ExportError::Io { error, path: out.to_path_buf() };
+        std::fs::create_dir_all(out).map_err(io)?;
+        for entry in std::fs::read_dir(&self.folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            std::fs::rename(entry.path(), out.join(entry.file_name())).map_err(io)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // A leftover is overwritten by the next export.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The first samples of one group, of a held-out split if there is one.
+fn sample(source: &dyn Source) -> Result<(Split, Batch), LoadError> {
+    let held_out = [Split::Test, Split::Validation].into_iter().find(|split| !source.is_empty(*split));
+    let split = held_out.unwrap_or(Split::Train);
     let first = source.group(split, 0);
     let same = (0..source.len(split)).filter(|index| source.group(split, *index) == first);
-    Batch::read(source, split, &same.take(SAMPLES).collect::<Vec<_>>())
+    Ok((split, Batch::read(source, split, &same.take(SAMPLES).collect::<Vec<_>>())?))
 }
 
 fn logits(

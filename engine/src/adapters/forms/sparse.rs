@@ -122,8 +122,9 @@ impl Sparse {
         }
     }
 
-    /// The places that follow from the shape alone, ascending.
-    fn fixed_places(&self, sides: [usize; 2]) -> Option<Vec<usize>> {
+    /// The places in a weight of these rows and columns that follow from the settings alone, row-major and ascending.
+    #[must_use]
+    pub fn fixed_places(&self, sides: [usize; 2]) -> Option<Vec<usize>> {
         let [rows, columns] = sides;
         match self.mask {
             Mask::Structured => {
