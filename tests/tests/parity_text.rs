@@ -11,7 +11,7 @@ use graft_engine::device;
 use graft_engine::exec::{Inputs, Walk, infer};
 use graft_engine::graph::{Graph, NodeId, Request, Schedule};
 use graft_engine::models;
-use graft_engine::ops::{Context, Op, RelativeBias};
+use graft_engine::ops::{Context, Op as _, RelativeBias};
 use graft_engine::tensor::Value;
 use graft_engine::weights::{Params, load, read_integers, save_model};
 use graft_tests::equal::{same_bits, same_to};
