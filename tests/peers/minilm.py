@@ -125,7 +125,7 @@ def train(graft: str, model: Path, work: Path, epochs: int) -> bool:
             data: Tensors(file: "labelled.safetensors", validation: 0.0, classes: ["cooking", "weather"]),
             adapters: [(at: "model.blocks.*.attention.{{query,value}}", kind: Lora(rank: 8, alpha: 16))],
             stages: [Train(
-                train: ["model.head"], epochs: {epochs}, batch: 8, optimiser: AdamW(learning_rate: 1e-3),
+                train: ["model.head"], epochs: {epochs}, batch: 8, optimiser: AdamW(learning_rate: 5e-3),
                 evaluate_every: 0,
             )],
         )"""

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::Device;
+use graft_engine::adapters::{AdapterSpec, Bottleneck, Placement, Prompt, Start, place};
 use graft_engine::device;
 use graft_engine::exec::{Inputs, Walk, infer};
 use graft_engine::graph::{Graph, NodeId, Request, Schedule};
@@ -184,4 +185,62 @@ fn saving_keeps_names_and_bits() {
             assert_eq!(reloaded.get(path).unwrap().to_f32(), value.to_f32(), "{path}");
         }
     }
+}
+
+/// A folder's model with an adapter, on the columns of one run: what matched, and the outputs.
+fn adapted(folder: &str, inputs: &Inputs, at: &str, kind: AdapterSpec) -> (usize, BTreeMap<String, Value>) {
+    let resolved = models::open_reading(&fixture(folder), &inputs.keys().cloned().collect()).unwrap();
+    let base = resolved.architecture.build("model").unwrap();
+    let (graph, coverage) = place(&base, 0, &Placement::new(at, kind)).unwrap();
+    let (params, _) = load(&graph, resolved.weights.as_ref(), 0, &device::open("flex").unwrap()).unwrap();
+    (coverage.matched.len(), outputs(&graph, &params, inputs))
+}
+
+/// A bottleneck at any port begins as the identity, to the bit, and is in the way once it is none.
+#[test]
+fn adapters_sit_at_every_port() {
+    let device = device::open("flex").unwrap();
+    let bert = ["P0", "attention.normed", "P1", "P2", "P3", "P4", "P5"].map(|port| ("bert_tiny", port, 2));
+    let t5 = ["P0", "attention.normed", "P1", "P2", "P3", "P4", "P5"].map(|port| ("t5_relu", port, 4));
+    let cross = ["normed", "output", "added"].map(|port| format!("cross_attention.{port}"));
+    let cross = cross.iter().map(|port| ("t5_relu", port.as_str(), 2));
+    for (folder, port, places) in bert.into_iter().chain(t5).chain(cross) {
+        let inputs = columns(folder, "", &device);
+        let (graph, params) = open(&fixture(folder), &inputs);
+        let plain = outputs(&graph, &params, &inputs);
+        let kind = |start| AdapterSpec::Bottleneck(Bottleneck { width: 3, start, ..Bottleneck::default() });
+        let at = format!("model.**.blocks.*.{port}");
+        let (matched, begins) = adapted(folder, &inputs, &at, kind(Start::Xavier));
+        assert_eq!(matched, places, "{folder} {port}");
+        for (name, value) in begins {
+            same_bits(&value.to_f32(), &plain[&name].to_f32(), &format!("{folder} {port} {name}"));
+        }
+        let (_, moved) = adapted(folder, &inputs, &at, kind(Start::Torch));
+        assert_ne!(
+            moved["last_hidden_state"].to_f32(),
+            plain["last_hidden_state"].to_f32(),
+            "{folder} {port}"
+        );
+    }
+}
+
+#[test]
+fn prompts_enter_a_sequence_without_padding() {
+    let device = device::open("flex").unwrap();
+    let inputs = columns("bert_tiny", "_bare", &device);
+    let (graph, params) = open(&fixture("bert_tiny"), &inputs);
+    let plain = outputs(&graph, &params, &inputs);
+    for (at, places) in [("model.blocks.tokens", 1), ("model.blocks.*.tokens", 2)] {
+        let kind = AdapterSpec::Prompt(Prompt { tokens: 3 });
+        let (matched, prompted) = adapted("bert_tiny", &inputs, at, kind);
+        assert_eq!(matched, places);
+        let (value, before) = (&prompted["last_hidden_state"], &plain["last_hidden_state"]);
+        assert_eq!(value.shape(), before.shape());
+        assert_ne!(value.to_f32(), before.to_f32());
+    }
+    let masked = columns("bert_tiny", "", &device);
+    let (graph, _) = open(&fixture("bert_tiny"), &masked);
+    let kind = AdapterSpec::Prompt(Prompt { tokens: 3 });
+    let error = place(&graph, 0, &Placement::new("model.blocks.tokens", kind)).unwrap_err();
+    assert!(error.to_string().contains("mask"), "{error}");
 }

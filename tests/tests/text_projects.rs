@@ -127,24 +127,45 @@ fn a_project_makes_the_head_for_its_classes_and_reads_the_columns_it_has() {
     }
 }
 
+/// The losses of a run on sentences.
+fn losses(project: &Project, masked: bool) -> Vec<f64> {
+    let folder = tempfile::tempdir().unwrap();
+    write_sentences(&folder.path().join("sentences.safetensors"), masked, 0);
+    let mut losses = Vec::new();
+    let options = RunOptions { runs: folder.path().join("runs") };
+    let summary = train(project, folder.path(), &options, &Control::new(), &mut |event| {
+        if let EventBody::Step { loss, .. } = event.body {
+            losses.push(loss);
+        }
+    })
+    .unwrap();
+    assert_eq!(summary.outcome, Outcome::Finished);
+    losses
+}
+
 #[test]
 fn lora_learns_with_masks_and_without() {
     for masked in [true, false] {
-        let folder = tempfile::tempdir().unwrap();
-        write_sentences(&folder.path().join("sentences.safetensors"), masked, 0);
-        let mut losses = Vec::new();
-        let options = RunOptions { runs: folder.path().join("runs") };
-        let summary = train(&project(""), folder.path(), &options, &Control::new(), &mut |event| {
-            if let EventBody::Step { loss, .. } = event.body {
-                losses.push(loss);
-            }
-        })
-        .unwrap();
-        assert_eq!(summary.outcome, Outcome::Finished);
+        let losses = losses(&project(""), masked);
         assert_eq!(losses.len(), 36);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (first, last) = (mean(&losses[..3]), mean(&losses[33..]));
         assert!(last < 0.7 * first, "masked {masked}: {first} to {last}");
+    }
+}
+
+/// Behind a cut the mask is read of the data as before.
+#[test]
+fn a_cached_prefix_keeps_its_masks() {
+    let late = |more: &str| {
+        let mut project = project(more);
+        project.adapters[0].at = "model.blocks.1.attention.{query,value}".to_owned();
+        losses(&project, true)
+    };
+    let (plain, cached) = (late(""), late("cache: ()"));
+    assert_eq!(plain.len(), cached.len());
+    for (plain, cached) in plain.iter().zip(&cached) {
+        assert!((plain - cached).abs() <= 1e-5 * plain.abs(), "{plain} and {cached}");
     }
 }
 

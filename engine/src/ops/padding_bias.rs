@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Op, Reads, ShapeError, require};
+use super::{Context, Keeps, Kept, Op, Reads, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// What is added to the scores of keys that must not be seen: behind a softmax nothing is left of them, and sums of
@@ -29,8 +29,16 @@ impl Op for PaddingBias {
         Value::from_f32(bias, &[shape[0], 1, 1, shape[1]], &mask.device())
     }
 
+    fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
+        Keeps::nothing()
+    }
+
     fn passes_gradient(&self) -> bool {
         false
+    }
+
+    fn vjp(&self, _kept: &Kept, _dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+        vec![None; wanted.len()]
     }
 }
 
@@ -69,6 +77,10 @@ impl Op for CausalBias {
 
     fn passes_gradient(&self) -> bool {
         false
+    }
+
+    fn vjp(&self, _kept: &Kept, _dy: Value, wanted: &[bool], _context: &Context) -> Vec<Option<Value>> {
+        vec![None; wanted.len()]
     }
 }
 
