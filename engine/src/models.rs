@@ -4,6 +4,7 @@ mod ast;
 mod bert;
 mod block;
 mod cct;
+mod cct_spec;
 mod clip;
 mod clip_towers;
 mod clipseg;
@@ -26,7 +27,8 @@ use std::path::PathBuf;
 
 pub use ast::Ast;
 pub use bert::Bert;
-pub use cct::{Cct, CctPositions, CctSize, CctSpec};
+pub use cct::Cct;
+pub use cct_spec::{CctPositions, CctSize, CctSpec};
 pub use clip::Clip;
 pub use clip_towers::{TextTower, VisionTower};
 pub use clipseg::ClipSeg;

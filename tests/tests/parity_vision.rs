@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
 
 use burn::tensor::Device;
-use graft_engine::adapters::{Activation, AdapterKind, AdapterSpec, Bottleneck, Placement, Start, place};
+use graft_engine::adapters::{
+    Activation, AdapterKind as _, AdapterSpec, Bottleneck, Placement, Start, place,
+};
 use graft_engine::device;
 use graft_engine::exec::{Inputs, infer};
 use graft_engine::graph::{Graph, SiteKind};
@@ -135,7 +137,7 @@ fn another_prompt_gives_another_mask() {
     assert!(apart > 0.01, "{apart}");
 }
 
-/// CLIPSeg at its published size, built from a config alone.
+/// `CLIPSeg` at its published size, built from a config alone.
 fn published_clipseg() -> Graph {
     let folder = tempfile::tempdir().unwrap();
     let config = r#"{ "model_type": "clipseg", "vision_config": {}, "text_config": {} }"#;

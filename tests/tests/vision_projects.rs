@@ -40,10 +40,10 @@ const TINY: &str = "Cct(size: Custom(width: 32, blocks: 2, heads: 4, mlp: 64), c
 /// Of 64 images, seen 60 times, the loss falls to less than half of what chance gives.
 #[test]
 fn a_compact_transformer_learns_from_scratch() {
-    let stage = r#"
+    let stage = "
         epochs: 60, samples: 64, batch: 16, clip_norm: 1.0,
         optimiser: AdamW(learning_rate: 1e-2, weight_decay: 0.0),
-    "#;
+    ";
     let losses = losses(&project(TINY, "", stage));
     let chance = 10f64.ln();
     let last: f64 = losses[losses.len() - 4..].iter().sum::<f64>() / 4.0;

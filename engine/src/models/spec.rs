@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cct::CctSpec;
+use super::cct_spec::CctSpec;
 use super::config::read_config;
 use super::open::open_folder;
 use super::registry::{self, RegisteredSpec};
