@@ -84,7 +84,7 @@ mod tests {
     fn the_newest_run_of_the_same_project_counts() {
         let runs = tempfile::tempdir().unwrap();
         let base = runs.path().join("projects");
-        let mut write = |name: &str, base: &Path, stages: &[usize], path: &str| {
+        let write = |name: &str, base: &Path, stages: &[usize], path: &str| {
             let text = format!(
                 "(version: 2, name: {name:?}, model: Vit(width: 8, blocks: 1, heads: 1, patch: 8),
                 data: Digits(folder: \"digits\"), stages: [Train(name: \"one\", epochs: 1, batch: 8)])"
