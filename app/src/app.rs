@@ -88,7 +88,7 @@ impl App {
             document: None,
             refusal: None,
             builder: Builder::start(sources.clone(), waker())?,
-            planner: Planner::start(&sources, options.clock, &waker)?,
+            planner: Planner::start(&sources, options.clock, waker)?,
             session: Session::start(waker())?,
             measurements: Measurements::start(waker())?,
             files: Files::new(waker()),

@@ -69,7 +69,7 @@ impl Window {
             runs: self.path.with_file_name("runs"),
             clock: Clock::Given(None),
         };
-        Self { harness: harness(options), path: self.path, _folder: self._folder }
+        Self { harness: harness(options), ..self }
     }
 
     fn tiny() -> Self {

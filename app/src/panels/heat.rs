@@ -97,8 +97,8 @@ fn legend(ui: &mut Ui, corner: egui::Pos2, canvas: Rect, reading: Reading<'_>, a
     let note_shown = line(ui, &note);
     let choice: f32 = Origin::ALL.map(|origin| word_width(ui, origin_word(origin))).iter().sum();
     let before = if why.is_none() { ramp + 22.0 } else { 0.0 };
-    let after = if note.is_empty() { 0.0 } else { note_shown.size().x + 10.0 };
-    let size = vec2(10.0 + before + tail.size().x + 8.0 + choice + 3.0 + after, 30.0);
+    let after = if note.is_empty() { 0.0 } else { note_shown.size().x + 15.0 };
+    let size = vec2(10.0 + before + tail.size().x + 8.0 + choice + 8.0 + after, 30.0);
     // Where it would run into what stands at the right it goes above the choice.
     let corner = if corner.x + size.x + LOCK > canvas.right() {
         pos2(canvas.left() + 12.0, corner.y - size.y - 6.0)
@@ -142,7 +142,7 @@ fn legend(ui: &mut Ui, corner: egui::Pos2, canvas: Rect, reading: Reading<'_>, a
         }
     }
     if !note.is_empty() {
-        let at = pos2(x + choice + 3.0, y - note_shown.size().y / 2.0);
+        let at = pos2(x + choice + 8.0, y - note_shown.size().y / 2.0);
         ui.painter().galley(at, note_shown, theme.label);
     }
 }
@@ -176,7 +176,6 @@ impl<'a> Reading<'a> {
         let why = match (found, desk.planner.outlook(), top) {
             (Some(_), _, None) if heat == Heat::Bytes => Some("the run could not count bytes by node"),
             (Some(_), _, None) => Some("the run measured none of these nodes"),
-            (Some(_), ..) => None,
             (None, None, _) => Some("nothing is predicted"),
             (None, _, None) if desk.outlook().is_none() => Some("this stage does not train"),
             (None, Some(outlook), _) if heat == Heat::Time && !outlook.timed => {
@@ -184,7 +183,7 @@ impl<'a> Reading<'a> {
                 Some(if word == crate::format::UNKNOWN { "this device is not measured yet" } else { word })
             }
             (None, _, None) => Some("nothing is predicted"),
-            _ => None,
+            (_, _, Some(_)) => None,
         };
         Self {
             heat,
