@@ -110,8 +110,8 @@ def base():
     return ViTForImageClassification.from_pretrained(BASE).eval()
 
 
-def run(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def run(command, work):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=work)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
     return done.stdout
@@ -119,7 +119,7 @@ def run(command):
 
 def graft_logits(graft, folder, work):
     out = work / "forward.safetensors"
-    run([graft, "forward", "--model", BASE, "--adapter", folder, "--input", work / "pixels.safetensors", "--output", out])
+    run([graft, "forward", "--model", BASE, "--adapter", folder, "--input", work / "pixels.safetensors", "--output", out], work)
     return load_file(out)["logits"]
 
 
@@ -142,13 +142,13 @@ def trained(graft, work, number, library, kinds, pixels):
             )],
         )"""
     )
-    events = run([graft, "train", project, "--json"]).splitlines()
+    events = run([graft, "train", project, "--json"], work).splitlines()
     folder = work / "runs" / json.loads(events[0])["run"]
     out = work / f"exported_{number}"
     command = [graft, "export", folder, "--out", out, "--format", "adapterhub" if library == "adapters" else "peft"]
     if not OLD_NAMES:
         command += ["--names", "transformers5"]
-    run(command)
+    run(command, work)
     model = base()
     plain = python_logits(model, pixels)
     if library == "peft":
@@ -196,7 +196,8 @@ def main():
     options = parser.parse_args()
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
-    work = options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))
+    work = (options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))).resolve()
+    options.graft = options.graft.resolve()
     work.mkdir(parents=True, exist_ok=True)
     pixels = torch.randn(4, 3, 30, 30)
     save_file({"pixel_values": pixels}, work / "pixels.safetensors")

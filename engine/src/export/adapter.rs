@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::{PlaceError, Placement, place};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeKind};
 use crate::tensor::{Shape, Value};
 use crate::weights::{Params, Tensor, WeightsError, read_tensors, write_atomically, write_tensors};
 
@@ -188,6 +188,14 @@ impl Adapter {
         }
         for (path, tensor) in &self.tensors {
             params.set(path, Value::from_f32(tensor.data.clone(), &tensor.shape, device));
+        }
+        // What a placement has fixed is in no file.
+        for node in graph.nodes() {
+            if let NodeKind::Const(leaf) = &node.kind
+                && params.get(&node.path).is_none()
+            {
+                params.set(&node.path, Value::from_f32(leaf.values.to_vec(), &leaf.shape, device));
+            }
         }
         Ok(())
     }
