@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -99,9 +101,9 @@ def own():
     if adapters is None:
         return
     for name in ("seq_bn", "double_seq_bn", "par_bn", "scaled_par_bn"):
-        settings = f"{name}[reduction_factor=4]" if name != "scaled_par_bn" else "par_bn[scaling=learned]"
+        settings = f"{name}[reduction_factor=4]" if name != "scaled_par_bn" else "par_bn[scaling='learned']"
         yield name, "adapters", settings
-    yield "norm before, by channel", "adapters", "seq_bn[ln_before=True,scaling=channel,reduction_factor=5]"
+    yield "norm before, by channel", "adapters", "seq_bn[ln_before=True,scaling='channel',reduction_factor=5]"
     yield "compacter", "adapters", "compacter[phm_dim=2,reduction_factor=4]"
     yield "compacter++", "adapters", "compacter++[phm_dim=3,reduction_factor=4,shared_phm_rule=False,phm_rank=2]"
 
@@ -196,6 +198,8 @@ def main():
     options = parser.parse_args()
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     work = (options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))).resolve()
     options.graft = options.graft.resolve()
     work.mkdir(parents=True, exist_ok=True)
