@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -99,9 +101,9 @@ def own():
     if adapters is None:
         return
     for name in ("seq_bn", "double_seq_bn", "par_bn", "scaled_par_bn"):
-        settings = f"{name}[reduction_factor=4]" if name != "scaled_par_bn" else "par_bn[scaling=learned]"
+        settings = f"{name}[reduction_factor=4]" if name != "scaled_par_bn" else "par_bn[scaling='learned']"
         yield name, "adapters", settings
-    yield "norm before, by channel", "adapters", "seq_bn[ln_before=True,scaling=channel,reduction_factor=5]"
+    yield "norm before, by channel", "adapters", "seq_bn[ln_before=True,scaling='channel',reduction_factor=5]"
     yield "compacter", "adapters", "compacter[phm_dim=2,reduction_factor=4]"
     yield "compacter++", "adapters", "compacter++[phm_dim=3,reduction_factor=4,shared_phm_rule=False,phm_rank=2]"
 
@@ -110,8 +112,8 @@ def base():
     return ViTForImageClassification.from_pretrained(BASE).eval()
 
 
-def run(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def run(command, work):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=work)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
     return done.stdout
@@ -119,7 +121,7 @@ def run(command):
 
 def graft_logits(graft, folder, work):
     out = work / "forward.safetensors"
-    run([graft, "forward", "--model", BASE, "--adapter", folder, "--input", work / "pixels.safetensors", "--output", out])
+    run([graft, "forward", "--model", BASE, "--adapter", folder, "--input", work / "pixels.safetensors", "--output", out], work)
     return load_file(out)["logits"]
 
 
@@ -142,13 +144,13 @@ def trained(graft, work, number, library, kinds, pixels):
             )],
         )"""
     )
-    events = run([graft, "train", project, "--json"]).splitlines()
+    events = run([graft, "train", project, "--json"], work).splitlines()
     folder = work / "runs" / json.loads(events[0])["run"]
     out = work / f"exported_{number}"
     command = [graft, "export", folder, "--out", out, "--format", "adapterhub" if library == "adapters" else "peft"]
     if not OLD_NAMES:
         command += ["--names", "transformers5"]
-    run(command)
+    run(command, work)
     model = base()
     plain = python_logits(model, pixels)
     if library == "peft":
@@ -196,7 +198,10 @@ def main():
     options = parser.parse_args()
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
-    work = options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    work = (options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))).resolve()
+    options.graft = options.graft.resolve()
     work.mkdir(parents=True, exist_ok=True)
     pixels = torch.randn(4, 3, 30, 30)
     save_file({"pixel_values": pixels}, work / "pixels.safetensors")

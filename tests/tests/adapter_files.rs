@@ -69,11 +69,6 @@ impl Model {
     fn with(&self, adapter: &Adapter) -> (Graph, Params) {
         let graph = adapter.place(&self.graph).unwrap();
         let mut params = self.params.clone();
-        // Constants of what was placed.
-        let (fresh, _) = load(&graph, None, 0, &self.device).unwrap();
-        for (path, value) in fresh.iter().filter(|(path, _)| params.get(path).is_none()).collect::<Vec<_>>() {
-            params.set(path, value.clone());
-        }
         adapter.fill(&graph, &mut params, &self.device).unwrap();
         (graph, params)
     }

@@ -291,13 +291,13 @@ fn stepping_at_once_is_the_same_as_waiting() {
 /// Where adapters alone train, the bare model of the export has nothing that trains.
 #[test]
 fn adapters_that_train_alone_are_exported() {
-    use graft_engine::export::{Adapter, Format, export};
+    use graft_engine::export::{Adapter, ExportOptions, Format, export};
     let runs = tempfile::tempdir().unwrap();
     let project = set(&tiny_project(), "stages.1.train", "[]").unwrap();
     let project = set(&project, "stages.1.freeze", "[]").unwrap();
     let events = run(&project, runs.path());
     let out = runs.path().join("out");
-    let report = export(&runs.path().join(&events[0].run), Format::Graft, &out).unwrap();
+    let report = export(&runs.path().join(&events[0].run), &ExportOptions::new(Format::Graft), &out).unwrap();
     assert_eq!(report.max_difference.to_bits(), 0f64.to_bits());
     assert!(report.max_logit > 0.0);
     let adapter = Adapter::read(&out).unwrap();

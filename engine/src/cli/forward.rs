@@ -54,7 +54,7 @@ impl Forward {
         let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device)?;
         report.require(&self.model, |_| true)?;
         let config = resolved.architecture.config();
-        let (graph, params) = self.adapted(graph, params, &config, &device)?;
+        let (graph, params) = self.adapted(&graph, &params, &config, &device)?;
         let mut given = Vec::new();
         let mut wanted: BTreeMap<String, NodeId> = graph.outputs().clone();
         let entry = match &self.entry {
@@ -102,14 +102,14 @@ impl Forward {
     /// The model with the adapters that were asked for.
     fn adapted(
         &self,
-        base: Graph,
-        values: Params,
+        base: &Graph,
+        values: &Params,
         config: &serde_json::Value,
         device: &Device,
     ) -> anyhow::Result<(Graph, Params)> {
         let (mut graph, mut params) = (base.clone(), values.clone());
         let mut next = 0;
-        let of = Base { graph: &base, params: &values, config, folder: Some(&self.model) };
+        let of = Base { graph: base, params: values, config, folder: Some(&self.model) };
         for folder in &self.adapter {
             let wrong = |error| FormatError::Adapter { error, path: folder.clone() };
             let adapter = read_adapter(folder, &of)?.renumbered(next);

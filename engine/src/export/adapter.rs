@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::{PlaceError, Placement, place};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeKind};
 use crate::ops::{CODE_BOOKS, Codes, Quantise};
 use crate::tensor::{Shape, Value};
 use crate::weights::{
@@ -263,6 +263,14 @@ impl Adapter {
         }
         for (path, tensor) in &self.tensors {
             params.set(path, Value::from_f32(tensor.data.clone(), &tensor.shape, device));
+        }
+        // What a placement has fixed is in no file.
+        for node in graph.nodes() {
+            if let NodeKind::Const(leaf) = &node.kind
+                && params.get(&node.path).is_none()
+            {
+                params.set(&node.path, Value::from_f32(leaf.values.to_vec(), &leaf.shape, device));
+            }
         }
         Ok(())
     }

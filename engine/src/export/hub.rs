@@ -346,15 +346,13 @@ impl<'a> Found<'a> {
     fn describe(&self, layout: &Layout, phm: Option<&Phm>) -> Json {
         let mut widths: Vec<usize> = self.widths.values().copied().collect();
         widths.dedup();
-        let reduction = match widths[..] {
-            [one] => reduction_for(layout.width, one),
-            _ => {
-                let each = self.widths.iter();
-                Json::Object(
-                    each.map(|(block, width)| (block.to_string(), reduction_for(layout.width, *width)))
-                        .collect(),
-                )
-            }
+        let reduction = if let [one] = widths[..] {
+            reduction_for(layout.width, one)
+        } else {
+            let each = self.widths.iter();
+            Json::Object(
+                each.map(|(block, width)| (block.to_string(), reduction_for(layout.width, *width))).collect(),
+            )
         };
         let without = layout.blocks.iter().map(|block| block.index);
         let left_out: Vec<usize> = without.filter(|index| !self.widths.contains_key(index)).collect();

@@ -131,18 +131,18 @@ impl AdapterFormat for Peft {
                 return Err(cannot("base parameters alone", "its types of adapters all place something"));
             }
         };
-        let adapted: BTreeSet<String> =
+        let targeted: BTreeSet<String> =
             all.iter().filter_map(|one| modules.name_of(&one.site)).map(str::to_owned).collect();
         let general = json!({
             "auto_mapping": null,
             "base_model_name_or_path": base.folder.map(|folder| folder.to_string_lossy()),
             "inference_mode": true,
             "revision": null,
-            "target_modules": adapted,
+            "target_modules": targeted,
             "task_type": null,
         });
         config.extend(general.as_object().cloned().unwrap_or_default());
-        writing.base_parameters(&adapted, &mut config)?;
+        writing.base_parameters(&targeted, &mut config)?;
         std::fs::create_dir_all(folder)
             .map_err(|error| FormatError::Io { error, path: folder.to_path_buf() })?;
         let tensors =
@@ -312,9 +312,9 @@ impl Writing<'_> {
         let inner = |name: &String| saved.iter().any(|other| name.starts_with(&format!("{other}.")));
         let saved: BTreeSet<String> = saved.iter().filter(|name| !inner(name)).cloned().collect();
         for (name, param) in &self.modules.params {
-            let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+            let (module, last) = name.rsplit_once('.').unwrap_or(("", name));
             let in_saved = saved.iter().any(|other| name.starts_with(&format!("{other}.")));
-            let is_bias = biases && adapted.contains(module) && name.ends_with(".bias");
+            let is_bias = biases && adapted.contains(module) && last == "bias";
             if !in_saved && !is_bias {
                 continue;
             }

@@ -51,6 +51,14 @@ pub struct ExportOptions {
     pub force: bool,
 }
 
+impl ExportOptions {
+    /// The usual ones.
+    #[must_use]
+    pub const fn new(format: Format) -> Self {
+        Self { format, tolerance: TOLERANCE, force: false }
+    }
+}
+
 /// The tolerance where none is given: f32 in another order of multiplication stays well within.
 pub const TOLERANCE: f64 = 1e-4;
 
@@ -206,6 +214,13 @@ pub fn export(run: &Path, options: &ExportOptions, out: &Path) -> Result<ExportR
         (graph, loaded, adapter.tensors.len(), bytes)
     } else {
         let mut merged = params.clone();
+        // One that only un-freezes base parameters brings nothing that could be merged.
+        let brings = |n: &usize| {
+            let own = Some(*n);
+            built.graph.params().any(|(_, _, leaf)| leaf.placement == own)
+                || built.graph.states().any(|(_, _, leaf)| leaf.placement == own)
+        };
+        let present = present.into_iter().filter(brings).collect();
         for (path, value) in merge(&built.graph, &params, &present)? {
             merged.set(&path, value);
         }

@@ -55,12 +55,11 @@ impl PeftKind for Shira {
             unreachable!("modules were held against the model's")
         };
         let (values_name, places_name) = (format!("{module}.{VALUES}"), format!("{module}.{PLACES}"));
-        let [rows, columns] = match (&weight.shape[..], &site.kind) {
-            (&[rows, columns], SiteKind::Weight { layer: Layer::Linear, .. }) => [rows, columns],
-            _ => {
-                let why = "is for a convolution; SHiRA is for linear layers".to_owned();
-                return Err(reading.stock.wrong(&values_name, why));
-            }
+        let (&[rows, columns], SiteKind::Weight { layer: Layer::Linear, .. }) =
+            (&weight.shape[..], &site.kind)
+        else {
+            let why = "is for a convolution; SHiRA is for linear layers".to_owned();
+            return Err(reading.stock.wrong(&values_name, why));
         };
         let count = self.rank.checked_mul(rows + columns).filter(|count| *count <= rows * columns);
         let Some(count) = count else {
@@ -75,9 +74,9 @@ impl PeftKind for Shira {
         if let Some(places) = &stored {
             reading.stock.shaped(&places_name, &places.shape, &[2, count])?;
             let outside = places.data.iter().enumerate().any(|(at, &place)| {
-                let side = if at < count { rows } else { columns };
+                let extent = if at < count { rows } else { columns };
                 #[expect(clippy::cast_precision_loss, reason = "sides of a weight are small")]
-                let inside = place >= 0.0 && place < side as f32 && place.fract() == 0.0;
+                let inside = place >= 0.0 && place < extent as f32 && place.fract() == 0.0;
                 !inside
             });
             if outside {
