@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::cct_spec::CctSpec;
 use super::config::read_config;
-use super::open::open_folder;
+use super::open::{open_folder, open_fresh};
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{TubeletInit, Vivit};
@@ -22,6 +22,8 @@ use crate::weights::{Checkpoint, WeightSource};
 pub enum ModelSpec {
     /// A Hugging Face folder, path relative to the project file.
     Folder(String),
+    /// A folder of which only `config.json` is read: its architecture from scratch. Relative to the project file.
+    Fresh(String),
     /// An image transformer from scratch.
     Vit(VitSpec),
     /// A factorised video transformer over an image transformer.
@@ -200,6 +202,7 @@ impl ModelSpec {
     pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
         match self {
             Self::Folder(folder) => open_folder(&base.join(folder), Some(data), None),
+            Self::Fresh(folder) => open_fresh(&base.join(folder), data),
             Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)?), weights: None }),
             Self::Registered(spec) => registry::build(spec, data),
             Self::Vivit(spec) => spec.resolve(base, data),
@@ -211,7 +214,9 @@ impl ModelSpec {
     #[must_use]
     pub fn folders(&self) -> Vec<&str> {
         match self {
-            Self::Folder(folder) | Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => {
+            Self::Folder(folder)
+            | Self::Fresh(folder)
+            | Self::Vivit(VivitSpec { spatial: TrunkSpec::Folder(folder), .. }) => {
                 vec![folder]
             }
             _ => Vec::new(),

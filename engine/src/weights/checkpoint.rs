@@ -120,6 +120,12 @@ impl Checkpoint {
         Ok(Self { folder: folder.to_path_buf(), files, tensors })
     }
 
+    /// One that holds nothing: a model that begins fresh.
+    #[must_use]
+    pub fn none(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), files: Vec::new(), tensors: BTreeMap::new() }
+    }
+
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
