@@ -3,7 +3,7 @@
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::icons::Icon;
-use crate::view::{Heat, Selected};
+use crate::view::{Heat, Origin, Selected};
 
 /// What a user wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub enum Action {
         /// The kind, by its place in the palette.
         kind: usize,
     },
+    /// Place all that a preset places, by its place in the list.
+    PlacePreset(usize),
     /// Take an adapter off the project's list.
     RemoveAdapter(usize),
     /// Take the selected adapter off.
@@ -80,6 +82,8 @@ pub enum Action {
     NextHeat,
     /// Colour the graph by this quantity.
     ShowHeat(Heat),
+    /// Colour it by what was predicted, or by what was measured.
+    ShowOrigin(Origin),
     /// Draw the line where a cache could stand, or do not.
     ToggleCut,
     /// Look for a way to run the stage in the typed budget.
@@ -121,7 +125,7 @@ impl Action {
     #[must_use]
     pub const fn icon(&self) -> Option<Icon> {
         match self {
-            Self::NextHeat | Self::ShowHeat(_) => Some(Icon::Heat),
+            Self::NextHeat | Self::ShowHeat(_) | Self::ShowOrigin(_) => Some(Icon::Heat),
             Self::ToggleCut => Some(Icon::Cut),
             _ => None,
         }

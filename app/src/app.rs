@@ -13,6 +13,7 @@ use crate::actions::{Action, shortcuts};
 use crate::canvas::{Canvas, Scene};
 use crate::document::Document;
 use crate::files::Files;
+use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::overlays::{self, Banner};
 use crate::panels::{Desk, dock, heat, inspector, outline, status, top_bar};
@@ -42,6 +43,7 @@ pub struct App {
     builder: Builder,
     planner: Planner,
     session: Session,
+    measurements: Measurements,
     files: Files,
     view: View,
     canvas: Canvas,
@@ -86,8 +88,9 @@ impl App {
             document: None,
             refusal: None,
             builder: Builder::start(sources.clone(), waker())?,
-            planner: Planner::start(&sources, options.clock, waker)?,
+            planner: Planner::start(&sources, options.clock, &waker)?,
             session: Session::start(waker())?,
+            measurements: Measurements::start(waker())?,
             files: Files::new(waker()),
             view: View::default(),
             canvas: Canvas::default(),
@@ -129,6 +132,12 @@ impl App {
         &self.planner
     }
 
+    /// What runs measured.
+    #[must_use]
+    pub const fn measurements(&self) -> &Measurements {
+        &self.measurements
+    }
+
     /// What the views show.
     #[must_use]
     pub const fn view(&self) -> &View {
@@ -146,6 +155,13 @@ impl App {
         }
         self.builder.poll();
         self.planner.poll();
+        self.measurements.poll();
+        for profile in self.session.take_profiles() {
+            self.measurements.take(profile);
+        }
+        if let (Some(model), Some(document)) = (self.builder.model(), &self.document) {
+            self.measurements.look(model, document.project());
+        }
         while let Some(event) = self.files.poll() {
             self.file_event(event);
         }
@@ -236,9 +252,28 @@ impl App {
     /// All panels.
     fn frame(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
         let theme = Theme::of(ui);
-        let Self { document, builder, planner, session, view, canvas, banner, refusal, closing, .. } = self;
+        let Self {
+            document,
+            builder,
+            planner,
+            session,
+            measurements,
+            view,
+            canvas,
+            banner,
+            refusal,
+            closing,
+            ..
+        } = self;
         let locked = session.state().is_busy();
-        let desk = Desk { document: document.as_ref(), model: builder.model(), planner, session, locked };
+        let desk = Desk {
+            document: document.as_ref(),
+            model: builder.model(),
+            planner,
+            session,
+            measured: measurements.shown(),
+            locked,
+        };
         let bar = || Frame::new().fill(theme.panel);
         let whole = ui.available_size();
         Panel::top("top bar").exact_size(48.0).resizable(false).frame(bar()).show(ui, |ui| {
@@ -265,7 +300,13 @@ impl App {
         panel.show(ui, |ui| dock::ui(ui, desk, view, actions));
         let canvas_rect = ui.available_rect_before_wrap();
         if let (Some(document), Some(model)) = (desk.document, desk.model) {
-            let scene = Scene { model, project: document.project(), locked, outlook: desk.outlook() };
+            let scene = Scene {
+                model,
+                project: document.project(),
+                locked,
+                outlook: desk.outlook(),
+                measured: desk.measured_for(view),
+            };
             canvas.ui(ui, scene, view, actions);
             overlays::stages(ui, canvas_rect, desk, view, actions);
             overlays::zoom(ui, canvas_rect, view, actions);

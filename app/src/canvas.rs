@@ -19,6 +19,7 @@ use graft_engine::adapters::AdapterSpec;
 use graft_engine::project::Project;
 
 use crate::actions::Action;
+use crate::measured::Measured;
 use crate::model::Model;
 use crate::outlook::Outlook;
 use crate::theme::Theme;
@@ -55,6 +56,8 @@ pub struct Scene<'a> {
     pub locked: bool,
     /// What this stage will cost, where that is known.
     pub outlook: Option<&'a Outlook>,
+    /// What was measured of it, where that is what colours the graph.
+    pub measured: Option<&'a Measured>,
 }
 
 /// Where the layout stands on the screen.
@@ -87,8 +90,8 @@ impl Canvas {
         let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect));
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
         let palette = AdapterSpec::all();
-        let heat = heat::HeatMap::of(scene.outlook, view.heat, &self.layout);
-        self.hottest = heat.map(|heat| heat.top());
+        let heat = heat::HeatMap::of(scene, view.heat, &self.layout);
+        self.hottest = heat.and_then(|heat| heat.top());
         let deck = interact::Deck { projection, scene, palette: &palette, heat };
         let touched = interact::cards(&mut ui, &self.layout, deck, view, actions);
         if background.clicked() && touched.is_none() {

@@ -1,7 +1,7 @@
 //! What actions do to the project: each a labelled step of the document's history.
 
-use graft_engine::adapters::{AdapterSpec, Placement};
-use graft_engine::project;
+use graft_engine::adapters::{AdapterSpec, Placement, Preset};
+use graft_engine::project::{self, Project};
 use graft_engine::train::{AdapterUse, StageSpec};
 
 use crate::document::Document;
@@ -31,15 +31,38 @@ pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: us
 pub(crate) fn remove(document: &mut Document, index: usize) {
     let Some(placement) = document.project().adapters.get(index) else { return };
     let label = format!("Remove {}", placement.kind.kind().name());
-    document.edit(&label, None, |project| {
+    document.edit(&label, None, |project| take_off(project, index));
+}
+
+/// Takes one adapter off, and first those that stand on its layers.
+fn take_off(project: &mut Project, index: usize) {
+    let stands_on = |at: &str| at.split('.').any(|segment| segment == format!("adapter_{index}"));
+    while let Some(above) = project.adapters.iter().rposition(|placement| stands_on(&placement.at)) {
+        take_off(project, above);
+    }
+    if index < project.adapters.len() {
         project.adapters.remove(index);
-        for stage in &mut project.stages {
-            let Some(spec) = stage.as_train_mut() else { continue };
-            for rules in [&mut spec.train, &mut spec.freeze] {
-                *rules = rules.iter().filter_map(|rule| renumbered(rule, index)).collect();
-            }
+    }
+    for placement in &mut project.adapters {
+        if let Some(at) = renumbered(&placement.at, index) {
+            placement.at = at;
         }
+    }
+    for stage in &mut project.stages {
+        let Some(spec) = stage.as_train_mut() else { continue };
+        for rules in [&mut spec.train, &mut spec.freeze] {
+            *rules = rules.iter().filter_map(|rule| renumbered(rule, index)).collect();
+        }
+    }
+}
+
+/// Places all that a preset places; returns the index of the first of its adapters.
+pub(crate) fn place_preset(document: &mut Document, preset: &Preset) -> usize {
+    let first = document.project().adapters.len();
+    document.edit(&format!("Place preset {}", preset.name), None, |project| {
+        project.adapters.extend(preset.placements("model", first));
     });
+    first
 }
 
 /// A rule after adapter `gone` left the list; nothing when it was about that one.

@@ -1,7 +1,8 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
 //! The rooms, each using only those above it: `format`, `theme`, `icons`, `view`, `actions` and `widgets` know no
-//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `planner`, `session` and `files` know no window;
+//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `measured`, `planner`, `session` and `files` know no
+//! window;
 //! `canvas`, `plots` and `panels` read them and push actions; `app` performs the actions between frames.
 
 pub mod format;
@@ -20,6 +21,7 @@ pub mod freeze;
 pub mod newest;
 pub mod sources;
 
+pub mod measured;
 pub mod model;
 pub mod outlook;
 pub mod planner;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use graft_engine::data::Source;
-use graft_engine::graph::RegionId;
+use graft_engine::graph::{Graph, RegionId};
 use graft_engine::memory::heap;
 use graft_engine::plan::Calibration;
 use graft_engine::project::{
-    Built, Fit, FitOption, Heat, Predicted, Project, StagePlan, Turn, build_turn, fit, plan_built,
+    Built, Fit, FitOption, Predicted, Project, StagePlan, Turn, build_turn, fit, plan_built,
 };
 use graft_engine::tensor::kernels::make_thread_buffers;
 use graft_engine::train::StageSpec;
@@ -19,15 +19,18 @@ use crate::sources::Sources;
 /// What a node, or all nodes of a region, keep and take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Warmth {
-    /// Bytes that live between forward and backward.
-    pub bytes: u64,
-    /// Seconds of forward and backward of a step; none without measured times.
+    /// Bytes that live between forward and backward; none where the device's memory is not seen.
+    pub bytes: Option<u64>,
+    /// Seconds of forward and backward of a step; none without the device's times.
     pub secs: Option<f64>,
 }
 
 impl Warmth {
     fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
+        self.bytes = match (self.bytes, other.bytes) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
         self.secs = match (self.secs, other.secs) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
@@ -35,28 +38,26 @@ impl Warmth {
     }
 }
 
-/// The prediction for one stage. Everything in it is predicted, nothing measured.
+/// What the nodes of a model keep and take, and summed over every region around them.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
-    /// The planner's answer.
-    pub plan: StagePlan,
-    /// The stage's place in the project's list.
-    pub stage: usize,
-    /// The stage's path as settings have it: `stages.1`.
-    pub path: String,
-    /// Samples of a step.
-    pub batch: usize,
-    /// Whether the times of this device are known.
-    pub timed: bool,
+pub struct Warmths {
     nodes: HashMap<String, Warmth>,
     regions: HashMap<String, Warmth>,
 }
 
-impl Outlook {
-    /// What a step costs, where that is known.
-    #[must_use]
-    pub const fn predicted(&self) -> Option<&Predicted> {
-        self.plan.predicted.as_ref()
+impl Warmths {
+    /// Sums what is known of nodes, by index and path, over the regions of a graph.
+    pub fn spread(graph: &Graph, known: impl Fn(usize, &str) -> Option<Warmth>) -> Self {
+        let mut found = Self::default();
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let Some(warmth) = known(index, &node.path) else { continue };
+            let up = |id: &RegionId| graph.region(*id).parent;
+            for region in std::iter::successors(Some(node.region), up) {
+                found.regions.entry(graph.region(region).path.clone()).or_default().add(warmth);
+            }
+            found.nodes.insert(node.path.clone(), warmth);
+        }
+        found
     }
 
     /// What a node of the model keeps and takes.
@@ -73,13 +74,38 @@ impl Outlook {
 
     /// What an adapter of the project's list keeps and takes at all its sites.
     #[must_use]
-    pub fn adapter(&self, index: usize) -> Warmth {
+    pub fn adapter(&self, index: usize) -> Option<Warmth> {
         let name = format!("adapter_{index}");
         let own = self.regions.iter().filter(|(path, _)| path.rsplit('.').next() == Some(&name));
-        own.fold(Warmth::default(), |mut sum, (_, warmth)| {
-            sum.add(*warmth);
+        own.map(|(_, warmth)| *warmth).reduce(|mut sum, warmth| {
+            sum.add(warmth);
             sum
         })
+    }
+}
+
+/// The prediction for one stage. Everything in it is predicted, nothing measured.
+#[derive(Clone, Debug, Default)]
+pub struct Outlook {
+    /// The planner's answer.
+    pub plan: StagePlan,
+    /// The stage's place in the project's list.
+    pub stage: usize,
+    /// The stage's path as settings have it: `stages.1`.
+    pub path: String,
+    /// Samples of a step.
+    pub batch: usize,
+    /// Whether the times of this device are known.
+    pub timed: bool,
+    /// What each node and region keeps and takes.
+    pub heat: Warmths,
+}
+
+impl Outlook {
+    /// What a step costs, where that is known.
+    #[must_use]
+    pub const fn predicted(&self) -> Option<&Predicted> {
+        self.plan.predicted.as_ref()
     }
 }
 
@@ -148,10 +174,13 @@ impl Case {
             predicted.stands_beside(beside);
         }
         let heat = std::mem::take(&mut plan.heat);
-        let (nodes, regions) = spread(&built, &heat);
+        let heat = Warmths::spread(&built.graph, |index, _| {
+            let bytes = heat.bytes.get(index).copied()?;
+            Some(Warmth { bytes: Some(bytes), secs: heat.secs.get(index).copied() })
+        });
         let timed = self.times.is_some();
         let stage = found.turn.listed;
-        Ok(Outlook { plan, stage, path: found.path, batch: found.batch, timed, nodes, regions })
+        Ok(Outlook { plan, stage, path: found.path, batch: found.batch, timed, heat })
     }
 
     /// Looks for a way to run the stage in `budget` bytes, of which the process holds some.
@@ -175,25 +204,6 @@ impl Case {
         options.for_each(|option: &mut FitOption| option.peak_bytes += process);
         Ok(fit)
     }
-}
-
-type Spread = (HashMap<String, Warmth>, HashMap<String, Warmth>);
-
-/// The heat of the model's own nodes by path, and summed over every region around them.
-fn spread(built: &Built, heat: &Heat) -> Spread {
-    let graph = &built.graph;
-    let mut nodes = HashMap::new();
-    let mut regions: HashMap<String, Warmth> = HashMap::new();
-    for (index, node) in graph.nodes().iter().enumerate() {
-        let Some(&bytes) = heat.bytes.get(index) else { break };
-        let warmth = Warmth { bytes, secs: heat.secs.get(index).copied() };
-        let up = |id: &RegionId| graph.region(*id).parent;
-        for region in std::iter::successors(Some(node.region), up) {
-            regions.entry(graph.region(region).path.clone()).or_default().add(warmth);
-        }
-        nodes.insert(node.path.clone(), warmth);
-    }
-    (nodes, regions)
 }
 
 /// Bytes by cause, the standing ones first. They are those of a step between forward and backward; what the peak has

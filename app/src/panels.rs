@@ -12,10 +12,12 @@ pub mod totals;
 use std::sync::Arc;
 
 use crate::document::Document;
+use crate::measured::Measured;
 use crate::model::Model;
 use crate::outlook::Outlook;
 use crate::planner::Planner;
 use crate::session::Session;
+use crate::view::{Origin, View};
 
 /// What every panel reads.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub struct Desk<'a> {
     pub planner: &'a Planner,
     /// The run.
     pub session: &'a Session,
+    /// What the newest run measured of the stage whose model is shown, or why nothing did.
+    pub measured: Result<&'a Measured, &'static str>,
     /// Whether editing is locked because a run goes on.
     pub locked: bool,
 }
@@ -38,5 +42,11 @@ impl<'a> Desk<'a> {
     pub fn outlook(&self) -> Option<&'a Outlook> {
         let shown = self.model?.stage;
         self.planner.outlook().filter(|outlook| outlook.stage == shown)
+    }
+
+    /// The measurement, where the view asks for it rather than for the prediction.
+    #[must_use]
+    pub fn measured_for(&self, view: &View) -> Option<&'a Measured> {
+        self.measured.ok().filter(|_| view.origin == Origin::Measured)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use graft_engine::project::{Predicted, Project};
-use graft_engine::runs::{Event, EventBody};
+use graft_engine::runs::{Event, EventBody, StageProfile};
 use graft_engine::train::Wish;
 use graft_engine::worker::{Command, Engine, EngineError};
 
@@ -155,6 +155,8 @@ pub struct Series {
     pub position: Position,
     /// Top-1 on the test split, when finished.
     pub test_top1: Option<f64>,
+    /// Steps told of node by node that nobody has taken yet.
+    profiles: Vec<StageProfile>,
 }
 
 /// Weight of the past in the smoothed loss.
@@ -214,6 +216,10 @@ impl Series {
                     bytes >> 20,
                     crate::format::duration(*secs)
                 ));
+            }
+            EventBody::Profile { stage, step, nodes, .. } => {
+                self.note(format!("stage {}: {} nodes measured in step {step}", stage + 1, nodes.len()));
+                self.profiles.extend(StageProfile::of(event));
             }
             EventBody::Done { stage, changed, samples, .. } => {
                 let first = changed.first().map_or_else(String::new, |first| format!(", the first {first}"));
@@ -359,6 +365,11 @@ impl Session {
     #[must_use]
     pub const fn series(&self) -> &Series {
         &self.series
+    }
+
+    /// Takes what the run has measured node by node since this was asked last.
+    pub fn take_profiles(&mut self) -> Vec<StageProfile> {
+        std::mem::take(&mut self.series.profiles)
     }
 
     /// Runs a project.

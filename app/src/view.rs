@@ -66,6 +66,30 @@ impl Heat {
     }
 }
 
+/// Where the heat comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The planner.
+    #[default]
+    Predicted,
+    /// The newest run that measured this stage, where there is one.
+    Measured,
+}
+
+impl Origin {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Predicted, Self::Measured];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Predicted => "predicted",
+            Self::Measured => "measured",
+        }
+    }
+}
+
 /// The memory that a stage should fit into, as it is typed and as it was understood.
 #[derive(Clone, Debug, Default)]
 pub struct Budget {
@@ -147,6 +171,8 @@ pub struct View {
     pub dock_tall: bool,
     /// What colours the graph.
     pub heat: Heat,
+    /// Where the colours come from.
+    pub origin: Origin,
     /// The line where a cache could stand is not drawn.
     pub cut_hidden: bool,
     /// The memory budget.

@@ -11,8 +11,8 @@ use burn::backend::Dispatch;
 use burn::backend::ops::{ActivationOps as _, AttentionModuleOptions, ModuleOps as _};
 use burn::tensor::Device;
 use graft_engine::tensor::kernels::{
-    AdamWStep, GeluForm, adamw_step, add_bias, attention, attention_vjp, cross_entropy, gelu, gelu_vjp,
-    layer_norm, layer_norm_vjp, softmax_last, softmax_last_vjp,
+    AdamWStep, GeluForm, Scores, adamw_step, add_bias, attention, attention_vjp, cross_entropy, gelu,
+    gelu_vjp, layer_norm, layer_norm_vjp, softmax_last, softmax_last_vjp,
 };
 use graft_engine::tensor::{Value, elements};
 
@@ -149,17 +149,18 @@ fn attentions(bench: &Bench, [batch, tokens, heads, dim]: [usize; 4]) {
     let [q, k, v, dy] = [1, 2, 3, 4].map(|seed| sample(&[batch, tokens, heads * dim], seed));
     let split = |value: &Value| value.clone().reshape(&[batch, tokens, heads, dim]).permute(&[0, 2, 1, 3]);
     let join = |value: Value| value.permute(&[0, 2, 1, 3]).reshape(&[batch, tokens, heads * dim]);
+    let scale = 1.0 / (dim as f64).sqrt();
+    let how = Scores { heads, scale, biases: &[] };
     let burns = || {
         let parts = [&q, &k, &v].map(|value| split(value).into_inner());
         let [q, k, v] = parts;
         let options = AttentionModuleOptions::default();
         join(Value::new(Dispatch::attention(q, k, v, None, None, options)))
     };
-    bench.compare("attention", &shape, || attention(&q, &k, &v, heads), burns);
+    bench.compare("attention", &shape, || attention(&q, &k, &v, how), burns);
 
-    let scale = 1.0 / (dim as f64).sqrt();
     let p = split(&q).matmul(split(&k).swap_axes(2, 3)).mul_scalar(scale).softmax(3);
-    let ours = || attention_vjp(&q, &k, &v, &dy, heads, [true; 3]);
+    let ours = || attention_vjp(&q, &k, &v, &dy, how, &[true; 3]);
     let burns = || {
         let dy = split(&dy);
         let dv = p.clone().swap_axes(2, 3).matmul(dy.clone());

@@ -11,6 +11,7 @@ mod forms;
 mod legal;
 mod lora;
 mod placement;
+mod presets;
 mod prompt;
 mod setting;
 mod unfreeze;
@@ -28,6 +29,7 @@ pub use forms::{LowRank, Mask, Merge, Phm, Quantised, Sparse, Split};
 pub use legal::Illegal;
 pub use lora::Lora;
 pub use placement::{PlaceError, Placement, place};
+pub use presets::{PRESETS, Preset};
 pub use prompt::Prompt;
 pub use setting::Setting;
 pub use unfreeze::{Unfreeze, What};
@@ -113,6 +115,14 @@ impl AdapterSpec {
         Self::all().into_iter().filter(|spec| spec.kind().legal(graph, site).is_ok()).collect()
     }
 
+    /// The kind as a file describes it that holds its weights as codes.
+    #[must_use]
+    pub fn stored_as_codes(&self) -> Self {
+        let mut stored = self.clone();
+        stored.kind_mut().was_stored_as_codes();
+        stored
+    }
+
     /// Changes one setting; the inspector's way in.
     ///
     /// # Errors
@@ -161,6 +171,9 @@ pub trait AdapterKind {
     fn stored_bytes(&self, graph: &Graph, site: &Site) -> i64 {
         4 * i64::try_from(self.parameter_count(graph, site)).unwrap_or(i64::MAX / 8)
     }
+
+    /// The weights that it rounds were written as codes: what comes back from the file is rounded already.
+    fn was_stored_as_codes(&mut self) {}
 
     /// Whether the model computes the same bits right after placing.
     fn identity_at_start(&self) -> bool;

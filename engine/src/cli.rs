@@ -7,8 +7,10 @@ mod forward;
 mod inspect;
 mod interrupt;
 mod plan;
+mod presets;
 mod progress;
 mod runs;
+mod switch;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Say what a project will cost: coverage, parameters, memory, time, the cut.
     Plan(plan::Plan),
+    /// List well-known combinations of adapters, or write one out for a project file.
+    Presets(presets::Presets),
     /// Run one forward pass in inference mode.
     Forward(forward::Forward),
     /// Train a project, or go on with a run.
@@ -47,6 +51,8 @@ enum Command {
     Export(export::Export),
     /// Run every variant that a project lists and print one table.
     Sweep(train::Sweep),
+    /// Put adapters into a model's weights and take them out again, timed, and compare what they change.
+    Switch(switch::Switch),
     /// List runs.
     Runs(runs::Runs),
     /// Hold what the planner says against what is seen.
@@ -105,11 +111,13 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Devices { json } => devices::run(json),
         Command::Inspect(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Presets(command) => command.run(),
         Command::Forward(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Sweep(command) => command.run(),
+        Command::Switch(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Bench(command) => command.run(),
     }

@@ -10,6 +10,7 @@
 //!
 //! A new source is one file here, one variant of [`DataSpec`] and one line in [`DataSpec::open`].
 
+mod audio_folder;
 mod batch;
 mod digits;
 mod field;
@@ -19,17 +20,22 @@ mod glyph;
 mod idx;
 mod image_folder;
 mod loader;
+mod log_mel;
 mod moving_digits;
 mod order;
 mod picture;
+mod sentences;
+mod sounds;
 mod tensors;
 mod view;
+mod wav;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use audio_folder::AudioFolderSpec;
 pub use batch::{Batch, LoadError, Skipped};
 pub use digits::DigitsSpec;
 pub use field::{Column, Field, FieldValues, Sample};
@@ -37,9 +43,12 @@ pub use folder::Fractions;
 pub use frame_folder::FrameFolderSpec;
 pub use image_folder::ImageFolderSpec;
 pub use loader::Loader;
+pub use log_mel::LogMelSpec;
 pub use moving_digits::MovingDigitsSpec;
 pub use order::{batches, epoch_order};
 pub use picture::Fit;
+pub use sentences::{SentenceTask, SentencesSpec};
+pub use sounds::SoundsSpec;
 pub use tensors::TensorsSpec;
 pub use view::{FrameShuffle, View};
 
@@ -241,6 +250,12 @@ pub enum DataSpec {
     ImageFolder(ImageFolderSpec),
     /// Clips, as folders of frames or GIF files, in one folder a class.
     FrameFolder(FrameFolderSpec),
+    /// Synthesised sounds: tones, chirps, bursts of noise, pairs of clicks.
+    Sounds(SoundsSpec),
+    /// Sounds in one folder a class.
+    AudioFolder(AudioFolderSpec),
+    /// Synthesised sequences of tokens, most of whose classes are in the order only.
+    Sentences(SentencesSpec),
     /// Arrays in one `.safetensors` file.
     Tensors(TensorsSpec),
 }
@@ -258,6 +273,9 @@ impl DataSpec {
             Self::Digits(spec) => digits::open(spec, base, view),
             Self::ImageFolder(spec) => image_folder::open(spec, base, view),
             Self::FrameFolder(spec) => frame_folder::open(spec, base, view),
+            Self::Sounds(spec) => sounds::open(spec, view),
+            Self::AudioFolder(spec) => audio_folder::open(spec, base, view),
+            Self::Sentences(spec) => sentences::open(spec, view),
             Self::Tensors(spec) => tensors::open(spec, base, view),
         }?;
         view.choose(source)
@@ -311,7 +329,16 @@ mod tests {
         let spec: DataSpec = options.from_str("MovingDigits(folder: \"digits\", frames: 8)").unwrap();
         let expected = MovingDigitsSpec { folder: "digits".into(), frames: 8, ..Default::default() };
         assert_eq!(spec, DataSpec::MovingDigits(expected));
-        for name in ["MovingDigits", "Digits", "ImageFolder", "FrameFolder", "Tensors"] {
+        for name in [
+            "MovingDigits",
+            "Digits",
+            "ImageFolder",
+            "FrameFolder",
+            "Sounds",
+            "AudioFolder",
+            "Sentences",
+            "Tensors",
+        ] {
             let spec: DataSpec = options.from_str(&format!("{name}()")).unwrap();
             let written = options.to_string(&spec).unwrap();
             assert_eq!(options.from_str::<DataSpec>(&written).unwrap(), spec, "{written}");

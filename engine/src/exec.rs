@@ -1,10 +1,12 @@
 //! Performing a schedule: forward on plain tensors, reverse mode over graph nodes.
 
+mod profile;
 mod upload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
+pub use profile::{NodeCost, Profiler};
 pub use upload::{upload, upload_given};
 
 use crate::graph::{Graph, InputLeaf, KeptBits, Move, NodeId, NodeKind, Schedule, Take, Thing};

@@ -9,6 +9,7 @@ mod modules;
 mod peft;
 mod placed;
 mod run;
+mod switch;
 
 pub use adapter::{Adapter, AdapterFileError};
 pub use format::{AdapterFormat, Base, FormatError, read_adapter};
@@ -17,3 +18,4 @@ pub use hub::AdapterHub;
 pub use modules::Spelling;
 pub use peft::Peft;
 pub use run::{ExportError, ExportOptions, ExportReport, Format, TOLERANCE, export};
+pub use switch::{Change, Delta, Displaced, Interference, SwitchError, interference};

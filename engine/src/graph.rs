@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use binding::{Binding, Extent};
 pub use build::{Builder, LinearSpec};
 pub use cut::{Cut, cut};
-pub use demand::{Becomes, Demands, Ending, Finish, Fold, LossTerm, Measure, Observed, Update, When};
+pub use demand::{Becomes, Coding, Demands, Ending, Finish, Fold, LossTerm, Measure, Observed, Update, When};
 pub use error::GraphError;
 pub use instance::{Instance, Sharing};
 pub use leaf::{Alias, Beginning, ConstLeaf, Fit, Init, InputLeaf, ParamLeaf, StateLeaf};

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; every call is handed on unchanged")]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::tensor::Device;
@@ -14,6 +15,11 @@ use mimalloc::MiMalloc;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    /// What this thread took less what it gave back. It needs no destructor, so the allocator may use it.
+    static BALANCE: Cell<i64> = const { Cell::new(0) };
+}
+
 /// The allocator; put `#[global_allocator] static ALLOCATOR: Counting = Counting;` into a binary.
 #[derive(Debug)]
 pub struct Counting;
@@ -21,6 +27,17 @@ pub struct Counting;
 fn grow(bytes: usize) {
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
     PEAK.fetch_max(live, Relaxed);
+    balance(bytes.cast_signed() as i64);
+}
+
+fn shrink(bytes: usize) {
+    LIVE.fetch_sub(bytes, Relaxed);
+    balance(-(bytes.cast_signed() as i64));
+}
+
+fn balance(bytes: i64) {
+    // A thread that is ending may have none any more.
+    let _ended = BALANCE.try_with(|balance| balance.set(balance.get().wrapping_add(bytes)));
 }
 
 // SAFETY: every method hands its arguments to mimalloc unchanged and returns what it returns; the counters
@@ -45,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
+        shrink(layout.size());
         // SAFETY: the caller keeps GlobalAlloc's contract.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
@@ -55,7 +72,7 @@ unsafe impl GlobalAlloc for Counting {
         let moved = unsafe { MiMalloc.realloc(pointer, layout, size) };
         if !moved.is_null() {
             grow(size);
-            LIVE.fetch_sub(layout.size(), Relaxed);
+            shrink(layout.size());
         }
         moved
     }
@@ -74,6 +91,13 @@ pub struct Usage {
 #[must_use]
 pub fn heap() -> Usage {
     Usage { live_bytes: LIVE.load(Relaxed) as u64, peak_bytes: PEAK.load(Relaxed) as u64 }
+}
+
+/// Bytes that the calling thread took from the allocator less those that it gave back: what other threads do
+/// meanwhile is not in a difference of two.
+#[must_use]
+pub fn thread_bytes() -> i64 {
+    BALANCE.with(Cell::get)
 }
 
 /// Makes the present the peak.

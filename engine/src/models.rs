@@ -1,20 +1,45 @@
 //! Architectures: one file each, from a checkpoint's `config.json` (or a project's spec) to a graph.
 
+mod ast;
+mod bert;
 mod block;
+mod cct;
+mod clip;
+mod clip_towers;
+mod clipseg;
 mod config;
+mod deit;
 mod open;
 mod registry;
+mod sizes;
 mod spec;
+mod t5;
+mod text;
+mod timm;
 mod trunk;
 mod vivit;
+mod vivit_joint;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+pub use ast::Ast;
+pub use bert::Bert;
+pub use cct::{Cct, CctPositions, CctSize, CctSpec};
+pub use clip::Clip;
+pub use clip_towers::{TextTower, VisionTower};
+pub use clipseg::ClipSeg;
+pub use deit::Deit;
 pub use registry::{RegisteredSpec, register};
+pub use sizes::Sizes;
 pub use spec::{DataShape, ModelSpec, Resolved, TemporalSpec, TrunkSpec, VitSpec, VivitSpec};
+pub use t5::{T5, WordHead};
+pub use text::FeedForward;
+pub use timm::TimmVit;
 pub use trunk::{Flavour, ImageTrunk};
 pub use vivit::{TubeletInit, Vivit};
+pub use vivit_joint::VivitJoint;
 
 use crate::graph::{Binding, Graph, GraphError};
 use crate::weights::WeightsError;
@@ -23,7 +48,7 @@ use crate::weights::WeightsError;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The folder has no usable `config.json`.
-    #[error("{why}; a model folder holds config.json and model.safetensors: {}", path.display())]
+    #[error("{why}; a model folder holds config.json and weights: {}", path.display())]
     Config {
         /// What is wrong.
         why: String,
@@ -31,7 +56,10 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// A `model_type` that no architecture here reads.
-    #[error("model type `{found}` is not known; known are {}: {}", known.join(", "), path.display())]
+    #[error(
+        "model type `{found}` is not known; known are {}; the nearest is `{}`: {}",
+        known.join(", "), nearest(found, known), path.display()
+    )]
     UnknownType {
         /// What the config says.
         found: String,
@@ -59,6 +87,12 @@ pub enum ModelError {
     Graph(#[from] GraphError),
 }
 
+/// The known model type that is spelt most alike.
+fn nearest(found: &str, known: &[String]) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    crate::graph::nearest(found, &known, 1).pop().unwrap_or_default()
+}
+
 /// An architecture with all its sizes.
 pub trait Architecture: Debug + Send + Sync {
     /// One line for people: `ViT 12 × 768, patch 16, 224²`.
@@ -80,10 +114,18 @@ pub trait Architecture: Debug + Send + Sync {
     fn classes(&self) -> &[String];
 }
 
-/// Opens a Hugging Face folder.
+/// Opens a Hugging Face folder. A model that can do without some columns reads all of them.
 ///
 /// # Errors
 /// When config or weights are missing, unreadable or of an unknown type.
 pub fn open(folder: &std::path::Path) -> Result<Resolved, ModelError> {
-    open::open_folder(folder, None)
+    open::open_folder(folder, None, None)
+}
+
+/// The same for a model that will be handed these columns: of those that it can do without it reads no others.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_reading(folder: &std::path::Path, columns: &BTreeSet<String>) -> Result<Resolved, ModelError> {
+    open::open_folder(folder, None, Some(columns))
 }

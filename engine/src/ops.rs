@@ -21,6 +21,7 @@ mod channel_variance;
 mod combine;
 mod concat;
 mod conv2d;
+mod conv_transpose2d;
 mod cross_entropy;
 mod detach;
 mod dispatch;
@@ -30,30 +31,41 @@ mod draw;
 mod dropout;
 mod embedding;
 mod first_present;
+mod flatten;
 mod fold;
 mod gate;
 mod gelu;
 mod global_mean;
+mod identity;
 mod insert_tokens;
 mod kronecker;
+mod l2_normalise;
 mod layer_norm;
+mod leading_rows;
 mod linear;
 mod matmul;
+mod max_pool2d;
 mod mean_squared_error;
 mod mean_tokens;
 mod multiply;
+mod padding_bias;
 mod patchify;
 mod positions;
 mod prepend_token;
 mod quantise;
+mod quick_gelu;
+mod relative_bias;
 mod relu;
 mod reshape;
 mod resize_nearest;
+mod rms_norm;
 mod route;
 mod scale;
+mod select_end;
 mod select_token;
 mod sigmoid;
 mod silu;
+mod similarities;
 mod slice;
 mod softmax;
 mod subtract;
@@ -63,6 +75,7 @@ mod tanh;
 mod tokens_to_grid;
 mod transpose;
 mod unbias;
+mod unsqueeze;
 mod weighted_combine;
 mod weighted_sum;
 
@@ -78,6 +91,7 @@ pub use channel_mean::ChannelMean;
 pub use channel_variance::ChannelVariance;
 pub use combine::Combine;
 pub use concat::Concat;
+pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
 pub use cross_entropy::CrossEntropy;
 pub use detach::Detach;
@@ -88,30 +102,41 @@ pub use draw::Draw;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use first_present::FirstPresent;
+pub use flatten::Flatten;
 pub use fold::{Fold, Unfold};
 pub use gate::Gate;
 pub use gelu::Gelu;
 pub use global_mean::GlobalMean;
+pub use identity::Identity;
 pub use insert_tokens::{InsertTokens, RemoveTokens};
 pub use kronecker::Kronecker;
+pub use l2_normalise::L2Normalise;
 pub use layer_norm::LayerNorm;
+pub use leading_rows::LeadingRows;
 pub use linear::Linear;
 pub use matmul::MatMul;
+pub use max_pool2d::MaxPool2d;
 pub use mean_squared_error::MeanSquaredError;
 pub use mean_tokens::MeanTokens;
 pub use multiply::Multiply;
+pub use padding_bias::{CausalBias, PaddingBias};
 pub use patchify::Patchify;
 pub use positions::{ResizePositions, bicubic_weights};
 pub use prepend_token::PrependToken;
-pub use quantise::{CODE_BOOKS, Quantise};
+pub use quantise::{CODE_BOOKS, Codes, Quantise};
+pub use quick_gelu::QuickGelu;
+pub use relative_bias::RelativeBias;
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use resize_nearest::ResizeNearest;
+pub use rms_norm::RmsNorm;
 pub use route::Route;
 pub use scale::Scale;
+pub use select_end::SelectEnd;
 pub use select_token::SelectToken;
 pub use sigmoid::Sigmoid;
 pub use silu::Silu;
+pub use similarities::Similarities;
 pub use slice::Slice;
 pub use softmax::Softmax;
 pub use subtract::Subtract;
@@ -121,6 +146,7 @@ pub use tanh::Tanh;
 pub use tokens_to_grid::{GridOf, GridToTokens, TokensToGrid};
 pub use transpose::Transpose;
 pub use unbias::Unbias;
+pub use unsqueeze::{Squeeze, Unsqueeze};
 pub use weighted_combine::WeightedCombine;
 pub use weighted_sum::WeightedSum;
 
@@ -402,6 +428,11 @@ pub trait Op: Debug + Send + Sync {
     /// The convolution that it is, if it is one: adapters beside it do as it does.
     fn as_conv2d(&self) -> Option<Conv2d> {
         None
+    }
+
+    /// Whether it is its first input but for a few places that it adds to.
+    fn adds_at_places(&self) -> bool {
+        false
     }
 
     /// Whether gradients pass from the output to the inputs.

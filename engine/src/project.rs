@@ -15,7 +15,7 @@ pub use build::{
 };
 pub use document::{Choose, Project, VERSION, Variant};
 pub use edit::set;
-pub use file::{load, parse, save, to_text};
+pub use file::{load, parse, save, to_text, written};
 pub use plan::{
     AdapterPlan, CutPlan, Fit, FitOption, Floor, Heat, Peak, Predicted, ProjectPlan, StagePlan, bytes_text,
     fit, parse_bytes, plan, plan_built,

@@ -6,7 +6,7 @@ mod value;
 
 pub(crate) use random::fnv1a;
 pub use random::{Draws, Stream};
-pub use value::{ConvStep, Gradients, Value};
+pub use value::{ConvStep, Gradients, PoolStep, Value};
 
 /// Extents of a tensor, outermost first. Written `[batch, tokens, width]` in documentation.
 pub type Shape = Vec<usize>;

@@ -26,6 +26,6 @@ pub use selection::{Selection, select};
 pub use spec::{AdapterUse, RepeatSpec, StageSpec, StageWeights};
 pub use stages::{
     Edit, EditError, EditSpec, Ended, EvaluateSpec, Folded, GenerateError, GenerateSpec, MeasureSpec,
-    Measuring, Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate, upload,
+    Measuring, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate, upload,
 };
 pub use step::{StepBuilder, StepError, StepGraph, StepSpec, clip_factor};

@@ -1,25 +1,38 @@
-//! Weights in files and in memory: safetensors (single or sharded), loaded with a report, saved under their names.
+//! Weights in files and in memory: safetensors and PyTorch files (single or sharded), loaded with a report, saved under
+//! their names. Files come from anywhere: what one claims is held against what it has before anything is made of it.
 
 mod checkpoint;
 mod fit;
 mod load;
 mod params;
+mod pytorch;
+mod report;
+mod safetensors;
 mod save;
+mod shards;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use checkpoint::{Checkpoint, Tensor};
 pub use fit::resample_rows;
-pub use load::{LoadReport, Misfit, Resize, WeightSource, from_params, load};
+pub use load::{WeightSource, check, compare, from_params, load};
 pub use params::Params;
+pub use pytorch::read_pytorch;
+pub use report::{LoadReport, Misfit, Resize};
 pub(crate) use save::write_atomically;
-pub use save::{read_integers, read_tensors, save_model, write_tensors};
+pub use save::{
+    StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
+    write_stored, write_tensors,
+};
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The folder holds no weights.
-    #[error("no model.safetensors or model.safetensors.index.json here: {}", folder.display())]
+    #[error(
+        "no weights here; looked for model.safetensors, pytorch_model.bin (or either's .index.json), model.pt and \
+         model.pth: {}", folder.display()
+    )]
     Missing {
         /// Where.
         folder: PathBuf,
@@ -33,22 +46,72 @@ pub enum WeightsError {
         path: PathBuf,
     },
     /// The file is not what it should be.
-    #[error("not a sound safetensors file ({why}): {}", path.display())]
+    #[error("not a sound file of weights ({why}): {}", path.display())]
     Format {
         /// What is wrong.
         why: String,
         /// The file.
         path: PathBuf,
     },
-    /// A tensor of a dtype that cannot be used here.
-    #[error("tensor `{name}` has dtype {dtype}, which cannot be read as weights: {}", path.display())]
-    Dtype {
+    /// A tensor is not what its file says, or cannot be used.
+    #[error("tensor `{name}` {why}: {}", path.display())]
+    Tensor {
         /// The tensor.
         name: String,
-        /// Its dtype.
-        dtype: String,
+        /// What is wrong with it, as the rest of a sentence.
+        why: String,
         /// The file.
         path: PathBuf,
+    },
+    /// Values that are no numbers.
+    #[error(
+        "tensor `{name}` holds NaN or infinity, in {count} of its {of} values{}: {}",
+        match others {
+            0 => String::new(),
+            1 => "; so does 1 other tensor".to_owned(),
+            _ => format!("; so do {others} other tensors"),
+        },
+        path.display()
+    )]
+    NotFinite {
+        /// The first such tensor.
+        name: String,
+        /// How many of its values are not finite.
+        count: usize,
+        /// How many it has.
+        of: usize,
+        /// How many other tensors hold such values.
+        others: usize,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The model needs tensors that the file does not have.
+    #[error(
+        "{count} of the model's tensors cannot be taken from the checkpoint; the first is {first}: {}",
+        folder.display()
+    )]
+    Lacking {
+        /// How many.
+        count: usize,
+        /// The first, and why.
+        first: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The model is out of all proportion to the file.
+    #[error(
+        "the model is far larger than its checkpoint: {wanted} values would begin fresh beside {found} from the file; the \
+         largest are {largest}, so config.json may be for other weights: {}", folder.display()
+    )]
+    Disproportionate {
+        /// Values that the file does not have.
+        wanted: u64,
+        /// Values that it has.
+        found: u64,
+        /// The largest parameter that the file does not have, with its shape.
+        largest: String,
+        /// The folder.
+        folder: PathBuf,
     },
     /// Not one tensor of the model is in the file.
     #[error(
@@ -65,4 +128,20 @@ pub enum WeightsError {
         /// The folder.
         folder: PathBuf,
     },
+}
+
+fn io(error: std::io::Error, path: &Path) -> WeightsError {
+    WeightsError::Io { error, path: path.to_path_buf() }
+}
+
+fn unsound(why: &impl std::fmt::Display, path: &Path) -> WeightsError {
+    WeightsError::Format { why: why.to_string(), path: path.to_path_buf() }
+}
+
+fn refused(name: &str, why: String, path: &Path) -> WeightsError {
+    WeightsError::Tensor { name: name.to_owned(), why, path: path.to_path_buf() }
+}
+
+fn no_weight(name: &str, dtype: &impl std::fmt::Debug, path: &Path) -> WeightsError {
+    refused(name, format!("has dtype {dtype:?}; weights are F64, F32, F16 or BF16"), path)
 }

@@ -342,3 +342,18 @@ fn inspect_forward_and_devices() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert!(file.names().contains(&"last_hidden_state"), "{:?}", file.names());
 }
+
+#[test]
+fn a_run_that_profiles_no_step_has_the_same_losses() {
+    let (folder, _) = desk(|text| text);
+    let arguments = ["train", "tiny.ron", "--json", "--runs", "out"];
+    let with = events(&run(folder.path(), &arguments).stdout);
+    let without =
+        events(&graft(folder.path()).args(arguments).env("GRAFT_PROFILE", "off").output().unwrap().stdout);
+    assert_eq!((of(&with, "profile").len(), of(&without, "profile").len()), (2, 0));
+    assert_eq!(losses(&with), losses(&without));
+    let node = &of(&with, "profile")[0]["nodes"][0];
+    for field in ["path", "forward_secs", "backward_secs", "bytes", "predicted_bytes"] {
+        assert!(!node[field].is_null(), "a node's profile lacks {field}");
+    }
+}

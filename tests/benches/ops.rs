@@ -72,12 +72,12 @@ fn linear_backward_to_weight(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn attention(bencher: Bencher<'_, '_>) {
-    forward(bencher, &Attention { heads: 6 }, &HEADS);
+    forward(bencher, &Attention { heads: 6, scale: None }, &HEADS);
 }
 
 #[divan::bench]
 fn attention_backward(bencher: Bencher<'_, '_>) {
-    backward(bencher, &Attention { heads: 6 }, &HEADS, &[true; 3]);
+    backward(bencher, &Attention { heads: 6, scale: None }, &HEADS, &[true; 3]);
 }
 
 #[divan::bench]

@@ -45,6 +45,7 @@ fn steps(bencher: Bencher<'_, '_>, shape: Shape, change: impl Fn(&mut TrainSpec)
         step,
         selection: &built.selection,
         caching: None,
+        profiles: false,
         source: &source,
         device: &device,
         seed,

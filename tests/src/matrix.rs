@@ -14,7 +14,10 @@ pub use kind::{Subkind, kinds};
 pub use place::{Class, classes};
 
 /// A value as project files write it.
-fn written<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ron::error::SpannedError> {
+///
+/// # Errors
+/// When the text is no such value.
+pub fn written<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ron::error::SpannedError> {
     use ron::extensions::Extensions;
     let extensions = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
     ron::Options::default().with_default_extension(extensions).from_str(text)

@@ -107,7 +107,7 @@ impl Proving {
                 let slice = Slice { axis_from_end: 1, start: rows.start, length: HALF };
                 parts.push(b.op(&format!("take_{name}"), slice, &[fused]));
             }
-            let mixed = b.op("heads", Attention { heads: 2 }, &parts);
+            let mixed = b.op("heads", Attention { heads: 2, scale: None }, &parts);
             let mean = b.op("mean", MeanTokens { skip: 0 }, &[mixed]);
             let named = b.op("unembed", Linear, &[mean, table]);
             b.op("features", Concat { axis: 1 }, &[mean, named])

@@ -24,8 +24,10 @@ struct Cell<'a> {
 #[test]
 fn every_kind_keeps_what_it_owes_wherever_it_may_sit() {
     let (subjects, kinds) = (subjects(), kinds());
-    let places: Vec<(&Subject, Vec<Class>)> =
-        subjects.iter().map(|subject| (subject, classes(&subject.graph, subject.placed > 0))).collect();
+    let places: Vec<(&Subject, Vec<Class>)> = subjects
+        .iter()
+        .map(|subject| (subject, classes(&subject.graph, !subject.before.is_empty())))
+        .collect();
     let mut cells = Vec::new();
     for (subject, classes) in &places {
         for class in classes {

@@ -77,7 +77,7 @@ fn attention_and_its_gradients() {
     };
     let (q, heads) = joined("query");
     let inputs = vec![q, joined("key").0, joined("value").0];
-    let op = Attention { heads };
+    let op = Attention { heads, scale: None };
     let (output, extras) = op.forward_keeping(&inputs, &Context::inference());
     same_to(1e-5, &output.to_f32(), &joined("output").0.to_f32(), "attention");
     let kept = Kept {

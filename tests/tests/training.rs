@@ -130,6 +130,7 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
         device: &device,
         seed: project.seed,
         caching: None,
+        profiles: false,
     };
     let mut optimiser = graft_engine::train::Optimiser::new(spec.optimiser.clone());
     let mut meter = graft_engine::memory::Meter::start();

@@ -11,12 +11,16 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::format;
 use graft_app::planner::Clock;
 use graft_app::session::State;
-use graft_app::view::Heat;
+use graft_app::view::{Heat, Origin};
 use graft_app::{App, Options, theme};
+use graft_engine::memory::Counting;
 use graft_engine::plan::Calibration;
 use graft_engine::project::{self, Project};
 use graft_tests::{repository, tiny_project};
 use tempfile::TempDir;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// A window over a tiny project in a folder of its own.
 struct Window {
@@ -31,6 +35,17 @@ fn tiny() -> Project {
     project::set(&tiny_project(), "data.folder", &format!("{:?}", digits.display().to_string())).unwrap()
 }
 
+fn harness(options: Options) -> Harness<'static, Option<App>> {
+    Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
+        move |ui, app: &mut Option<App>| {
+            let app = app.get_or_insert_with(|| App::new(ui.ctx(), options.clone()).unwrap());
+            app.logic(ui.ctx());
+            app.ui(ui);
+        },
+        None,
+    )
+}
+
 impl Window {
     fn open(text: &str) -> Self {
         Self::timed(text, None)
@@ -43,16 +58,18 @@ impl Window {
         std::fs::write(&path, text).unwrap();
         let clock = Clock::Given(times.map(Arc::new));
         let options = Options { project: Some(path.clone()), runs: folder.path().join("runs"), clock };
-        let harness =
-            Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
-                move |ui, app: &mut Option<App>| {
-                    let app = app.get_or_insert_with(|| App::new(ui.ctx(), options.clone()).unwrap());
-                    app.logic(ui.ctx());
-                    app.ui(ui);
-                },
-                None,
-            );
+        let harness = harness(options);
         Self { harness, path, _folder: folder }
+    }
+
+    /// Another window over the same files.
+    fn again(self) -> Self {
+        let options = Options {
+            project: Some(self.path.clone()),
+            runs: self.path.with_file_name("runs"),
+            clock: Clock::Given(None),
+        };
+        Self { harness: harness(options), path: self.path, _folder: self._folder }
     }
 
     fn tiny() -> Self {
@@ -392,9 +409,9 @@ fn heat_goes_from_none_to_bytes_to_milliseconds() {
     assert!(window.says("Legend of kept bytes, predicted, up to"));
     window.click("Row model.temporal");
     let outlook = window.app().planner().outlook().unwrap();
-    let kept = outlook.region("model.temporal").unwrap().bytes;
+    let kept = outlook.heat.region("model.temporal").unwrap().bytes.unwrap();
     assert!(kept > 0);
-    let frozen = outlook.region("model.spatial").unwrap().bytes;
+    let frozen = outlook.heat.region("model.spatial").unwrap().bytes.unwrap();
     assert!(frozen < kept / 4, "what is frozen keeps little: {frozen} of {kept}");
     let text = format!("Kept bytes, predicted: {}", format::bytes(kept));
     assert!(window.has(&text), "in the inspector");
@@ -488,4 +505,55 @@ fn with_times_the_step_the_heat_and_the_fit_are_timed() {
     window.click("Fit into the budget");
     window.until("it fits", |window| window.says("Fits into 64.0 GiB as it is"));
     assert!(window.says("1.00 times as long"));
+}
+
+/// Clicking what a run has not measured yet changes nothing; after it the graph shows its values, here and in a window
+/// that is opened later, until an edit brings nodes that the run did not have.
+#[test]
+fn after_a_run_the_heat_can_be_measured() {
+    let mut window = Window::tiny();
+    window.predicted();
+    window.click("Heat milliseconds");
+    assert!(window.has("Heat measured: no run of this project has measured this stage yet"));
+    window.harness.get_by_label_contains("Heat measured: ").click();
+    window.harness.run_steps(2);
+    assert_eq!(window.app().view().origin, Origin::Predicted);
+    window.click("Train");
+    window.until("the run is finished", |window| window.says("Status: Finished"));
+    window.click("Heat measured");
+    assert!(window.says("Legend of milliseconds, measured, up to "));
+    assert!(!window.says("changed since the run"));
+    window.click("Heat kept bytes");
+    assert!(window.says("Legend of kept bytes, measured, up to "));
+    // A folded part's value is the sum of its nodes', and differs from part to part.
+    let kept =
+        |window: &Window, path: &str| window.app().measurements().shown().unwrap().heat.region(path).unwrap();
+    let (temporal, head) = (kept(&window, "model.temporal"), kept(&window, "model.head"));
+    assert!(temporal.bytes.unwrap() > head.bytes.unwrap() && temporal.secs.unwrap() > head.secs.unwrap());
+    window.click("Row model.temporal");
+    let bytes = format::bytes(temporal.bytes.unwrap());
+    assert!(window.has(&format!("Kept bytes, measured: {bytes}")), "in the inspector");
+    // From the log of the run.
+    let mut window = window.again();
+    window.until("the model is there", |window| window.has("Card model.head"));
+    window.predicted();
+    window.click("Heat milliseconds");
+    window.click("Heat measured");
+    assert!(window.says("Legend of milliseconds, measured, up to "));
+    assert_eq!(kept(&window, "model.temporal"), temporal);
+    window.click("Block model.temporal.blocks.0");
+    window.click("Place LoRA at model.temporal.blocks.0.attention.key");
+    window.until("the adapter is drawn", |window| {
+        window.has("LoRA model.temporal.blocks.0.attention.key.adapter_3")
+    });
+    assert!(window.says("nodes changed since the run"));
+    let adapter = "model.temporal.blocks.0.attention.key.adapter_3";
+    assert_eq!(window.app().measurements().shown().unwrap().heat.region(adapter), None, "it has no heat");
+    window.click("Show stage 1");
+    window.until("the other stage is there", |window| {
+        window.app().builder().is_settled() && window.app().builder().model().unwrap().stage == 0
+    });
+    window.harness.run_steps(2);
+    assert!(window.says("Legend of milliseconds, measured, up to "));
+    assert!(!window.says("changed since the run"), "that stage has no adapters");
 }

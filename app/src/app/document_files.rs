@@ -36,12 +36,13 @@ impl App {
     fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.planner.clear();
+        self.measurements.open(self.runs.clone(), document.project().name.clone(), document.base());
         self.told = None;
         self.banner = None;
         // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = document.project().stages.len().saturating_sub(1);
-        let View { kind, tab, heat, cut_hidden, .. } = self.view;
-        self.view = View { stage, kind, tab, heat, cut_hidden, ..View::default() };
+        let View { kind, tab, heat, origin, cut_hidden, .. } = self.view;
+        self.view = View { stage, kind, tab, heat, origin, cut_hidden, ..View::default() };
         self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
         self.watch(document.path());
         self.document = Some(document);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use egui::Context;
+use graft_engine::adapters::PRESETS;
 use graft_engine::project::parse_bytes;
 
 use super::App;
@@ -33,6 +34,7 @@ impl App {
             }
             Action::NextHeat => self.view.heat = self.view.heat.next(),
             Action::ShowHeat(heat) => self.view.heat = heat,
+            Action::ShowOrigin(origin) => self.view.origin = origin,
             Action::ToggleCut => self.view.cut_hidden ^= true,
             Action::FitBudget => self.fit_budget(),
             Action::ToggleFold(path) => self.toggle_fold(&path),
@@ -89,6 +91,12 @@ impl App {
                     && let Some(index) = edits::place(document, model, &site, kind)
                 {
                     self.view.selected = Selected::Adapter { index, site: Some(site) };
+                }
+            }
+            Action::PlacePreset(number) => {
+                if let Some(preset) = PRESETS.get(number) {
+                    let index = edits::place_preset(document, preset);
+                    self.view.selected = Selected::Adapter { index, site: None };
                 }
             }
             Action::RemoveAdapter(index) => {

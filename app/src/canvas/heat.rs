@@ -1,46 +1,55 @@
-//! The heat overlay: what each drawn node or region keeps or takes, as predicted, and its place on the ramp.
+//! The heat overlay: what each drawn node or region keeps or takes, as predicted or as measured, and its place on the ramp.
 
 use egui::{Rect, Stroke, pos2};
 
+use super::Scene;
 use super::paint::Paint;
 use super::shapes::{Card, Layout, Look};
 use crate::format;
-use crate::outlook::{Outlook, Warmth};
-use crate::view::Heat;
+use crate::outlook::{Warmth, Warmths};
+use crate::view::{Heat, Origin};
 
 /// What an overlay shows of one layout.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeatMap<'a> {
-    outlook: &'a Outlook,
+    warmths: &'a Warmths,
+    origin: Origin,
     heat: Heat,
-    /// The largest value that is drawn.
-    most: f64,
+    /// The largest value that is drawn, if any is.
+    most: Option<f64>,
 }
 
 impl<'a> HeatMap<'a> {
     /// The map, if anything is to be shown.
-    pub(super) fn of(outlook: Option<&'a Outlook>, heat: Heat, layout: &Layout) -> Option<Self> {
-        let outlook = outlook.filter(|_| heat != Heat::Off)?;
-        let mut map = Self { outlook, heat, most: 0.0 };
+    pub(super) fn of(scene: Scene<'a>, heat: Heat, layout: &Layout) -> Option<Self> {
+        let (warmths, origin) = match (scene.measured, scene.outlook) {
+            (Some(measured), _) => (&measured.heat, Origin::Measured),
+            (None, Some(outlook)) => (&outlook.heat, Origin::Predicted),
+            (None, None) => return None,
+        };
+        if heat == Heat::Off {
+            return None;
+        }
+        let mut map = Self { warmths, origin, heat, most: None };
         // What a frame holds is drawn by itself.
         let drawn = layout.cards.iter().filter(|card| card.look != Look::Group);
-        map.most = drawn.filter_map(|card| map.value(card)).fold(0.0, f64::max);
+        map.most = drawn.filter_map(|card| map.value(card)).reduce(f64::max);
         Some(map)
     }
 
     /// The largest value, as the legend writes it.
-    pub(super) fn top(&self) -> String {
-        text(self.heat, self.most)
+    pub(super) fn top(&self) -> Option<String> {
+        Some(text(self.heat, self.most?))
     }
 
     fn value(&self, card: &Card) -> Option<f64> {
-        value(self.heat, warmth(self.outlook, card)?)
+        value(self.heat, warmth(self.warmths, card)?)
     }
 
     fn share(&self, card: &Card) -> Option<f32> {
         let value = self.value(card)?;
         #[expect(clippy::cast_possible_truncation, reason = "a share")]
-        Some(if self.most > 0.0 { (value / self.most).min(1.0) as f32 } else { 0.0 })
+        Some(self.most.filter(|most| *most > 0.0).map_or(0.0, |most| (value / most).min(1.0) as f32))
     }
 
     /// A card's value in words.
@@ -50,18 +59,19 @@ impl<'a> HeatMap<'a> {
 
     /// What the pointer is told of a card.
     pub(super) fn hint(&self, card: &Card) -> Option<String> {
-        let warmth = warmth(self.outlook, card)?;
-        let time =
-            warmth.secs.map_or_else(String::new, |secs| format!(", {} a step", format::step_time(secs)));
-        Some(format!("keeps {}{time} (predicted)", format::bytes(warmth.bytes)))
+        let warmth = warmth(self.warmths, card)?;
+        let bytes = warmth.bytes.map(|bytes| format!("keeps {}", format::bytes(bytes)));
+        let time = warmth.secs.map(|secs| format!("{} a step", format::step_time(secs)));
+        let told: Vec<String> = bytes.into_iter().chain(time).collect();
+        Some(format!("{} ({})", told.join(", "), self.origin.word()))
     }
 }
 
-fn warmth(outlook: &Outlook, card: &Card) -> Option<Warmth> {
+fn warmth(warmths: &Warmths, card: &Card) -> Option<Warmth> {
     match card.look {
         Look::Input => None,
-        Look::Node | Look::Sum => outlook.node(&card.path),
-        _ => outlook.region(&card.path),
+        Look::Node | Look::Sum => warmths.node(&card.path),
+        _ => warmths.region(&card.path),
     }
 }
 
@@ -69,7 +79,7 @@ fn warmth(outlook: &Outlook, card: &Card) -> Option<Warmth> {
 fn value(heat: Heat, warmth: Warmth) -> Option<f64> {
     match heat {
         Heat::Off => None,
-        Heat::Bytes => Some(warmth.bytes as f64),
+        Heat::Bytes => warmth.bytes.map(|bytes| bytes as f64),
         Heat::Time => warmth.secs,
     }
 }

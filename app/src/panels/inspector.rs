@@ -10,7 +10,7 @@ use crate::canvas::freeze_icon;
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::model::{Freeze, Model};
-use crate::outlook::{Outlook, Warmth};
+use crate::outlook::{Warmth, Warmths};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{Selected, View};
 use crate::widgets::{Weight, key_value, note, rule, section, shorten_front, wide_button};
@@ -136,7 +136,7 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
         let gradient = if model.is_tracked(output) { "passes" } else { "none" };
         key_value(ui, "Gradient", gradient);
     }
-    foretold(ui, desk, |outlook| outlook.region(path));
+    costs(ui, desk, |heat| heat.region(path));
     freeze_button(ui, path, freeze, desk, actions);
     let inside: Vec<usize> = region.adapters.keys().copied().collect();
     if !inside.is_empty() {
@@ -167,14 +167,23 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
     ui.add_space(12.0);
 }
 
-/// What something keeps and takes, as predicted for the stage that is shown.
-fn foretold(ui: &mut Ui, desk: Desk<'_>, of: impl FnOnce(&Outlook) -> Option<Warmth>) {
-    let Some(outlook) = desk.outlook() else { return };
-    let Some(warmth) = of(outlook) else { return };
-    key_value(ui, "Kept bytes, predicted", &format::bytes(warmth.bytes));
-    let word = super::totals::times_word(desk.planner.times());
-    let time = warmth.secs.map_or_else(|| word.to_owned(), format::step_time);
-    key_value(ui, "Time a step, predicted", &time);
+/// What something keeps and takes in the stage that is shown: as predicted, and as the newest run measured it.
+fn costs(ui: &mut Ui, desk: Desk<'_>, of: impl Fn(&Warmths) -> Option<Warmth>) {
+    let predicted = desk.outlook().and_then(|outlook| of(&outlook.heat));
+    let measured = desk.measured.ok().and_then(|measured| of(&measured.heat));
+    for (word, warmth) in [("predicted", predicted), ("measured", measured)] {
+        if let Some(bytes) = warmth.and_then(|warmth| warmth.bytes) {
+            key_value(ui, &format!("Kept bytes, {word}"), &format::bytes(bytes));
+        }
+    }
+    if let Some(warmth) = predicted {
+        let word = super::totals::times_word(desk.planner.times());
+        let time = warmth.secs.map_or_else(|| word.to_owned(), format::step_time);
+        key_value(ui, "Time a step, predicted", &time);
+    }
+    if let Some(secs) = measured.and_then(|warmth| warmth.secs) {
+        key_value(ui, "Time a step, measured", &format::step_time(secs));
+    }
 }
 
 fn mark(ui: &Ui, freeze: Freeze, at: egui::Pos2) {
@@ -206,7 +215,7 @@ fn op(ui: &mut Ui, path: &str, id: NodeId, model: &Model, desk: Desk<'_>, action
         let shape = model.shape(param).iter().map(ToString::to_string).collect::<Vec<_>>().join("×");
         key_value(ui, short, &shape);
     }
-    foretold(ui, desk, |outlook| outlook.node(path));
+    costs(ui, desk, |heat| heat.node(path));
     if freeze != Freeze::Nothing {
         freeze_button(ui, path, freeze, desk, actions);
     }
@@ -535,7 +544,7 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         "trainable"
     };
     key_value(ui, "In this stage", state);
-    foretold(ui, desk, |outlook| Some(outlook.adapter(index)));
+    costs(ui, desk, |heat| heat.adapter(index));
     ui.add_space(8.0);
 }
 

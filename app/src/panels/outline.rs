@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use egui::{Align2, Id, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
-use graft_engine::adapters::AdapterSpec;
+use graft_engine::adapters::{AdapterSpec, PRESETS};
 use graft_engine::graph::RegionKind;
 
 use super::Desk;
@@ -264,6 +264,7 @@ fn placements(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Ac
 fn palette(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
     let remark = if desk.locked { "locked while training" } else { "a plus places the chosen one" };
     section(ui, "Adapters", remark);
+    presets(ui, desk, actions);
     let width = (ui.available_width() - 24.0 - 6.0) / 2.0;
     for (row, pair) in AdapterSpec::all().chunks(2).enumerate() {
         ui.horizontal(|ui| {
@@ -278,6 +279,27 @@ fn palette(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) 
         });
         ui.add_space(6.0);
     }
+}
+
+/// The list of presets: choosing one places it.
+fn presets(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        ui.add_space(12.0);
+        let able = !desk.locked && desk.document.is_some();
+        ui.add_enabled_ui(able, |ui| {
+            let width = ui.available_width() - 12.0;
+            let list = egui::ComboBox::from_id_salt("presets").width(width);
+            let response = list.selected_text("Place a preset…").show_ui(ui, |ui| {
+                for (number, preset) in PRESETS.iter().enumerate() {
+                    if ui.selectable_label(false, preset.name).on_hover_text(preset.description).clicked() {
+                        actions.push(Action::PlacePreset(number));
+                    }
+                }
+            });
+            response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, able, "Place a preset"));
+        });
+    });
+    ui.add_space(6.0);
 }
 
 fn tile(ui: &mut Ui, spec: &AdapterSpec, width: f32, chosen: bool, locked: bool) -> Response {

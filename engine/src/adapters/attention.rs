@@ -71,7 +71,8 @@ impl AdapterKind for AttentionAdapter {
         let d = b.op("activation", Gelu { form: GeluForm::Exact }, &[down]);
         let normed = b.layer_norm("attention_norm", d, width, 1e-5);
         let [query, key, value] = ["query", "key", "value"].map(|name| square(b, name, normed));
-        let mixed = b.op("heads", Attention { heads: width / self.head_width }, &[query, key, value]);
+        let attention = Attention { heads: width / self.head_width, scale: None };
+        let mixed = b.op("heads", attention, &[query, key, value]);
         let out = square(b, "output", mixed);
         let h = b.op("add_attention", Add, &[d, out]);
         let normed = b.layer_norm("mlp_norm", h, width, 1e-5);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{Choice, DROPOUTS, SCALES, on, whole};
+use super::setting::{Choice, DROPOUTS, SCALES, is_default, is_one, on, whole};
 use super::{Activation, AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site, SiteKind};
 use crate::ops::{Add, Dropout, Multiply, Scale};
@@ -94,24 +94,34 @@ pub struct Bottleneck {
     /// Bottleneck width.
     pub width: usize,
     /// Features of the value divided by this give the width, where it is not 0.
+    #[serde(skip_serializing_if = "is_default")]
     pub reduction: f64,
     /// Which value it reads.
+    #[serde(skip_serializing_if = "is_default")]
     pub reads: Reads,
     /// A layer norm of its own before the down-projection.
+    #[serde(skip_serializing_if = "is_default")]
     pub norm: bool,
     /// Between the projections.
+    #[serde(skip_serializing_if = "is_default")]
     pub activation: Activation,
     /// The activation once more behind the up-projection.
+    #[serde(skip_serializing_if = "is_default")]
     pub activate_after: bool,
     /// Dropout before the up-projection.
+    #[serde(skip_serializing_if = "is_default")]
     pub dropout: f64,
     /// Factor on the branch.
+    #[serde(skip_serializing_if = "is_one")]
     pub scale: f64,
     /// Whether the factor is learned.
+    #[serde(skip_serializing_if = "is_default")]
     pub scaling: Scaling,
     /// Whether the projections have biases.
+    #[serde(skip_serializing_if = "Clone::clone")]
     pub bias: bool,
     /// How the projections begin.
+    #[serde(skip_serializing_if = "is_default")]
     pub start: Start,
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::legal::bridge;
-use super::setting::{Choice, SCALES, whole};
+use super::setting::{Choice, SCALES, is_default, is_one, whole};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::{Add, Gelu, GeluForm, MatMul, MeanTokens, Scale, SelectToken, Softmax, Transpose, Unfold};
@@ -33,15 +33,11 @@ pub struct Bridge {
     /// Bottleneck width.
     pub width: usize,
     /// Fixed factor on the branch.
+    #[serde(skip_serializing_if = "is_one")]
     pub scale: f64,
     /// What it sees.
-    #[serde(skip_serializing_if = "is_vector")]
+    #[serde(skip_serializing_if = "is_default")]
     pub form: BridgeForm,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_vector(form: &BridgeForm) -> bool {
-    *form == BridgeForm::Vector
 }
 
 impl Default for Bridge {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bottleneck::{REDUCTIONS, width_of};
 use super::convolution::picture;
 use super::legal::grid;
-use super::setting::{DROPOUTS, whole};
+use super::setting::{DROPOUTS, is_default, whole};
 use super::{AdapterError, AdapterKind, Illegal, Setting};
 use crate::graph::{Beginning, Graph, Init, NodeId, Patch, PatchBuilder, Site, When};
 use crate::ops::{
@@ -22,10 +22,12 @@ pub struct Conformer {
     /// Channels of the convolution.
     pub width: usize,
     /// Features of the value divided by this give the width, where it is not 0.
+    #[serde(skip_serializing_if = "is_default")]
     pub reduction: f64,
     /// Extent of the convolution, odd.
     pub kernel: usize,
     /// Dropout behind the up-projection.
+    #[serde(skip_serializing_if = "is_default")]
     pub dropout: f64,
 }
 

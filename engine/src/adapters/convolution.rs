@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bottleneck::{REDUCTIONS, width_of};
 use super::legal::grid;
-use super::setting::whole;
+use super::setting::{is_default, whole};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Grid, Init, NodeId, Patch, PatchBuilder, Site};
 use crate::ops::{AddLast, Conv2d, Gelu, GeluForm, GridOf, GridToTokens, TokensToGrid};
@@ -17,6 +17,7 @@ pub struct Convolution {
     /// Channels between the two convolutions.
     pub width: usize,
     /// Features of the value divided by this give the width, where it is not 0.
+    #[serde(skip_serializing_if = "is_default")]
     pub reduction: f64,
     /// Blocks, one behind the other.
     pub depth: usize,

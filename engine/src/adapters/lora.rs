@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::legal::weight;
-use super::setting::{DROPOUTS, SCALES, on, whole};
+use super::setting::{DROPOUTS, SCALES, is_default, on, whole};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Init, Layer, NodeId, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::{Add, Conv2d, DoraScale, Dropout, MatMul, Multiply, Reshape, Scale, Subtract};
@@ -19,10 +19,13 @@ pub struct Lora {
     /// Numerator of the scale `alpha/rank`.
     pub alpha: f64,
     /// Dropout on the side path's input.
+    #[serde(skip_serializing_if = "is_default")]
     pub dropout: f64,
     /// Scale `alpha/√rank` (Kalajdzievski, 2023).
+    #[serde(skip_serializing_if = "is_default")]
     pub rank_stabilised: bool,
     /// Learned length of each row of the sum of weight and delta (DoRA, Liu et al., 2024).
+    #[serde(skip_serializing_if = "is_default")]
     pub dora: bool,
 }
 

@@ -39,6 +39,21 @@ pub(super) trait Choice: Copy + PartialEq + 'static {
     }
 }
 
+/// Whether a setting has its type's default value, and need not be written.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Whether a factor is one, and need not be written.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde passes a reference to exactly the default"
+)]
+pub(super) fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
 /// Switches, as choices.
 const SWITCH: &[&str] = &["off", "on"];
 

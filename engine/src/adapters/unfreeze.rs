@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::Choice;
+use super::setting::{Choice, is_default};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, NodeId, NodeKind, Patch, PatchBuilder, Site, SiteKind};
 use crate::tensor::elements;
@@ -27,6 +27,7 @@ impl Choice for What {
 #[serde(deny_unknown_fields, default)]
 pub struct Unfreeze {
     /// Which parameters of the place train.
+    #[serde(skip_serializing_if = "is_default")]
     pub what: What,
 }
 

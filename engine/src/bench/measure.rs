@@ -107,6 +107,7 @@ pub(super) fn measure(
         step,
         selection: &drawn.built.selection,
         caching: None,
+        profiles: false,
         source: &source,
         device,
         seed: 1,

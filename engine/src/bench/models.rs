@@ -209,7 +209,7 @@ fn block(b: &mut Builder, x: NodeId) -> NodeId {
         let slice = Slice { axis_from_end: 1, start: rows.start, length: WIDTH };
         parts.push(b.op(&format!("take_{name}"), slice, &[fused]));
     }
-    let mixed = b.op("heads", Attention { heads: 4 }, &parts);
+    let mixed = b.op("heads", Attention { heads: 4, scale: None }, &parts);
     let out = b.linear("output", mixed, &spec(&[WIDTH], WIDTH, "output"));
     let out = b.op("dropout1", Dropout { probability: 0.1 }, &[out]);
     b.site(Port::P1.name(), SiteKind::Port(Port::P1), out, WIDTH);

@@ -29,7 +29,8 @@ pub(super) struct Forward {
     /// Walk only this part of the model, from its own inputs to its own outputs.
     #[arg(long)]
     entry: Option<String>,
-    /// Safetensors file with `pixel_values` and whatever else the model reads.
+    /// Safetensors file with `pixel_values`, `input_ids` or whatever else the model reads; without `attention_mask` all
+    /// tokens are seen, without `token_type_ids` all are of type 0.
     #[arg(long)]
     input: PathBuf,
     /// Where to write `last_hidden_state`, `pooler_output`, `logits` and captures.
@@ -46,19 +47,12 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) fn run(self) -> anyhow::Result<Done> {
         let device = device::open_checked(&self.device)?;
-        let resolved = models::open(&self.model)?;
+        let (mut floats, mut integers) = (read_tensors(&self.input)?, read_integers(&self.input)?);
+        let columns = floats.keys().chain(integers.keys()).cloned().collect();
+        let resolved = models::open_reading(&self.model, &columns)?;
         let graph = resolved.architecture.build("model")?;
         let (params, report) = load(&graph, resolved.weights.as_ref(), 0, &device)?;
-        if let Some(misfit) = report.missing.first() {
-            let near =
-                misfit.near.as_ref().map_or_else(String::new, |n| format!("; the nearest unused is `{n}`"));
-            anyhow::bail!(
-                "{} of the model's tensors are not in the file, the first is `{}`{near}: {}",
-                report.missing.len(),
-                misfit.wanted,
-                self.model.display()
-            );
-        }
+        report.require(&self.model, |_| true)?;
         let config = resolved.architecture.config();
         let (graph, params) = self.adapted(&graph, &params, &config, &device)?;
         let mut given = Vec::new();
@@ -74,7 +68,7 @@ impl Forward {
             wanted.clone_from(&entry.outputs);
             given.extend(entry.inputs.values().copied());
         }
-        let (inputs, binding) = self.inputs(&graph, entry, &device)?;
+        let (inputs, binding) = self.inputs((&mut floats, &mut integers), &graph, entry, &device)?;
         if entry.is_none() {
             // Wrong sizes are told by the shape rules, before anything runs.
             graph.shapes(&binding)?;
@@ -129,12 +123,11 @@ impl Forward {
     /// What the walk is handed, from the input file, and the extents that follow.
     fn inputs(
         &self,
+        (floats, integers): (&mut Floats, &mut Integers),
         graph: &Graph,
         entry: Option<&Entry>,
         device: &Device,
     ) -> anyhow::Result<(Inputs, Binding)> {
-        let mut floats = read_tensors(&self.input)?;
-        let mut integers = read_integers(&self.input)?;
         let mut inputs = Inputs::new();
         let mut binding = Binding::new();
         let mut leaves: Vec<(String, &Node)> = Vec::new();
@@ -177,6 +170,12 @@ impl Forward {
         Ok((inputs, binding))
     }
 }
+
+/// Tensors of the input file that hold floats.
+type Floats = BTreeMap<String, Tensor>;
+
+/// Those that hold whole numbers.
+type Integers = BTreeMap<String, (Vec<usize>, Vec<i64>)>;
 
 fn or_none(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }

@@ -6,6 +6,7 @@ use crate::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
 use crate::models;
 use crate::project::{self, build_stage, open_source};
 use crate::tensor::Shape;
+use crate::weights::{LoadReport, compare};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -22,22 +23,29 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Done> {
-        let (title, graph, shapes, trainable) = if self.target.is_dir() {
+        let (title, graph, shapes, trainable, loading) = if self.target.is_dir() {
             let resolved = models::open(&self.target)?;
             let graph = resolved.architecture.build("model")?;
+            // Before any arithmetic on sizes that only the config vouches for.
+            let loading = resolved.weights.as_ref().map(|source| compare(&graph, source)).transpose()?;
             let shapes = graph.shapes(&resolved.architecture.binding(1))?;
-            (resolved.architecture.title(), graph, shapes, None)
+            (resolved.architecture.title(), graph, shapes, None, loading)
         } else {
             let project = project::load(&self.target)?;
             let base = self.target.parent().unwrap_or(std::path::Path::new(".")).to_path_buf();
             let last = project.turns()?.len() - 1;
             let source = open_source(&project, &base, last)?;
             let built = build_stage(&project, &base, last, source.as_ref())?;
+            let loading = built.weights.as_ref().map(|source| compare(&built.graph, source)).transpose()?;
             let shapes = built.graph.shapes(&built.binding(source.as_ref(), 1))?;
-            (built.architecture.title(), built.graph, shapes, Some(built.selection))
+            (built.architecture.title(), built.graph, shapes, Some(built.selection), loading)
         };
         if self.json {
-            line(&describe(&title, &graph, &shapes, trainable.as_ref().map(|s| s.count)).to_string())?;
+            let mut all = describe(&title, &graph, &shapes, trainable.as_ref().map(|s| s.count));
+            if let Some(report) = &loading {
+                all["weights"] = loading_json(report);
+            }
+            line(&all.to_string())?;
             return Ok(Done::Well);
         }
         line(&format!("{title}: {} parameters", graph.parameter_count()))?;
@@ -61,8 +69,52 @@ impl Inspect {
             ))?;
         }
         line(&format!("{} sites: weights, ports and bridges; `--json` lists them", graph.sites().len()))?;
+        if let Some(report) = &loading {
+            line(&format!("weights: {}", report.summary()))?;
+            list("made from another shape", &report.resized)?;
+            list("not in the file, would begin fresh", &report.missing)?;
+            list("in the file, used by nothing", &report.unused.iter().map(Quoted).collect::<Vec<_>>())?;
+        }
         Ok(Done::Well)
     }
+}
+
+/// Entries of one kind that are listed; of the rest only the number is told.
+const LISTED: usize = 20;
+
+/// A name in the way messages quote names.
+struct Quoted<'a>(&'a String);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "`{}`", self.0)
+    }
+}
+
+fn list(what: &str, entries: &[impl std::fmt::Display]) -> std::io::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    line(&format!("{what}: {}", entries.len()))?;
+    for entry in entries.iter().take(LISTED) {
+        line(&format!("  {entry}"))?;
+    }
+    if entries.len() > LISTED {
+        line(&format!("  and {} more", entries.len() - LISTED))?;
+    }
+    Ok(())
+}
+
+/// Each kind with its count and its first entries.
+fn loading_json(report: &LoadReport) -> Value {
+    fn group<T: serde::Serialize>(entries: &[T]) -> Value {
+        let first = &entries[..entries.len().min(LISTED)];
+        json!({ "count": entries.len(), "first": first })
+    }
+    json!({
+        "copied": { "count": report.copied.len() }, "resized": group(&report.resized),
+        "missing": group(&report.missing), "unused": group(&report.unused),
+    })
 }
 
 /// The path with the index after `blocks` replaced by 0.

@@ -102,6 +102,7 @@ impl Progress {
                 ));
             }
             EventBody::Checkpoint { .. }
+            | EventBody::Profile { .. }
             | EventBody::Paused {}
             | EventBody::Continued {}
             | EventBody::Failed { .. } => {}

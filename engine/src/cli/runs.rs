@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::Split;
-use crate::runs::{EventBody, RunFolder, evaluate_run};
+use crate::runs::{EventBody, RunFolder, evaluate_run_under_noise};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -23,6 +23,10 @@ pub(super) struct Eval {
     /// Which part of the data.
     #[arg(long, value_enum, default_value = "test")]
     split: SplitName,
+    /// Evaluate with noise on the adapters' parameters, once for each strength (0 is none): its deviation as a share
+    /// of each parameter's own.
+    #[arg(long, value_delimiter = ',', value_name = "SHARE")]
+    noise: Vec<f64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -35,14 +39,26 @@ impl Eval {
             SplitName::Validation => Split::Validation,
             SplitName::Test => Split::Test,
         };
-        let found = evaluate_run(&self.run, split)?;
-        if self.json {
-            let event = json!({
-                "event": "eval", "split": split.name(), "loss": found.loss,
-                "metrics": found.metrics, "samples": found.samples,
-            });
-            line(&event.to_string())?;
-        } else {
+        if let Some(wrong) = self.noise.iter().find(|share| !(share.is_finite() && **share >= 0.0)) {
+            anyhow::bail!("--noise is {wrong}; it should be 0 or more");
+        }
+        let strengths = if self.noise.is_empty() { vec![0.0] } else { self.noise.clone() };
+        let all = evaluate_run_under_noise(&self.run, split, &strengths)?;
+        for (strength, found) in strengths.iter().zip(all) {
+            if self.json {
+                let mut event = json!({
+                    "event": "eval", "split": split.name(), "loss": found.loss,
+                    "metrics": found.metrics, "samples": found.samples,
+                });
+                if !self.noise.is_empty() {
+                    event["noise"] = json!(strength);
+                }
+                line(&event.to_string())?;
+                continue;
+            }
+            if !self.noise.is_empty() {
+                line(&format!("noise {strength} of each parameter's deviation"))?;
+            }
             for (name, value) in &found.metrics {
                 line(&format!("{name} {:.2} %", value * 100.0))?;
             }

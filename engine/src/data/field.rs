@@ -7,6 +7,8 @@ use crate::tensor::elements;
 
 /// The column of pictures and clips, normalised floats.
 pub(super) const PIXELS: &str = "pixel_values";
+/// The column of sounds, normalised energies over time and frequency.
+pub(super) const INPUT_VALUES: &str = "input_values";
 /// The column of class numbers.
 pub(super) const LABELS: &str = "labels";
 
@@ -139,8 +141,14 @@ impl Sample {
     /// A picture or clip `[…shape]` with its class.
     #[must_use]
     pub fn classified(pixels: Vec<f32>, shape: &[usize], label: i64) -> Self {
-        let columns = [(PIXELS, Field::floats(pixels, shape)), (LABELS, Field::integers(vec![label], &[]))];
-        Self { columns: columns.into_iter().map(|(name, field)| (name.to_owned(), field)).collect() }
+        Self::labelled([(PIXELS, Field::floats(pixels, shape))], label)
+    }
+
+    /// Columns of one sample with its class.
+    pub(super) fn labelled<'a>(columns: impl IntoIterator<Item = (&'a str, Field)>, label: i64) -> Self {
+        let label = (LABELS, Field::integers(vec![label], &[]));
+        let columns = columns.into_iter().chain([label]);
+        Self { columns: columns.map(|(name, field)| (name.to_owned(), field)).collect() }
     }
 
     /// The values of `pixel_values`; empty when there is no such column.

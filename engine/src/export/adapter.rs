@@ -1,5 +1,7 @@
 //! Graft's own adapter files: `adapter.ron` says what stands where, `adapter.safetensors` holds its parameters and
-//! states, and base parameters that were trained with it, all by logical path.
+//! states, and base parameters that were trained with it, all by logical
+//! path. A tensor `x` that a placement rounds to few bits is held as `x.codes` (packed bytes) and `x.levels` (mean and
+//! deviation).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,11 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapters::{PlaceError, Placement, place};
 use crate::graph::{Graph, NodeKind};
+use crate::ops::{CODE_BOOKS, Codes, Quantise};
 use crate::tensor::{Shape, Value};
-use crate::weights::{Params, Tensor, WeightsError, read_tensors, write_atomically, write_tensors};
+use crate::weights::{
+    Params, StoredTensor, Tensor, WeightsError, read_weights_and_bytes, write_atomically, write_stored,
+};
 
 /// The version that this build writes.
 const VERSION: u32 = 1;
+
+/// The highest number of a placement that is read; a project counts them from 0.
+const HIGHEST: usize = 1_000_000;
 
 /// Adapters with their weights, apart from the model that they are for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +30,22 @@ pub struct Adapter {
     pub placements: BTreeMap<usize, Placement>,
     /// Values by logical path.
     pub tensors: BTreeMap<String, Tensor>,
+    /// Tensors that are written as codes of few bits.
+    pub coded: Vec<Coded>,
+}
+
+/// A tensor that is written as codes, because a placement rounds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coded {
+    /// Its path.
+    pub tensor: String,
+    /// The placement that rounds it.
+    pub placement: usize,
+    /// Bits a value.
+    pub bits: usize,
+    /// Its shape.
+    pub shape: Shape,
 }
 
 /// Why an adapter could not be written, read or put on a model.
@@ -78,6 +102,8 @@ pub enum AdapterFileError {
 struct Description {
     version: u32,
     placements: Vec<(usize, Placement)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    coded: Vec<Coded>,
 }
 
 impl Adapter {
@@ -89,14 +115,20 @@ impl Adapter {
         params: &Params,
         changed: &BTreeSet<String>,
     ) -> Self {
-        let tensors = leaves(graph)
+        let tensors: BTreeMap<String, Tensor> = leaves(graph)
             .filter(|(path, _, placed)| *placed || changed.contains(*path))
             .filter_map(|(path, _, _)| {
                 let value = params.get(path)?;
                 Some((path.to_owned(), Tensor { shape: value.shape(), data: value.to_f32() }))
             })
             .collect();
-        Self { placements, tensors }
+        let coded = graph.demands().codings.iter().filter_map(|coding| {
+            let tensor = graph.node(coding.param).path.clone();
+            let shape = tensors.get(&tensor)?.shape.clone();
+            Some(Coded { tensor, placement: coding.placement, bits: coding.bits, shape })
+        });
+        let coded = coded.filter(|coded| placements.contains_key(&coded.placement)).collect();
+        Self { placements, tensors, coded }
     }
 
     /// Writes `adapter.ron` and `adapter.safetensors`.
@@ -107,12 +139,17 @@ impl Adapter {
         std::fs::create_dir_all(folder)
             .map_err(|error| AdapterFileError::Io { error, path: folder.to_path_buf() })?;
         let path = folder.join("adapter.ron");
-        let placements =
-            self.placements.iter().map(|(number, placement)| (*number, placement.clone())).collect();
-        let description = Description { version: VERSION, placements };
+        let is_coded = |number: usize| self.coded.iter().any(|coded| coded.placement == number);
+        let placements = self.placements.iter().map(|(number, placement)| {
+            let kind =
+                if is_coded(*number) { placement.kind.stored_as_codes() } else { placement.kind.clone() };
+            (*number, Placement { kind, ..placement.clone() })
+        });
+        let coded = self.coded.clone();
+        let description = Description { version: VERSION, placements: placements.collect(), coded };
         let text = ron::ser::to_string_pretty(&description, ron::ser::PrettyConfig::default())
             .map_err(|error| AdapterFileError::Description { why: error.to_string(), path: path.clone() })?;
-        write_tensors(&self.tensors, &folder.join("adapter.safetensors"))?;
+        write_stored(&self.stored(), &folder.join("adapter.safetensors"))?;
         write_atomically(&path, text.as_bytes()).map_err(|error| AdapterFileError::Io { error, path })
     }
 
@@ -130,8 +167,41 @@ impl Adapter {
             let found = description.version;
             return Err(wrong(format!("version {found}, this build reads up to {VERSION}")));
         }
-        let tensors = read_tensors(&folder.join("adapter.safetensors"))?;
-        Ok(Self { placements: description.placements.into_iter().collect(), tensors })
+        let mut placements = BTreeMap::new();
+        for (number, placement) in description.placements {
+            if number > HIGHEST {
+                return Err(wrong(format!("placement {number} is numbered above {HIGHEST}")));
+            }
+            if placements.insert(number, placement).is_some() {
+                return Err(wrong(format!("placement {number} is there twice")));
+            }
+        }
+        let (mut tensors, codes) = read_weights_and_bytes(&folder.join("adapter.safetensors"))?;
+        for coded in &description.coded {
+            let tensor = decoded(coded, &mut tensors, &codes).map_err(wrong)?;
+            tensors.insert(coded.tensor.clone(), tensor);
+        }
+        // What has been decoded is a tensor like any other.
+        Ok(Self { placements, tensors, coded: Vec::new() })
+    }
+
+    /// The tensors as the file holds them.
+    fn stored(&self) -> BTreeMap<String, StoredTensor<'_>> {
+        let mut stored: BTreeMap<String, StoredTensor<'_>> = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), StoredTensor::Floats(tensor.into())))
+            .collect();
+        for coded in &self.coded {
+            let Some(tensor) = self.tensors.get(&coded.tensor) else { continue };
+            let value = Value::from_f32(tensor.data.clone(), &tensor.shape, &Device::flex());
+            let codes = Quantise { bits: coded.bits }.encode(&value);
+            stored.remove(&coded.tensor);
+            stored.insert(format!("{}.codes", coded.tensor), StoredTensor::Bytes(codes.packed));
+            let levels = Tensor { shape: vec![2], data: vec![codes.mean, codes.deviation] };
+            stored.insert(format!("{}.levels", coded.tensor), StoredTensor::Floats(levels.into()));
+        }
+        stored
     }
 
     /// The same under other numbers, `by` higher: for a model that has adapters of lower numbers.
@@ -149,7 +219,12 @@ impl Adapter {
             (number + by, Placement { at: renamed(&placement.at), ..placement.clone() })
         });
         let tensors = self.tensors.iter().map(|(path, tensor)| (renamed(path), tensor.clone()));
-        Self { placements: placements.collect(), tensors: tensors.collect() }
+        let coded = self.coded.iter().map(|coded| Coded {
+            tensor: renamed(&coded.tensor),
+            placement: coded.placement + by,
+            ..coded.clone()
+        });
+        Self { placements: placements.collect(), tensors: tensors.collect(), coded: coded.collect() }
     }
 
     /// The model with the adapters placed.
@@ -199,6 +274,31 @@ impl Adapter {
         }
         Ok(())
     }
+}
+
+/// The tensor that codes of the file stand for.
+fn decoded(
+    coded: &Coded,
+    tensors: &mut BTreeMap<String, Tensor>,
+    codes: &BTreeMap<String, Vec<u8>>,
+) -> Result<Tensor, String> {
+    let count = coded.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
+    let bits = coded.bits;
+    let name = &coded.tensor;
+    let (levels, packed) = (tensors.remove(&format!("{name}.levels")), codes.get(&format!("{name}.codes")));
+    let (Some(levels), Some(packed), Some(count)) = (levels, packed, count) else {
+        return Err(format!("the codes of `{name}` are not in the file"));
+    };
+    let wanted = count.checked_mul(bits).map(|all| all.div_ceil(8));
+    if !(1..=CODE_BOOKS.len()).contains(&bits) || levels.data.len() != 2 || wanted != Some(packed.len()) {
+        return Err(format!(
+            "`{name}` of shape {:?} in {bits} bits does not have {} bytes of codes",
+            coded.shape,
+            packed.len()
+        ));
+    }
+    let codes = Codes { packed: packed.clone(), mean: levels.data[0], deviation: levels.data[1] };
+    Ok(Tensor { shape: coded.shape.clone(), data: Quantise { bits }.decode(&codes, count) })
 }
 
 /// Parameters and states: path, shape, whether an adapter brought it.

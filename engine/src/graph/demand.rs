@@ -18,6 +18,8 @@ pub struct Demands {
     pub unfrozen: Vec<NodeId>,
     /// What each placement becomes in inference.
     pub endings: Vec<Ending>,
+    /// Parameters that files hold in few bits.
+    pub codings: Vec<Coding>,
 }
 
 impl Demands {
@@ -27,6 +29,7 @@ impl Demands {
         self.measures.extend(more.measures.iter().cloned());
         self.unfrozen.extend(more.unfrozen.iter().copied());
         self.endings.extend(more.endings.iter().copied());
+        self.codings.extend(more.codings.iter().copied());
     }
 }
 
@@ -107,6 +110,17 @@ pub enum Finish {
         /// Magnitudes are taken after multiplication with this leaf.
         times: Option<NodeId>,
     },
+}
+
+/// A parameter that files hold as codes of few bits, because a placement rounds it to them anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coding {
+    /// The placement that rounds it.
+    pub placement: usize,
+    /// The parameter.
+    pub param: NodeId,
+    /// Bits a value.
+    pub bits: usize,
 }
 
 /// What one placement becomes in inference.

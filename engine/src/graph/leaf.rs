@@ -124,6 +124,8 @@ pub enum Fit {
         /// At every frame, divided by their number, rather than at the central frame alone.
         average: bool,
     },
+    /// One number, which files store without axes.
+    Scalar,
     /// A table `[1, prefix + rows, width]` is resampled along its rows, linearly with aligned ends.
     ResampleRows {
         /// Rows that stay as they are.
@@ -161,6 +163,9 @@ pub enum Init {
     Constant(f64),
     /// One on the diagonal, zero elsewhere.
     Identity,
+    /// A table of positions `[…, rows, width]`: sine in even columns, cosine in odd ones, of
+    /// `row / 10000^(2·⌊column/2⌋/width)` (Vaswani et al., 2017).
+    Sinusoidal,
 }
 
 impl Init {
@@ -180,6 +185,18 @@ impl Init {
             Self::Ones => vec![1.0; count],
             Self::Constant(value) => vec![value as f32; count],
             Self::Identity => (0..count).map(|i| if i / fan_in == i % fan_in { 1.0 } else { 0.0 }).collect(),
+            Self::Sinusoidal => {
+                let width = shape.last().copied().unwrap_or(1).max(1);
+                let angle = |row: usize, column: usize| {
+                    row as f64 / 10_000f64.powf(2.0 * (column / 2) as f64 / width as f64)
+                };
+                (0..count)
+                    .map(|i| {
+                        let (angle, odd) = (angle(i / width, i % width), i % width % 2 == 1);
+                        (if odd { angle.cos() } else { angle.sin() }) as f32
+                    })
+                    .collect()
+            }
             Self::Uniform { bound } => uniform(bound),
             Self::XavierUniform => uniform((6.0 / (fan_in + fan_out) as f64).sqrt()),
             Self::KaimingUniform => uniform((1.0 / fan_in as f64).sqrt()),

@@ -5,9 +5,9 @@ mod apply;
 use std::sync::Arc;
 
 use super::{
-    Becomes, Beginning, Beside, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, Init, Layer, LossTerm,
-    Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange, Site,
-    SiteKind, StateLeaf, Tokens, Update, WeightEdge, When, is_below,
+    Becomes, Beginning, Beside, Coding, ConstLeaf, Demands, Ending, Finish, Fit, Fold, Graph, Init, Layer,
+    LossTerm, Measure, Node, NodeId, NodeKind, Observed, ParamLeaf, Region, RegionId, RegionKind, RowRange,
+    Site, SiteKind, StateLeaf, Tokens, Update, WeightEdge, When, is_below,
 };
 use crate::ops::{Add, AddSlice, Concat, Conv2d, LayerNorm, Linear, Op, Reshape, Slice};
 use crate::tensor::elements;
@@ -475,6 +475,19 @@ impl<'a> PatchBuilder<'a> {
     /// A base parameter that trains with the adapter.
     pub fn unfreeze(&mut self, param: NodeId) {
         self.patch.demands.unfrozen.push(param);
+    }
+
+    /// Files hold the site's weight in few bits, where this placement reads it as it is stored.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn coded(&mut self, bits: usize) {
+        let (op, rows) = self.layer();
+        let edge = self.edge(op);
+        if rows.is_none() && edge.value == edge.param {
+            let coding = Coding { placement: self.placement, param: edge.param, bits };
+            self.patch.demands.codings.push(coding);
+        }
     }
 
     /// The finished patch.

@@ -1,12 +1,15 @@
 //! The pre-norm transformer block that all architectures here share.
 
-use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind};
-use crate::ops::{Add, Attention, Gelu, GeluForm, Multiply, SwiGlu};
+use super::text::FeedForward;
+use crate::graph::{Builder, Init, LinearSpec, NodeId, Port, RegionKind, RowRange};
+use crate::ops::{Add, Attention, GeluForm, Multiply, Slice, SwiGlu};
 
 /// Names of a block's tensors in the file, each without `.weight` and `.bias`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockNames {
     pub norm1: &'static str,
+    /// One layer for query, key and value; empty where they are three.
+    pub qkv: &'static str,
     pub query: &'static str,
     pub key: &'static str,
     pub value: &'static str,
@@ -21,6 +24,7 @@ pub(super) struct BlockNames {
 /// Hugging Face's names in `ViT`.
 pub(super) const VIT_NAMES: BlockNames = BlockNames {
     norm1: "layernorm_before",
+    qkv: "",
     query: "attention.attention.query",
     key: "attention.attention.key",
     value: "attention.attention.value",
@@ -35,6 +39,7 @@ pub(super) const VIT_NAMES: BlockNames = BlockNames {
 /// Hugging Face's names in DINOv2.
 pub(super) const DINOV2_NAMES: BlockNames = BlockNames {
     norm1: "norm1",
+    qkv: "",
     query: "attention.attention.query",
     key: "attention.attention.key",
     value: "attention.attention.value",
@@ -50,6 +55,32 @@ pub(super) const DINOV2_NAMES: BlockNames = BlockNames {
 pub(super) const DINOV2_SWIGLU_NAMES: BlockNames =
     BlockNames { fc1: "mlp.weights_in", fc2: "mlp.weights_out", ..DINOV2_NAMES };
 
+/// Query, key and value `[batch, tokens, width]` of one fused layer `qkv`, each a named slice of it.
+pub(super) fn fused_projections(
+    b: &mut Builder,
+    x: NodeId,
+    width: usize,
+    init: Init,
+    bias: bool,
+    stored: &str,
+) -> [NodeId; 3] {
+    let spec = LinearSpec {
+        kernel: &[width],
+        features_out: 3 * width,
+        init,
+        bias: bias.then_some(Init::Zeros),
+        stored,
+    };
+    let fused = b.linear("qkv", x, &spec);
+    let mut start = 0;
+    ["query", "key", "value"].map(|name| {
+        let rows = RowRange { start, length: width };
+        start += width;
+        b.slice_site(fused, name, rows);
+        b.op(name, Slice { axis_from_end: 1, start: rows.start, length: width }, &[fused])
+    })
+}
+
 /// Sizes and flavour of a block.
 #[derive(Clone, Debug)]
 pub(super) struct BlockSpec {
@@ -57,14 +88,57 @@ pub(super) struct BlockSpec {
     pub heads: usize,
     pub mlp: usize,
     pub epsilon: f64,
-    pub gelu: GeluForm,
+    pub activation: FeedForward,
     pub qkv_bias: bool,
     /// Learned per-channel scale of each branch, with its initial value.
     pub layer_scale: Option<f64>,
     pub swiglu: bool,
     /// Tokens before which no prompts enter.
     pub prefix: usize,
+    /// What attention adds to its scores; no prompts enter a masked sequence.
+    pub mask: Option<NodeId>,
     pub names: BlockNames,
+}
+
+impl BlockSpec {
+    /// Width, heads and inner width of a plain block under `ViT`'s names, all else as usual.
+    pub(super) const fn plain([width, heads, mlp]: [usize; 3], epsilon: f64, prefix: usize) -> Self {
+        Self {
+            width,
+            heads,
+            mlp,
+            epsilon,
+            activation: FeedForward::Gelu(GeluForm::Exact),
+            qkv_bias: true,
+            layer_scale: None,
+            swiglu: false,
+            prefix,
+            mask: None,
+            names: VIT_NAMES,
+        }
+    }
+}
+
+/// The list of blocks, stored as `stored.0`, `stored.1`, …; a region of its own. What each of them gives, in order.
+pub(super) fn stack(
+    b: &mut Builder,
+    x: NodeId,
+    blocks: usize,
+    spec: &BlockSpec,
+    stored: &str,
+) -> Vec<NodeId> {
+    b.region("blocks", "Blocks", RegionKind::Stack, |b| {
+        let mut states = Vec::with_capacity(blocks);
+        let mut last = x;
+        for index in 0..blocks {
+            last = block(b, index, last, spec, &format!("{stored}.{index}"));
+            states.push(last);
+        }
+        if spec.mask.is_none() {
+            b.sequence(x, last, spec.prefix, spec.width);
+        }
+        states
+    })
 }
 
 /// One block: `h = x + attention(norm(x))`, `y = h + mlp(norm(h))`, with its ports P0–P5 as sites.
@@ -89,10 +163,15 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
                     },
                 )
             };
-            let query = projection(b, "query", normed, names.query, spec.qkv_bias);
-            let key = projection(b, "key", normed, names.key, spec.qkv_bias);
-            let value = projection(b, "value", normed, names.value, spec.qkv_bias);
-            let mixed = b.op("heads", Attention { heads: spec.heads }, &[query, key, value]);
+            let inputs = if names.qkv.is_empty() {
+                [("query", names.query), ("key", names.key), ("value", names.value)]
+                    .map(|(name, file)| projection(b, name, normed, file, spec.qkv_bias))
+            } else {
+                let stored = stored_name(names.qkv);
+                fused_projections(b, normed, spec.width, Init::XavierUniform, spec.qkv_bias, &stored)
+            };
+            let inputs: Vec<NodeId> = inputs.into_iter().chain(spec.mask).collect();
+            let mixed = b.op("heads", Attention { heads: spec.heads, scale: None }, &inputs);
             let out = projection(b, "output", mixed, names.output, true);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale1)))
         });
@@ -121,7 +200,7 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
             let active = if spec.swiglu {
                 b.op("activation", SwiGlu, &[wide])
             } else {
-                b.op("activation", Gelu { form: spec.gelu }, &[wide])
+                spec.activation.op(b, "activation", wide)
             };
             let out = linear(b, "fc2", active, [spec.mlp, spec.width], names.fc2);
             (normed, layer_scale(b, out, spec, &stored_name(names.scale2)))
@@ -130,7 +209,9 @@ pub(super) fn block(b: &mut Builder, index: usize, x: NodeId, spec: &BlockSpec, 
         b.port(Port::P4, fed, spec.width);
         let y = b.op("add_mlp", Add, &[h, fed]);
         b.port(Port::P5, y, spec.width);
-        b.sequence(x, y, spec.prefix, spec.width);
+        if spec.mask.is_none() {
+            b.sequence(x, y, spec.prefix, spec.width);
+        }
         y
     })
 }

@@ -1,17 +1,33 @@
 //! Opening a model folder: which architecture its `config.json` describes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::config::read_config;
 use super::spec::{DataShape, Resolved, trunk_of};
 use super::vivit::{self, Vivit};
-use super::{Architecture, ModelError};
+use super::{Architecture, ModelError, ast, bert, cct, clip, clipseg, deit, t5, timm, vivit_joint};
 use crate::weights::{Checkpoint, WeightSource};
 
 /// The registry: one line for each `model_type`, with the function that reads its config.
-const KNOWN: &[(&str, Reader)] =
-    &[("vit", image_trunk), ("dinov2", image_trunk), (vivit::MODEL_TYPE, factorised_video)];
+const KNOWN: &[(&str, Reader)] = &[
+    ("vit", image_trunk),
+    ("dinov2", image_trunk),
+    (vivit::MODEL_TYPE, factorised_video),
+    (cct::MODEL_TYPE, cct::read),
+    (deit::MODEL_TYPE, deit::read),
+    (ast::MODEL_TYPE, ast::read),
+    (vivit_joint::MODEL_TYPE, vivit_joint::read),
+    (timm::MODEL_TYPE, timm::read),
+    (clip::MODEL_TYPE, clip::read),
+    (clip::VISION, clip::read),
+    (clip::TEXT, clip::read),
+    (clipseg::MODEL_TYPE, clipseg::read),
+    (bert::MODEL_TYPE, bert::read),
+    (t5::MODEL_TYPE, t5::read),
+];
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
 
@@ -23,19 +39,39 @@ pub(super) struct Stored<'a> {
     pub checkpoint: &'a Checkpoint,
     /// The data: with them, a head is made for their classes.
     pub data: Option<&'a DataShape>,
+    /// Columns that the model will be handed, where that is known without data.
+    pub columns: Option<&'a BTreeSet<String>>,
     /// Path of `config.json`, for messages.
     pub path: PathBuf,
 }
 
 impl Stored<'_> {
-    /// What `config.json` says that the model is.
+    /// What `config.json` says that the model is; timm's says it by other fields.
     pub(super) fn model_type(&self) -> &str {
-        self.config.get("model_type").and_then(Value::as_str).unwrap_or_default()
+        match self.config.get("model_type").and_then(Value::as_str) {
+            Some(kind) => kind,
+            None if timm::is(self) => timm::MODEL_TYPE,
+            None => "",
+        }
+    }
+
+    /// Shape of a tensor of the file.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.checkpoint.shape(name)
     }
 
     /// Whether the file holds a tensor.
     pub(super) fn has(&self, name: &str) -> bool {
         self.checkpoint.has(name)
+    }
+
+    /// Whether the model will be handed a column. If nothing is known of them it is taken to be there.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        match (self.data, self.columns) {
+            (Some(data), _) => data.has(column),
+            (None, Some(columns)) => columns.contains(column),
+            (None, None) => true,
+        }
     }
 
     /// The error of a config that cannot be used.
@@ -63,11 +99,17 @@ fn factorised_video(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelE
     Ok(Box::new(model))
 }
 
-/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes.
-pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Resolved, ModelError> {
+/// Reads a folder's config and says which architecture it is. With `data`, the head is made for their classes; they, or
+/// else `columns`, tell which of the columns that it can do without it reads.
+pub(super) fn open_folder(
+    folder: &Path,
+    data: Option<&DataShape>,
+    columns: Option<&BTreeSet<String>>,
+) -> Result<Resolved, ModelError> {
     let config = read_config(folder)?;
     let checkpoint = Checkpoint::open(folder)?;
-    let stored = Stored { config: &config, checkpoint: &checkpoint, data, path: folder.join("config.json") };
+    let path = folder.join("config.json");
+    let stored = Stored { config: &config, checkpoint: &checkpoint, data, columns, path };
     let kind = stored.model_type();
     let Some((_, read)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
         return Err(ModelError::UnknownType {
@@ -80,14 +122,4 @@ pub(super) fn open_folder(folder: &Path, data: Option<&DataShape>) -> Result<Res
     let weights =
         WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
     Ok(Resolved { architecture, weights: Some(weights) })
-}
-
-pub(super) fn read_config(folder: &Path) -> Result<Value, ModelError> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| ModelError::Config {
-        why: format!("config.json cannot be read ({error})"),
-        path: path.clone(),
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| ModelError::Config { why: format!("config.json is not JSON ({error})"), path })
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::open::{open_folder, read_config};
+use super::cct::CctSpec;
+use super::config::read_config;
+use super::open::open_folder;
 use super::registry::{self, RegisteredSpec};
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{TubeletInit, Vivit};
@@ -24,6 +26,8 @@ pub enum ModelSpec {
     Vit(VitSpec),
     /// A factorised video transformer over an image transformer.
     Vivit(VivitSpec),
+    /// A compact convolutional transformer from scratch.
+    Cct(CctSpec),
     /// An architecture that the program around the engine has registered.
     Registered(RegisteredSpec),
 }
@@ -195,10 +199,11 @@ impl ModelSpec {
     /// When a folder cannot be read or the sizes do not go together.
     pub fn resolve(&self, base: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
         match self {
-            Self::Folder(folder) => open_folder(&base.join(folder), Some(data)),
+            Self::Folder(folder) => open_folder(&base.join(folder), Some(data), None),
             Self::Vit(spec) => Ok(Resolved { architecture: Box::new(spec.trunk(data)?), weights: None }),
             Self::Registered(spec) => registry::build(spec, data),
             Self::Vivit(spec) => spec.resolve(base, data),
+            Self::Cct(spec) => spec.resolve(data),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, block};
+use super::block::{BlockSpec, DINOV2_NAMES, DINOV2_SWIGLU_NAMES, VIT_NAMES, stack};
 use super::config::{Config, labels_json};
+use super::text::FeedForward;
 use super::{Architecture, ModelError};
 use crate::graph::{
     Binding, Builder, Extent, Fit, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens,
@@ -80,14 +81,10 @@ impl ImageTrunk {
                 if swiglu { (hidden * 2 / 3).div_ceil(8) * 8 } else { hidden }
             }
         };
-        let gelu = match c.text("hidden_act").unwrap_or("gelu") {
-            "gelu" => GeluForm::Exact,
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => GeluForm::Tanh,
-            other => {
-                return Err(format!(
-                    "the activation `{other}` is not known; known are gelu and its tanh forms"
-                ));
-            }
+        let FeedForward::Gelu(gelu) = FeedForward::named(c.text("hidden_act").unwrap_or("gelu"))? else {
+            return Err(
+                "an image transformer's activation should be gelu or one of its tanh forms".to_owned()
+            );
         };
         let head = has("classifier.weight");
         Ok(Self {
@@ -139,12 +136,13 @@ impl ImageTrunk {
             heads: self.heads,
             mlp: self.mlp,
             epsilon: self.epsilon,
-            gelu: self.gelu,
+            activation: FeedForward::Gelu(self.gelu),
             qkv_bias: self.qkv_bias,
             layer_scale: dinov2
                 .then(|| self.source.get("layerscale_value").and_then(Value::as_f64).unwrap_or(1.0)),
             swiglu: self.swiglu,
             prefix: 1,
+            mask: None,
             names: match (dinov2, self.swiglu) {
                 (false, _) => VIT_NAMES,
                 (true, false) => DINOV2_NAMES,
@@ -168,7 +166,7 @@ impl ImageTrunk {
     ) -> NodeId {
         let width = self.width;
         b.tokens(Tokens { prefix: 1, grid: Grid::Patches { pixels, patch: self.patch }, masked: false });
-        let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
+        let x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
             let stored = format!("{prefix}embeddings.patch_embeddings.projection");
             let embedded = b.linear_fitted(
                 "projection",
@@ -196,14 +194,8 @@ impl ImageTrunk {
             let tokens = b.op("tokens", PrependToken, &[embedded, token]);
             b.op("add_positions", Add, &[tokens, positions])
         });
-        let spec = self.block_spec();
-        b.region("blocks", "Blocks", RegionKind::Stack, |b| {
-            let enters = x;
-            for index in 0..self.blocks {
-                x = block(b, index, x, &spec, &format!("{prefix}encoder.layer.{index}"));
-            }
-            b.sequence(enters, x, spec.prefix, width);
-        });
+        let states = stack(b, x, self.blocks, &self.block_spec(), &format!("{prefix}encoder.layer"));
+        let x = states.last().copied().unwrap_or(x);
         b.layer_norm("norm", x, width, self.epsilon, &format!("{prefix}layernorm"))
     }
 
@@ -276,20 +268,7 @@ impl Architecture for ImageTrunk {
         if self.flavour == Flavour::Dinov2 {
             b.output("pooler_output", token);
         } else if self.pooler {
-            let pooled = b.region("pooler", "Pooler", RegionKind::Other, |b| {
-                let dense = b.linear(
-                    "dense",
-                    token,
-                    &LinearSpec {
-                        kernel: &[self.width],
-                        features_out: self.width,
-                        init: Init::XavierUniform,
-                        bias: Some(Init::Zeros),
-                        stored: &format!("{prefix}pooler.dense"),
-                    },
-                );
-                b.op("tanh", Tanh, &[dense])
-            });
+            let pooled = pooler(&mut b, token, self.width, &format!("{prefix}pooler.dense"));
             b.output("pooler_output", pooled);
         }
         if !self.classes.is_empty() {
@@ -320,11 +299,38 @@ impl Architecture for ImageTrunk {
     }
 }
 
+/// A linear layer and tanh over one token, as `transformers` makes a `pooler_output`.
+pub(super) fn pooler(b: &mut Builder, token: NodeId, width: usize, stored: &str) -> NodeId {
+    b.region("pooler", "Pooler", RegionKind::Other, |b| {
+        let spec = LinearSpec {
+            kernel: &[width],
+            features_out: width,
+            init: Init::XavierUniform,
+            bias: Some(Init::Zeros),
+            stored,
+        };
+        let dense = b.linear("dense", token, &spec);
+        b.op("tanh", Tanh, &[dense])
+    })
+}
+
 /// The classifier: a linear layer that begins at zero, stored as `classifier`.
 pub(super) fn head(b: &mut Builder, features: NodeId, width: usize, classes: usize) -> NodeId {
-    b.region("head", "Head", RegionKind::Head, |b| {
-        let weight = b.param("weight", &[classes, width], Init::Zeros, "classifier.weight");
-        let bias = b.param("bias", &[classes], Init::Zeros, "classifier.bias");
+    head_as(b, "head", features, [width, classes], Init::Zeros, "classifier")
+}
+
+/// A classifier `[features, classes]` as a region `name` of its own, stored as `stored`.
+pub(super) fn head_as(
+    b: &mut Builder,
+    name: &str,
+    features: NodeId,
+    [width, classes]: [usize; 2],
+    init: Init,
+    stored: &str,
+) -> NodeId {
+    b.region(name, "Head", RegionKind::Head, |b| {
+        let weight = b.param("weight", &[classes, width], init, &format!("{stored}.weight"));
+        let bias = b.param("bias", &[classes], Init::Zeros, &format!("{stored}.bias"));
         let logits = b.op("logits", Linear, &[features, weight, bias]);
         b.weight_site(logits, weight, width, classes);
         logits

@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::block::{BlockSpec, VIT_NAMES, block};
+use super::block::{BlockSpec, stack};
 use super::config::{Config, labels_json};
 use super::trunk::{Flavour, ImageTrunk, head};
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Extent, Fit, Graph, Grid, Init, NodeId, RegionKind, SiteKind, Tokens};
-use crate::ops::{Add, Fold, GeluForm, Patchify, PrependToken, SelectToken, Unfold};
+use crate::ops::{Add, Fold, Patchify, PrependToken, SelectToken, Unfold};
 
 /// How a patch kernel becomes a tubelet kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ impl Vivit {
         let (width, epsilon) = (self.spatial.width, self.spatial.epsilon);
         b.region("temporal", "Temporal", RegionKind::Transformer, |b| {
             b.tokens(Tokens { prefix: 1, grid: Grid::Row, masked: false });
-            let mut x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
+            let x = b.region("embeddings", "Embeddings", RegionKind::Embedding, |b| {
                 let token =
                     b.param("cls_token", &[1, 1, width], Init::Zeros, "temporal.embeddings.cls_token");
                 let table = b.param_fitted(
@@ -131,25 +131,9 @@ impl Vivit {
                 let tokens = b.op("tokens", PrependToken, &[sequence, token]);
                 b.op("add_positions", Add, &[tokens, table])
             });
-            let spec = BlockSpec {
-                width,
-                heads: self.temporal_heads,
-                mlp: self.temporal_mlp,
-                epsilon,
-                gelu: GeluForm::Exact,
-                qkv_bias: true,
-                layer_scale: None,
-                swiglu: false,
-                prefix: 1,
-                names: VIT_NAMES,
-            };
-            b.region("blocks", "Blocks", RegionKind::Stack, |b| {
-                let enters = x;
-                for index in 0..self.temporal_blocks {
-                    x = block(b, index, x, &spec, &format!("temporal.encoder.layer.{index}"));
-                }
-                b.sequence(enters, x, spec.prefix, width);
-            });
+            let spec = BlockSpec::plain([width, self.temporal_heads, self.temporal_mlp], epsilon, 1);
+            let states = stack(b, x, self.temporal_blocks, &spec, "temporal.encoder.layer");
+            let x = states.last().copied().unwrap_or(x);
             b.layer_norm("norm", x, width, epsilon, "temporal.layernorm")
         })
     }
@@ -225,6 +209,7 @@ impl Architecture for Vivit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::GeluForm;
 
     fn base(frames: usize) -> Vivit {
         Vivit {

@@ -60,6 +60,10 @@ impl Op for AddSparse {
         sum.reshape(&shape)
     }
 
+    fn adds_at_places(&self) -> bool {
+        true
+    }
+
     fn keeps(&self, wanted: &[bool], _training: bool) -> Keeps {
         Keeps::inputs(&[false, false, wanted[1]])
     }

@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Op, Reads, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// A position table fitted to another grid of patches by bicubic interpolation, as Hugging Face's image
@@ -111,6 +111,10 @@ impl Op for ResizePositions {
             return resized;
         }
         Value::concat(vec![table.narrow(1, 0, self.prefix), resized], 1)
+    }
+
+    fn reads(&self, input: usize, _training: bool) -> Reads {
+        if input == 0 { Reads::Value } else { Reads::Shape }
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {

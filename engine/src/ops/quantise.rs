@@ -54,6 +54,72 @@ impl Quantise {
     }
 }
 
+/// A weight in codes of few bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes {
+    /// The codes, packed from the lowest bit of each byte on: the sign in the highest bit of a code (1 is positive), the
+    /// place in the code book below it.
+    pub packed: Vec<u8>,
+    /// Mean of the weight.
+    pub mean: f32,
+    /// Its deviation with the floor.
+    pub deviation: f32,
+}
+
+impl Quantise {
+    /// The codes that forward would give a weight in f32.
+    #[must_use]
+    pub fn encode(&self, w: &Value) -> Codes {
+        let (_, deviation, normed) = Self::parts(w);
+        let mean = w.clone().reshape(&[elements(&w.shape())]).mean_axis(0);
+        let rounded = self.nearest(&normed).to_f32();
+        let levels = self.levels();
+        let count = rounded.len();
+        let mut packed = vec![0u8; (count * self.bits).div_ceil(8)];
+        for (at, value) in rounded.into_iter().enumerate() {
+            let place = levels.iter().position(|level| level.to_bits() == value.abs().to_bits()).unwrap_or(0);
+            let sign = usize::from(value > 0.0) << (self.bits - 1);
+            for bit in 0..self.bits {
+                let place_of_bit = at * self.bits + bit;
+                let value = u8::from((place | sign) >> bit & 1 == 1);
+                packed[place_of_bit / 8] |= value << (place_of_bit % 8);
+            }
+        }
+        let deviation = deviation.add_scalar(FLOOR).to_f32()[0];
+        Codes { packed, mean: mean.to_f32()[0], deviation }
+    }
+
+    /// What codes stand for, as many values: the bits that forward gives.
+    #[must_use]
+    pub fn decode(&self, codes: &Codes, count: usize) -> Vec<f32> {
+        let levels = self.levels();
+        let bit = |place: usize| codes.packed.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
+        (0..count)
+            .map(|at| {
+                let code = (0..self.bits).fold(0, |code, i| code | usize::from(bit(at * self.bits + i)) << i);
+                let half = 1 << (self.bits - 1);
+                let level = levels[code % half];
+                let rounded = if code >= half { level } else { -level };
+                rounded * codes.deviation + codes.mean
+            })
+            .collect()
+    }
+
+    /// The positive codes as the staircase of [`Self::nearest`] reaches them in f32.
+    #[expect(clippy::cast_possible_truncation, reason = "codes are used in f32")]
+    fn levels(&self) -> Vec<f32> {
+        let codes = self.codes();
+        let steps = codes.windows(2).map(|pair| (pair[1] - pair[0]) as f32);
+        let first = codes[0] as f32;
+        std::iter::once(first)
+            .chain(steps.scan(first, |level, step| {
+                *level += step;
+                Some(*level)
+            }))
+            .collect()
+    }
+}
+
 /// 1 where positive, −1 elsewhere.
 fn sign(x: &Value) -> Value {
     x.clone().positive_mask().mul_scalar(2.0).add_scalar(-1.0)
@@ -177,6 +243,21 @@ mod tests {
                 };
                 let slope = (at(step) - at(-step)) / (2.0 * step);
                 assert!((slope - gradient[i]).abs() < 1e-5, "{bits} bits, {i}: {slope} {}", gradient[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn codes_come_back_as_what_forward_gives() {
+        for bits in 1..=4 {
+            for count in [2, 13, 64] {
+                let op = Quantise { bits };
+                let w = random("w", &[count]).cast(burn::backend::FloatDType::F32);
+                let codes = op.encode(&w);
+                assert_eq!(codes.packed.len(), (count * bits).div_ceil(8));
+                let y = op.forward(std::slice::from_ref(&w), &Context::inference()).to_f32();
+                let bits_of = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                assert_eq!(bits_of(op.decode(&codes, count)), bits_of(y), "{bits} bits, {count} values");
             }
         }
     }

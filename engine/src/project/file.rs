@@ -7,6 +7,7 @@ use ron::ser::PrettyConfig;
 use serde::Deserialize;
 
 use super::{Project, ProjectError, VERSION};
+use crate::adapters::Placement;
 use crate::graph::nearest;
 use crate::weights::write_atomically;
 
@@ -95,6 +96,21 @@ pub fn to_text(project: &Project) -> Result<String, ProjectError> {
         why: format!("cannot be written: {error}"),
     })?;
     Ok(text + "\n")
+}
+
+/// A placement as a line of a project file.
+///
+/// # Errors
+/// When it cannot be written as RON; no placement that was read can cause this.
+pub fn written(placement: &Placement) -> Result<String, ProjectError> {
+    let config = PrettyConfig::new().struct_names(false).depth_limit(0).extensions(EXTENSIONS);
+    let text = options().to_string_pretty(placement, config);
+    let text = text.map_err(|error| ProjectError::Setting {
+        field: placement.at.clone(),
+        why: format!("cannot be written: {error}"),
+    })?;
+    // The extensions that it asks for are those of every project file.
+    Ok(text.lines().filter(|line| !line.starts_with("#![")).collect::<Vec<_>>().join(" ").trim().to_owned())
 }
 
 /// Writes a project file, atomically.

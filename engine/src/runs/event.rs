@@ -112,6 +112,20 @@ pub enum EventBody {
         #[serde(default)]
         stage_peak_bytes: u64,
     },
+    /// One step of a training stage, node by node: told once a stage, in its first repetition, behind that step's own
+    /// event.
+    Profile {
+        /// Stage index.
+        stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
+        /// The step that was measured, as its own event names it.
+        step: u64,
+        /// All ops of the step's graph, in its order; those behind a cache or on a branch that was not run took
+        /// nothing.
+        nodes: Vec<NodeProfile>,
+    },
     /// What a stage's cache has done so far in this session: told at the end of each epoch, and about once a second
     /// while it is built.
     Cache {
@@ -216,6 +230,35 @@ const fn is_zero(repetition: &usize) -> bool {
 
 fn train() -> String {
     "train".to_owned()
+}
+
+/// What one node took and held in the step that was profiled, beside what was predicted of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeProfile {
+    /// Its path.
+    pub path: String,
+    /// Seconds of its forward, to the nanosecond.
+    pub forward_secs: f64,
+    /// Seconds of its vjp and of what was computed again for it.
+    pub backward_secs: f64,
+    /// Bytes that its value and extras held between forward and backward; absent where the allocator does not see
+    /// the device's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Predicted seconds of both; absent where the device's times are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_secs: Option<f64>,
+    /// Predicted bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_bytes: Option<u64>,
+}
+
+impl NodeProfile {
+    /// Seconds of forward and backward.
+    #[must_use]
+    pub fn secs(&self) -> f64 {
+        self.forward_secs + self.backward_secs
+    }
 }
 
 /// Where a stage's weights came from, in counts of parameters.

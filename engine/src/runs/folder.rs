@@ -48,14 +48,23 @@ impl RunFolder {
     /// When it is no run folder.
     pub fn open(path: &Path) -> Result<(Self, Project, PathBuf), ProjectError> {
         let project = crate::project::load(&path.join("project.ron"))?;
+        let base = Self::origin(path)?;
+        let log = open_log(path)?;
+        Ok((Self { path: path.to_path_buf(), log }, project, base))
+    }
+
+    /// The folder that relative paths of an earlier run's project start from.
+    ///
+    /// # Errors
+    /// When it is no run folder.
+    pub fn origin(path: &Path) -> Result<PathBuf, ProjectError> {
         let file = path.join("origin.json");
         let text = std::fs::read_to_string(&file).map_err(io(&file))?;
         let origin: Origin = serde_json::from_str(&text).map_err(|error| ProjectError::Setting {
             field: "origin.json".to_owned(),
             why: format!("is not sound: {error}"),
         })?;
-        let log = open_log(path)?;
-        Ok((Self { path: path.to_path_buf(), log }, project, origin.base))
+        Ok(origin.base)
     }
 
     /// Where it is.
@@ -116,6 +125,7 @@ impl RunFolder {
                 // The last thing a run does, and done again.
                 EventBody::Eval { split, closing: true, .. } if split == Split::Test.name() => false,
                 EventBody::Step { stage, repetition, step, .. }
+                | EventBody::Profile { stage, repetition, step, .. }
                 | EventBody::Eval { stage, repetition, step, .. } => {
                     (turn(*stage, *repetition), *step) <= (here, at.step)
                 }
@@ -145,15 +155,20 @@ fn open_log(path: &Path) -> Result<File, ProjectError> {
     OpenOptions::new().create(true).append(true).open(&file).map_err(io(&file))
 }
 
+/// What the names of a project's run folders begin with.
+pub(super) fn folder_stem(name: &str) -> String {
+    let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' });
+    safe.chain(['-']).collect()
+}
+
 /// `<name>-<date>-<time>`, with a number when that exists.
 fn fresh(runs: &Path, name: &str) -> Result<PathBuf, ProjectError> {
     std::fs::create_dir_all(runs).map_err(io(runs))?;
-    let safe: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect();
+    let stem = folder_stem(name);
     let stamp = timestamp(SystemTime::now());
     for number in 1u32.. {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let path = runs.join(format!("{safe}-{stamp}{suffix}"));
+        let path = runs.join(format!("{stem}{stamp}{suffix}"));
         // Creating is the test, so that two runs at the same second get two folders.
         match std::fs::create_dir(&path) {
             Ok(()) => return Ok(path),

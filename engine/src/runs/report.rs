@@ -1,5 +1,7 @@
 //! `report.md`: what a run was and came to, from its own log.
 
+mod costs;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -127,6 +129,20 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             mib(peak),
             1e3 * secs
         ));
+    }
+    for event in &events {
+        let EventBody::Profile { stage, repetition, step, nodes } = &event.body else { continue };
+        let name = events.iter().find_map(|event| match &event.body {
+            EventBody::Stage { stage: s, repetition: r, name, .. } if (s, r) == (stage, repetition) => {
+                Some(name.as_str())
+            }
+            _ => None,
+        });
+        line(format!(
+            "\nWhere step {step} of \"{}\" went, forward and backward; each part without those listed in it:\n",
+            name.unwrap_or_default()
+        ));
+        costs::table(nodes).into_iter().for_each(&mut line);
     }
     // What each session says last of a stage is all that it did.
     let mut caches: Vec<(String, [u64; 3], f64)> = Vec::new();

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 use super::event::{Event, EventBody};
 use super::folder::RunFolder;
+use super::noise::with_noise;
 use super::outcome::{Outcome, RunError, RunOptions, RunSummary};
 use super::report;
 use crate::data::Split;
@@ -17,7 +18,7 @@ use crate::project::{Project, Turn, build_turn, open_source, open_source_in};
 use crate::train::{
     Caching, Checkpoint, Control, EditError, Evaluation, StageSpec, TrainError, evaluate, mergeable,
 };
-use crate::weights::{Params, Tensor, load};
+use crate::weights::{self, Params, Tensor, WeightSource, load};
 
 /// Where events go.
 pub(super) type Sink<'a> = dyn FnMut(&Event) + 'a;
@@ -45,6 +46,7 @@ pub fn train(
 /// Builds every stage, and follows what they measure and merge, without running any.
 fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), RunError> {
     let mut measured: BTreeSet<String> = BTreeSet::new();
+    let mut checked: Vec<WeightSource> = Vec::new();
     for (place, turn) in turns.iter().enumerate() {
         // What a stage of this run writes is not there yet.
         if turn.spec.data().is_some() {
@@ -52,6 +54,10 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
         }
         let source = open_source(project, base, place)?;
         let built = build_turn(project, base, turn, &turn.merged, source.as_ref())?;
+        if let Some(from) = built.weights.as_ref().filter(|from| !checked.contains(*from)) {
+            weights::check(&built.graph, from)?;
+            checked.push(from.clone());
+        }
         let states =
             built.graph.demands().measures.iter().map(|measure| &built.graph.node(measure.state).path);
         match &turn.spec {
@@ -110,6 +116,19 @@ pub fn resume(path: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Run
 /// # Errors
 /// When the folder holds no checkpoint or anything fails.
 pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
+    Ok(evaluate_run_under_noise(path, split, &[0.0])?.pop().unwrap_or_default())
+}
+
+/// The same with noise on every parameter that an adapter brought, once for each strength: normal, its deviation that
+/// share of the parameter's own. How much of it a model bears says how few bits its adapters need (methods, section 4).
+///
+/// # Errors
+/// As [`evaluate_run`].
+pub fn evaluate_run_under_noise(
+    path: &Path,
+    split: Split,
+    strengths: &[f64],
+) -> Result<Vec<Evaluation>, RunError> {
     let (folder, project, base) = RunFolder::open(path)?;
     let device = device::open_checked(&project.device)?;
     let Some(checkpoint) = Checkpoint::read_for_use(&folder.checkpoints())? else {
@@ -128,8 +147,14 @@ pub fn evaluate_run(path: &Path, split: Split) -> Result<Evaluation, RunError> {
     overlay(&mut params, checkpoint.params, &device);
     let batch = turn.spec.as_train().map_or(32, |spec| spec.batch);
     let control = Control::new();
-    let result = evaluate(&built.graph, &params, &source, split, None, batch, &device, &control, None)?;
-    Ok(result.unwrap_or_default())
+    strengths
+        .iter()
+        .map(|&strength| {
+            let noisy = with_noise(&built.graph, &params, strength, project.seed, &device);
+            let found = evaluate(&built.graph, &noisy, &source, split, None, batch, &device, &control, None)?;
+            Ok(found.unwrap_or_default())
+        })
+        .collect()
 }
 
 pub(super) fn overlay(params: &mut Params, tensors: BTreeMap<String, Tensor>, device: &Device) {

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::event::{EventBody, Loaded};
+use super::event::{EventBody, Loaded, NodeProfile};
 use super::outcome::{Outcome, RunError, RunSummary};
 use super::run::{Run, overlay};
 use crate::cache::Totals;
 use crate::data::{Source, Split};
-use crate::graph::Graph;
+use crate::exec::NodeCost;
+use crate::graph::{Graph, NodeKind};
 use crate::memory::{Meter, live_bytes};
 use crate::plan::kept_calibration;
-use crate::project::{Built, Predicted, Turn, build_turn, generated, open_source_in, plan_built};
+use crate::project::{Built, Heat, Predicted, Turn, build_turn, generated, open_source_in, plan_built};
 use crate::tensor::kernels::make_thread_buffers;
 use crate::train::{
     Caching, Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring,
@@ -83,11 +84,13 @@ impl Run<'_, '_> {
     }
 
     /// What a step of a turn will cost, as far as that is known without measuring anything now.
-    fn predicted(&self, turn: &Turn, built: &Built, source: &dyn Source) -> Option<Box<Predicted>> {
+    fn predicted(&self, turn: &Turn, built: &Built, source: &dyn Source) -> Foretold {
         let times = kept_calibration(&self.project.device);
-        let mut predicted = plan_built(turn, built, source, times.as_ref()).predicted?;
-        predicted.stands_beside(self.process_bytes);
-        Some(Box::new(predicted))
+        let mut plan = plan_built(turn, built, source, times.as_ref());
+        if let Some(predicted) = &mut plan.predicted {
+            predicted.stands_beside(self.process_bytes);
+        }
+        (plan.predicted.map(Box::new), plan.heat)
     }
 
     fn started(&mut self, first: usize, built: &Built, source: &dyn Source, from: Option<&Checkpoint>) {
@@ -99,7 +102,7 @@ impl Run<'_, '_> {
             params_trainable: built.selection.count,
             stages: self.turns.len(),
             folder: self.folder.path().display().to_string(),
-            predicted: self.predicted(&self.turns[first], built, source),
+            predicted: self.predicted(&self.turns[first], built, source).0,
             resumed_at: from.map(|c| c.total_steps),
         };
         self.emit(body);
@@ -120,6 +123,9 @@ impl Run<'_, '_> {
             return Ok((params, report));
         }
         let (mut params, report) = load(built.walked(), built.weights.as_ref(), seed, &self.device)?;
+        if let Some(source) = &built.weights {
+            report.require(&source.folder, |misfit| misfit.expected)?;
+        }
         if let Some(checkpoint) = from {
             overlay(&mut params, std::mem::take(&mut checkpoint.params), &self.device);
         }
@@ -229,9 +235,11 @@ impl Run<'_, '_> {
             device: &device,
             seed: self.project.seed,
             caching: caching.as_ref(),
+            // Further repetitions cost about the same, and the log stays short.
+            profiles: turn.repetition == 0 && profiles(),
         };
         *last_step = stage.steps();
-        let predicted = self.predicted(turn, built, source.as_ref());
+        let (predicted, heat) = self.predicted(turn, built, source.as_ref());
         self.announce(turn, report, built.selection.count, spec.epochs, *last_step, predicted);
         self.changed.extend(built.selection.paths.iter().cloned());
         self.changed.extend(updated(&step.graph));
@@ -247,6 +255,7 @@ impl Run<'_, '_> {
                         self.emit(EventBody::Skipped { count: skipped, example });
                     }
                 }
+                Progress::Profile(costs) => self.profiled(turn, snapshot.step, &step.graph, costs, &heat),
                 Progress::Cache(totals) => self.cached(turn, totals),
                 Progress::Paused => self.emit(EventBody::Paused {}),
                 Progress::Continued => self.emit(EventBody::Continued {}),
@@ -376,6 +385,22 @@ impl Run<'_, '_> {
         let Totals { built, hits, bytes, secs } = totals;
         let (stage, repetition) = (turn.stage, turn.repetition);
         self.emit(EventBody::Cache { stage, repetition, built, hits, bytes, secs });
+    }
+
+    fn profiled(&mut self, turn: &Turn, step: u64, graph: &Graph, costs: &[NodeCost], heat: &Heat) {
+        let nodes = graph.nodes().iter().enumerate().zip(costs);
+        let ops = nodes.filter(|((_, node), _)| matches!(node.kind, NodeKind::Op(_)));
+        let nodes = ops
+            .map(|((index, node), cost)| NodeProfile {
+                path: node.path.clone(),
+                forward_secs: to_nanosecond(cost.forward_secs),
+                backward_secs: to_nanosecond(cost.backward_secs),
+                bytes: cost.bytes,
+                predicted_secs: heat.secs.get(index).map(|secs| to_nanosecond(*secs)),
+                predicted_bytes: heat.bytes.get(index).copied(),
+            })
+            .collect();
+        self.emit(EventBody::Profile { stage: turn.stage, repetition: turn.repetition, step, nodes });
     }
 
     fn step(&mut self, turn: &Turn, report: &StepReport) {
@@ -517,6 +542,19 @@ impl Run<'_, '_> {
         });
         Ok(summary)
     }
+}
+
+/// What a stage's step is predicted to cost, in all and node by node.
+type Foretold = (Option<Box<Predicted>>, Heat);
+
+/// Further digits would only make the log longer.
+fn to_nanosecond(secs: f64) -> f64 {
+    (secs * 1e9).round() / 1e9
+}
+
+/// Whether stages tell of one step node by node: `GRAFT_PROFILE=off` leaves it.
+fn profiles() -> bool {
+    std::env::var("GRAFT_PROFILE").map_or(true, |value| value != "off")
 }
 
 fn turn_of(checkpoint: &Checkpoint) -> crate::train::Position {

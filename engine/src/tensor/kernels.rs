@@ -27,7 +27,7 @@ mod squares;
 mod testing;
 
 pub use adamw::{AdamWStep, adamw_step};
-pub use attention::{attention, attention_vjp};
+pub use attention::{Scores, attention, attention_vjp};
 pub use bias::add_bias;
 pub use cross_entropy::cross_entropy;
 pub use gelu::{GeluForm, gelu, gelu_vjp};

@@ -13,9 +13,11 @@ use super::{Shape, elements};
 
 mod conv;
 mod index;
+mod pool;
 mod softmax;
 
 pub use conv::ConvStep;
+pub use pool::PoolStep;
 
 /// A tensor of any rank on any device. Cloning shares the storage.
 #[derive(Clone, Debug)]

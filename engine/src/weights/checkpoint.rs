@@ -1,12 +1,12 @@
-//! A checkpoint folder: `model.safetensors`, or shards with their index.
+//! A checkpoint folder, in whichever format: one file, or shards with their index.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
-
-use super::WeightsError;
+use super::pytorch::PytorchFile;
+use super::safetensors::SafetensorsFile;
+use super::shards::shards_of;
+use super::{WeightsError, refused};
 use crate::tensor::Shape;
 
 /// A host tensor as read from a file.
@@ -18,36 +18,106 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// An opened checkpoint: names and shapes at once, values shard by shard on request.
-#[derive(Clone, Debug)]
+/// What a folder is looked through for, in this order.
+const NAMES: [&str; 6] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.pt",
+    "model.pth",
+];
+
+/// An opened checkpoint: names and shapes at once, values of one tensor at a time on request.
+#[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
-    /// Tensor name → (shard, shape).
-    tensors: BTreeMap<String, (PathBuf, Shape)>,
+    files: Vec<WeightsFile>,
+    /// Tensor name → place in `files`.
+    tensors: BTreeMap<String, usize>,
+}
+
+/// One file of tensors.
+#[derive(Debug)]
+enum WeightsFile {
+    Safetensors(SafetensorsFile),
+    Pytorch(PytorchFile),
+}
+
+impl WeightsFile {
+    fn open(path: &Path) -> Result<Self, WeightsError> {
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            SafetensorsFile::open(path).map(Self::Safetensors)
+        } else {
+            PytorchFile::open(path).map(Self::Pytorch)
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Safetensors(file) => file.path(),
+            Self::Pytorch(file) => file.path(),
+        }
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Safetensors(file) => Box::new(file.names()),
+            Self::Pytorch(file) => Box::new(file.names()),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            Self::Safetensors(file) => file.shape(name),
+            Self::Pytorch(file) => file.shape(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Tensor, WeightsError> {
+        match self {
+            Self::Safetensors(file) => file.read(name),
+            Self::Pytorch(file) => file.read(name),
+        }
+    }
 }
 
 impl Checkpoint {
-    /// Opens a model folder.
+    /// Opens a model folder; of several formats the first of `model.safetensors`, `pytorch_model.bin`, `model.pt`
+    /// and `model.pth` is taken, the first two alone or in shards.
     ///
     /// # Errors
-    /// When it holds no weights or they are not sound.
+    /// When it holds no weights, a file is not sound, or shards and index do not agree.
     pub fn open(folder: &Path) -> Result<Self, WeightsError> {
-        let single = folder.join("model.safetensors");
-        let index = folder.join("model.safetensors.index.json");
-        let shards: Vec<PathBuf> = if single.is_file() {
-            vec![single]
-        } else if index.is_file() {
-            shards_of(&index)?.into_iter().map(|name| folder.join(name)).collect()
-        } else {
+        let found = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+        let Some(found) = found else {
             return Err(WeightsError::Missing { folder: folder.to_path_buf() });
         };
-        let mut tensors = BTreeMap::new();
-        for shard in shards {
-            for (name, shape) in header(&shard)? {
-                tensors.insert(name, (shard.clone(), shape));
+        let is_index = found.extension().is_some_and(|extension| extension == "json");
+        let index = if is_index { shards_of(&found)? } else { BTreeMap::new() };
+        let mut paths: Vec<PathBuf> = index.values().map(|name| folder.join(name)).collect();
+        paths.sort();
+        paths.dedup();
+        if !is_index {
+            paths.push(found.clone());
+        }
+        let files = paths.iter().map(|path| WeightsFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut tensors: BTreeMap<String, usize> = BTreeMap::new();
+        for (place, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(other) = tensors.insert(name.to_owned(), place) {
+                    let other = files[other].path().file_name().unwrap_or_default().to_string_lossy();
+                    return Err(refused(name, format!("is in {other} as well"), file.path()));
+                }
             }
         }
-        Ok(Self { folder: folder.to_path_buf(), tensors })
+        for (name, shard) in &index {
+            let there = tensors.get(name).map(|place| files[*place].path());
+            if there.is_none_or(|path| path.file_name().is_none_or(|found| *found != **shard)) {
+                return Err(refused(name, format!("should be in {shard}, which lacks it"), &found));
+            }
+        }
+        Ok(Self { folder: folder.to_path_buf(), files, tensors })
     }
 
     /// The folder.
@@ -62,109 +132,31 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
-    /// All names with their shapes.
-    pub fn names(&self) -> impl Iterator<Item = (&str, &Shape)> {
-        self.tensors.iter().map(|(name, (_, shape))| (name.as_str(), shape))
+    /// A tensor's extents.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.files[*self.tensors.get(name)?].shape(name)
     }
 
-    /// Reads the tensors that `wanted` names, each shard once, handing each over as it comes.
+    /// The file that holds a tensor.
+    #[must_use]
+    pub fn file_of(&self, name: &str) -> &Path {
+        self.tensors.get(name).map_or(&*self.folder, |place| self.files[*place].path())
+    }
+
+    /// All names in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Reads one tensor.
     ///
     /// # Errors
-    /// When a file cannot be read or a tensor's dtype is no weight.
-    pub fn read(
-        &self,
-        wanted: impl Fn(&str) -> bool,
-        mut take: impl FnMut(&str, Tensor),
-    ) -> Result<(), WeightsError> {
-        let mut shards: Vec<&PathBuf> = self.tensors.values().map(|(shard, _)| shard).collect();
-        shards.sort();
-        shards.dedup();
-        for shard in shards {
-            let bytes = std::fs::read(shard).map_err(|error| io(error, shard))?;
-            let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, shard))?;
-            for (name, view) in file.tensors() {
-                if wanted(&name) {
-                    let data = floats(view.dtype(), view.data()).ok_or_else(|| WeightsError::Dtype {
-                        name: name.clone(),
-                        dtype: std::format!("{:?}", view.dtype()),
-                        path: shard.clone(),
-                    })?;
-                    take(&name, Tensor { shape: view.shape().to_vec(), data });
-                }
-            }
+    /// When it is not there, its file cannot be read, or its dtype is no weight.
+    pub fn read(&self, name: &str) -> Result<Tensor, WeightsError> {
+        match self.tensors.get(name) {
+            Some(place) => self.files[*place].read(name),
+            None => Err(refused(name, "is not in the checkpoint".to_owned(), &self.folder)),
         }
-        Ok(())
     }
-}
-
-pub(super) fn io(error: std::io::Error, path: &Path) -> WeightsError {
-    WeightsError::Io { error, path: path.to_path_buf() }
-}
-
-pub(super) fn format(error: &impl std::fmt::Display, path: &Path) -> WeightsError {
-    WeightsError::Format { why: error.to_string(), path: path.to_path_buf() }
-}
-
-fn shards_of(index: &Path) -> Result<Vec<String>, WeightsError> {
-    let text = std::fs::read_to_string(index).map_err(|error| io(error, index))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| format(&error, index))?;
-    let map = json
-        .get("weight_map")
-        .and_then(serde_json::Value::as_object)
-        .ok_or_else(|| format(&"the index has no `weight_map`", index))?;
-    let mut names: Vec<String> = map.values().filter_map(|file| file.as_str().map(str::to_owned)).collect();
-    names.sort();
-    names.dedup();
-    // A shard is a file beside its index; a path that leads elsewhere is refused.
-    if let Some(name) = names.iter().find(|name| name.contains(['/', '\\'])) {
-        return Err(format(&std::format!("the shard name `{name}` is not a plain file name"), index));
-    }
-    Ok(names)
-}
-
-/// Names and shapes from the header alone.
-fn header(path: &Path) -> Result<Vec<(String, Shape)>, WeightsError> {
-    use std::io::Read as _;
-    let mut file = std::fs::File::open(path).map_err(|error| io(error, path))?;
-    let length = file.metadata().map_err(|error| io(error, path))?.len();
-    let mut size = [0u8; 8];
-    file.read_exact(&mut size).map_err(|_| format(&"it ends before its header", path))?;
-    let size = u64::from_le_bytes(size);
-    if size > length.saturating_sub(8) || size > 100_000_000 {
-        return Err(format(&"its header is longer than the file", path));
-    }
-    let mut text = vec![0u8; usize::try_from(size).unwrap_or(0)];
-    file.read_exact(&mut text).map_err(|error| io(error, path))?;
-    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|error| format(&error, path))?;
-    let object = json.as_object().ok_or_else(|| format(&"its header is no object", path))?;
-    object
-        .iter()
-        .filter(|(name, _)| *name != "__metadata__")
-        .map(|(name, entry)| {
-            let shape = entry
-                .get("shape")
-                .and_then(serde_json::Value::as_array)
-                .and_then(|axes| {
-                    axes.iter().map(|a| a.as_u64().and_then(|a| usize::try_from(a).ok())).collect()
-                })
-                .ok_or_else(|| format(&std::format!("`{name}` has no shape"), path))?;
-            Ok((name.clone(), shape))
-        })
-        .collect()
-}
-
-/// Floats of any stored float dtype as f32.
-pub(super) fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    #[expect(clippy::cast_possible_truncation, reason = "weights are used in f32")]
-    match dtype {
-        Dtype::F32 => Some(chunks(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Some(chunks(bytes, |b| f64::from_le_bytes(b) as f32)),
-        Dtype::F16 => Some(chunks(bytes, |b| f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => Some(chunks(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-        _ => None,
-    }
-}
-
-fn chunks<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
 }

@@ -4,53 +4,74 @@ use super::Tensor;
 use crate::graph::Fit;
 use crate::tensor::elements;
 
-/// The values for a parameter of `shape`, or `None` when the tensor cannot be made to fit.
+/// How a tensor's values become a parameter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// As they are.
+    Same,
+    /// Spread over frames.
+    Inflate { average: bool },
+    /// Rows behind the first `prefix` are resampled.
+    ResampleRows { prefix: usize },
+}
+
+/// How a tensor of shape `from` is made to fit a parameter of shape `to`, or `None` when it cannot be.
 #[must_use]
-pub(super) fn fit(tensor: &Tensor, shape: &[usize], how: Fit) -> Option<Vec<f32>> {
-    if tensor.shape == shape {
-        return Some(tensor.data.clone());
+pub(super) fn manner(from: &[usize], to: &[usize], how: Fit) -> Option<Manner> {
+    if from == to {
+        return Some(Manner::Same);
     }
     match how {
-        Fit::Exact => same_elements(tensor, shape),
-        Fit::Inflate { average } => inflate(tensor, shape, average),
+        // Leading axes of 1 may differ: `[1, width]` against `[1, 1, width]`.
+        Fit::Exact => {
+            fn strip(shape: &[usize]) -> impl Iterator<Item = &usize> {
+                shape.iter().skip_while(|extent| **extent == 1)
+            }
+            strip(from).eq(strip(to)).then_some(Manner::Same)
+        }
+        Fit::Scalar => (elements(from) == 1 && elements(to) == 1).then_some(Manner::Same),
+        Fit::Inflate { average } => {
+            let ([out, channels, rows, columns], [o, c, _, r, k]) = (from, to) else { return None };
+            ([out, channels, rows, columns] == [o, c, r, k]).then_some(Manner::Inflate { average })
+        }
         Fit::ResampleRows { prefix } => {
-            let ([_, from, width], [1, to, wanted]) = (&tensor.shape[..], shape) else { return None };
-            (width == wanted && *from > prefix && *to > prefix)
-                .then(|| resample_rows(&tensor.data, prefix, from - prefix, to - prefix, *width))
+            let ([_, from, width], [1, to, wanted]) = (from, to) else { return None };
+            (width == wanted && *from > prefix && *to > prefix).then_some(Manner::ResampleRows { prefix })
         }
     }
 }
 
-/// Leading axes of 1 may differ: `[1, width]` against `[1, 1, width]`.
-fn same_elements(tensor: &Tensor, shape: &[usize]) -> Option<Vec<f32>> {
-    let strip = |s: &[usize]| s.iter().skip_while(|e| **e == 1).copied().collect::<Vec<_>>();
-    (strip(&tensor.shape) == strip(shape)).then(|| tensor.data.clone())
+/// The values for a parameter of shape `to`, in a manner that [`manner`] found for these shapes.
+#[must_use]
+pub(super) fn fit(tensor: Tensor, to: &[usize], manner: Manner) -> Vec<f32> {
+    match manner {
+        Manner::Same => tensor.data,
+        Manner::Inflate { average } => inflate(&tensor, to, average),
+        Manner::ResampleRows { prefix } => {
+            let (from, width) = (tensor.shape[1], tensor.shape[2]);
+            resample_rows(&tensor.data, prefix, from - prefix, to[1] - prefix, width)
+        }
+    }
 }
 
 /// `[out, channels, rows, columns] → [out, channels, frames, rows, columns]`.
 #[expect(clippy::cast_precision_loss, reason = "a tubelet has few frames")]
-fn inflate(tensor: &Tensor, shape: &[usize], average: bool) -> Option<Vec<f32>> {
-    let ([out, channels, rows, columns], [o, c, frames, r, k]) = (&tensor.shape[..], shape) else {
-        return None;
-    };
-    if (out, channels, rows, columns) != (o, c, r, k) {
-        return None;
-    }
-    let pixels = rows * columns;
+fn inflate(tensor: &Tensor, shape: &[usize], average: bool) -> Vec<f32> {
+    let (frames, pixels) = (shape[2], shape[3] * shape[4]);
     let mut data = vec![0.0; elements(shape)];
     for (kernel, source) in tensor.data.chunks(pixels).enumerate() {
-        for frame in 0..*frames {
+        for frame in 0..frames {
             let target = &mut data[(kernel * frames + frame) * pixels..][..pixels];
             if average {
                 for (t, s) in target.iter_mut().zip(source) {
-                    *t = s / *frames as f32;
+                    *t = s / frames as f32;
                 }
             } else if frame == frames / 2 {
                 target.copy_from_slice(source);
             }
         }
     }
-    Some(data)
+    data
 }
 
 /// Resamples the rows of a `[prefix + from, width]` table to `[prefix + to, width]`, linearly with the end
@@ -103,11 +124,14 @@ mod tests {
     #[test]
     fn kernels_spread_over_the_central_frame_or_all() {
         let kernel = Tensor { shape: vec![1, 2, 1, 1], data: vec![3.0, 4.0] };
-        let central = fit(&kernel, &[1, 2, 2, 1, 1], Fit::Inflate { average: false }).unwrap();
-        assert_eq!(central, [0.0, 3.0, 0.0, 4.0]);
-        let average = fit(&kernel, &[1, 2, 2, 1, 1], Fit::Inflate { average: true }).unwrap();
-        assert_eq!(average, [1.5, 1.5, 2.0, 2.0]);
-        assert!(fit(&kernel, &[1, 3, 2, 1, 1], Fit::Inflate { average: true }).is_none());
-        assert!(fit(&kernel, &[1, 2, 2, 1], Fit::Exact).is_none());
+        let spread = |average| {
+            let shape = [1, 2, 2, 1, 1];
+            let manner = manner(&kernel.shape, &shape, Fit::Inflate { average }).unwrap();
+            fit(kernel.clone(), &shape, manner)
+        };
+        assert_eq!(spread(false), [0.0, 3.0, 0.0, 4.0]);
+        assert_eq!(spread(true), [1.5, 1.5, 2.0, 2.0]);
+        assert!(manner(&kernel.shape, &[1, 3, 2, 1, 1], Fit::Inflate { average: true }).is_none());
+        assert!(manner(&kernel.shape, &[1, 2, 2, 1], Fit::Exact).is_none());
     }
 }

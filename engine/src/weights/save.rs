@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, View};
 use serde_json::Value as Json;
 
-use super::checkpoint::{format, io};
-use super::{Params, Tensor, WeightsError};
-use crate::graph::Graph;
+use super::load::check_finite;
+use super::safetensors::SafetensorsFile;
+use super::{Params, Tensor, WeightsError, io, unsound};
+use crate::graph::{Fit, Graph};
 use crate::tensor::Shape;
 
 /// Writes f32 tensors as one safetensors file, atomically.
@@ -18,33 +19,81 @@ use crate::tensor::Shape;
 /// # Errors
 /// When the file cannot be written.
 pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), WeightsError> {
+    let floats = |tensor| StoredTensor::Floats(Cow::Borrowed(tensor));
+    write_stored(&tensors.iter().map(|(name, tensor)| (name.clone(), floats(tensor))).collect(), path)
+}
+
+/// A tensor as a file holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredTensor<'a> {
+    /// In f32.
+    Floats(Cow<'a, Tensor>),
+    /// Bytes of one axis.
+    Bytes(Vec<u8>),
+}
+
+impl From<Tensor> for Cow<'_, Tensor> {
+    fn from(tensor: Tensor) -> Self {
+        Cow::Owned(tensor)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Cow<'a, Tensor> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Cow::Borrowed(tensor)
+    }
+}
+
+/// Writes tensors as one safetensors file, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_stored(tensors: &BTreeMap<String, StoredTensor<'_>>, path: &Path) -> Result<(), WeightsError> {
     // Hugging Face's loaders ask for this entry.
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let temporary = temporary(path);
-    let stored = tensors.iter().map(|(name, tensor)| (name, Stored(tensor)));
+    let shape = |tensor: &StoredTensor<'_>| match tensor {
+        StoredTensor::Floats(tensor) => tensor.shape.clone(),
+        StoredTensor::Bytes(bytes) => vec![bytes.len()],
+    };
+    let stored = tensors.iter().map(|(name, tensor)| (name, Stored { shape: shape(tensor), tensor }));
     safetensors::serialize_to_file(stored, Some(metadata), &temporary)
-        .map_err(|error| format(&error, path))?;
+        .map_err(|error| unsound(&error, path))?;
     put_in_place(&temporary, path).map_err(|error| io(error, path))
 }
 
 /// A tensor that becomes bytes only while it is written, so that no second copy of all of them ever exists.
-struct Stored<'a>(&'a Tensor);
+struct Stored<'a> {
+    shape: Shape,
+    tensor: &'a StoredTensor<'a>,
+}
 
 impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self.tensor {
+            StoredTensor::Floats(_) => Dtype::F32,
+            StoredTensor::Bytes(_) => Dtype::U8,
+        }
     }
 
     fn shape(&self) -> &[usize] {
-        &self.0.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        match self.tensor {
+            StoredTensor::Floats(tensor) => {
+                Cow::Owned(tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect())
+            }
+            StoredTensor::Bytes(bytes) => Cow::Borrowed(bytes),
+        }
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.data.len()
+        match self.tensor {
+            StoredTensor::Floats(tensor) => 4 * tensor.data.len(),
+            StoredTensor::Bytes(bytes) => bytes.len(),
+        }
     }
 }
 
@@ -76,16 +125,23 @@ fn put_in_place(temporary: &Path, path: &Path) -> std::io::Result<()> {
 /// # Errors
 /// When the file cannot be read or is not sound.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    Ok(file
-        .tensors()
-        .into_iter()
-        .filter_map(|(name, view)| {
-            let data = super::checkpoint::floats(view.dtype(), view.data())?;
-            Some((name, Tensor { shape: view.shape().to_vec(), data }))
-        })
-        .collect())
+    let file = SafetensorsFile::open(path)?;
+    file.names()
+        .filter(|name| file.is_float(name))
+        .map(|name| Ok((name.to_owned(), file.read(name)?)))
+        .collect()
+}
+
+/// Reads a safetensors file of weights: every tensor has a float dtype and finite values.
+///
+/// # Errors
+/// When the file cannot be read, is not sound, or a tensor is not such.
+pub fn read_weights(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
+    let file = SafetensorsFile::open(path)?;
+    let tensors =
+        file.names().map(|name| Ok((name.to_owned(), file.read(name)?))).collect::<Result<_, _>>()?;
+    check_finite(&tensors, path)?;
+    Ok(tensors)
 }
 
 /// Reads every 64-bit integer tensor of one safetensors file, as shape and values.
@@ -93,16 +149,32 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsErro
 /// # Errors
 /// When the file cannot be read or is not sound.
 pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|error| io(error, path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(&error, path))?;
-    let integers = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::I64);
-    Ok(integers
-        .map(|(name, view)| {
-            let values =
-                view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
-            (name, (view.shape().to_vec(), values))
-        })
-        .collect())
+    let file = SafetensorsFile::open(path)?;
+    file.names()
+        .filter(|name| file.is_integer(name))
+        .map(|name| Ok((name.to_owned(), file.read_integers(name)?)))
+        .collect()
+}
+
+/// Float and byte tensors of a file, by name.
+type WeightsAndBytes = (BTreeMap<String, Tensor>, BTreeMap<String, Vec<u8>>);
+
+/// Reads a safetensors file of weights as [`read_weights`] does, but for tensors of bytes, which it may hold as well.
+///
+/// # Errors
+/// As [`read_weights`].
+pub fn read_weights_and_bytes(path: &Path) -> Result<WeightsAndBytes, WeightsError> {
+    let file = SafetensorsFile::open(path)?;
+    let (mut tensors, mut bytes) = (BTreeMap::new(), BTreeMap::new());
+    for name in file.names() {
+        if file.is_bytes(name) {
+            bytes.insert(name.to_owned(), file.read_bytes(name)?);
+        } else {
+            tensors.insert(name.to_owned(), file.read(name)?);
+        }
+    }
+    check_finite(&tensors, path)?;
+    Ok((tensors, bytes))
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors` under the original names. Parameters that
@@ -112,18 +184,19 @@ pub fn read_integers(path: &Path) -> Result<BTreeMap<String, (Shape, Vec<i64>)>,
 /// When the folder cannot be written.
 pub fn save_model(graph: &Graph, params: &Params, config: &Json, folder: &Path) -> Result<(), WeightsError> {
     std::fs::create_dir_all(folder).map_err(|error| io(error, folder))?;
-    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
-    let states = graph.states().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement));
+    let params_of = graph.params().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement, leaf.fit));
+    let states = graph.states().map(|(_, path, leaf)| (path, &leaf.stored, leaf.placement, Fit::Exact));
     let tensors = params_of
         .chain(states)
-        .filter(|(_, _, placement)| placement.is_none())
-        .filter_map(|(path, stored, _)| {
+        .filter(|(_, _, placement, _)| placement.is_none())
+        .filter_map(|(path, stored, _, fit)| {
             let value = params.get(path)?;
-            Some((stored.clone(), Tensor { shape: value.shape(), data: value.to_f32() }))
+            let shape = if fit == Fit::Scalar { Shape::new() } else { value.shape() };
+            Some((stored.clone(), Tensor { shape, data: value.to_f32() }))
         })
         .collect();
     write_tensors(&tensors, &folder.join("model.safetensors"))?;
     let path = folder.join("config.json");
-    let text = serde_json::to_string_pretty(config).map_err(|error| format(&error, &path))?;
+    let text = serde_json::to_string_pretty(config).map_err(|error| unsound(&error, &path))?;
     write_atomically(&path, text.as_bytes()).map_err(|error| io(error, &path))
 }

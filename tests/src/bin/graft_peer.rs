@@ -93,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         step,
         selection: &built.selection,
         caching: caching.as_ref(),
+        profiles: false,
         source: &source,
         device: &device,
         seed,

@@ -21,16 +21,30 @@ pub struct Subject {
     pub graph: Graph,
     /// Values of everything, drawn at random so that no zero hides a path.
     pub params: Params,
-    /// How many placements stand on it already.
-    pub placed: usize,
+    /// Its graph without any.
+    pub bare: Graph,
+    /// The placements that stand on it already.
+    pub before: Vec<Placement>,
     binding: Binding,
 }
 
 /// Rows of the batch that cells are examined on.
-pub const ROWS: usize = 3;
+pub(super) const ROWS: usize = 3;
 
 /// Folders of small models of one architecture each, made by `fixtures/make_*.py`.
-const FOLDERS: &[&str] = &["vit_tiny", "dinov2_classifier"];
+const FOLDERS: &[&str] = &[
+    "vit_tiny",
+    "dinov2_classifier",
+    "timm_vit",
+    "deit_teacher",
+    "cct_learned",
+    "ast_classifier",
+    "vivit_classifier",
+    "clip_both",
+    "clipseg_plain",
+    "bert_tiny",
+    "t5_relu",
+];
 
 /// One small model an architecture, and one that has adapters already.
 ///
@@ -82,7 +96,7 @@ fn on_adapters() -> Subject {
         subject.graph = place(&subject.graph, index, placement).unwrap_or_else(|error| panic!("{error}")).0;
     }
     subject.name = "adapters of a vit".to_owned();
-    subject.placed = placements.len();
+    subject.before = placements.to_vec();
     subject.params = random(&subject.graph);
     subject
 }
@@ -91,7 +105,8 @@ impl Subject {
     fn new(name: &str, architecture: &dyn Architecture) -> Self {
         let graph = architecture.build("model").unwrap_or_else(|error| panic!("{name}: {error}"));
         let params = random(&graph);
-        Self { name: name.to_owned(), graph, params, placed: 0, binding: architecture.binding(ROWS) }
+        let (name, bare, before) = (name.to_owned(), graph.clone(), Vec::new());
+        Self { name, graph, params, bare, before, binding: architecture.binding(ROWS) }
     }
 
     /// The output that cells are compared by: logits where the model has a head.

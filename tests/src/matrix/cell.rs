@@ -83,7 +83,7 @@ fn outputs(graph: &Graph, params: &Params, inputs: &Inputs) -> Value {
 
 impl<'a> Cell<'a> {
     fn new(subject: &'a Subject, spec: &'a AdapterSpec, class: &Class, what: String) -> Self {
-        let index = subject.placed;
+        let index = subject.before.len();
         let placement = Placement::new(&class.rule, spec.clone());
         let (graph, coverage) =
             place(&subject.graph, index, &placement).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -283,13 +283,12 @@ impl<'a> Cell<'a> {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let unfrozen = &self.graph.demands().unfrozen;
         let changed = unfrozen.iter().map(|id| self.graph.node(*id).path.clone()).collect();
-        let placements = BTreeMap::from([(self.index, self.placement.clone())]);
-        let written = Adapter::of(placements, &self.graph, &self.params, &changed);
-        // What earlier placements brought is not this one's to write.
-        let written = Adapter { tensors: self.without_earlier(written.tensors), ..written };
+        let placements: BTreeMap<usize, Placement> =
+            self.subject.before.iter().chain([&self.placement]).cloned().enumerate().collect();
+        let written = Adapter::of(placements.clone(), &self.graph, &self.params, &changed);
         written.write(folder.path()).unwrap_or_else(|error| panic!("{}: {error}", self.what));
         let read = Adapter::read(folder.path()).unwrap_or_else(|error| panic!("{}: {error}", self.what));
-        let graph = read.place(&self.subject.graph).unwrap_or_else(|error| panic!("{}: {error}", self.what));
+        let graph = read.place(&self.subject.bare).unwrap_or_else(|error| panic!("{}: {error}", self.what));
         let mut params = self.started();
         read.fill(&graph, &mut params, &cpu()).unwrap_or_else(|error| panic!("{}: {error}", self.what));
         let got = outputs(&graph, &params, &self.inputs).to_f32();
@@ -297,18 +296,16 @@ impl<'a> Cell<'a> {
         let bytes = std::fs::read(folder.path().join("adapter.safetensors")).unwrap_or_default();
         let header = u64::from_le_bytes(bytes[..8].try_into().unwrap_or_default());
         let stored = bytes.len() as u64 - 8 - header;
-        let formula = self.placement.stored_bytes(&self.subject.graph, &self.sites);
+        let mut graph = self.subject.bare.clone();
+        let mut formula = 0;
+        for (index, placement) in &placements {
+            let (next, coverage) =
+                place(&graph, *index, placement).unwrap_or_else(|error| panic!("{}: {error}", self.what));
+            formula += placement.stored_bytes(&graph, &coverage.matched);
+            graph = next;
+        }
         assert_eq!(i64::try_from(stored).unwrap_or(-1), formula, "{}: bytes of its file", self.what);
         self.tests += 2;
-    }
-
-    fn without_earlier(&self, tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
-        let earlier = |path: &String| {
-            !self.own().contains(path)
-                && self.subject.graph.find(path).is_some()
-                && path.contains(".adapter_")
-        };
-        tensors.into_iter().filter(|(path, _)| !earlier(path)).collect()
     }
 
     /// The graph before and the values of the base are there as they were.

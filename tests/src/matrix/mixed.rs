@@ -11,7 +11,7 @@ const WIDTH: usize = 16;
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Mixed;
+pub(super) struct Mixed;
 
 fn spec<'a>(kernel: &'a [usize], features_out: usize, stored: &'a str) -> LinearSpec<'a> {
     LinearSpec { kernel, features_out, init: Init::XavierUniform, bias: Some(Init::Zeros), stored }
@@ -38,7 +38,7 @@ impl Mixed {
                 let slice = Slice { axis_from_end: 1, start: rows.start, length: WIDTH };
                 parts.push(b.op(&format!("take_{name}"), slice, &[fused]));
             }
-            let mixed = b.op("heads", Attention { heads: 2 }, &parts);
+            let mixed = b.op("heads", Attention { heads: 2, scale: None }, &parts);
             let out =
                 b.linear("output", mixed, &LinearSpec { bias: None, ..spec(&[WIDTH], WIDTH, "output") });
             b.port(Port::P1, out, WIDTH);

@@ -5,7 +5,7 @@ use graft_engine::tensor::{Shape, Value, elements};
 
 /// `Σ sin(i + 1)·xᵢ`, of shape `[1]`.
 #[derive(Debug)]
-pub struct Probe;
+pub(super) struct Probe;
 
 impl Op for Probe {
     fn name(&self) -> &'static str {

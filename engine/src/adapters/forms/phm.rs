@@ -92,6 +92,13 @@ impl AdapterKind for Phm {
         self.sides(site).map_or(0, |[rows, columns]| (self.n * self.rank * (rows + columns)) as u64)
     }
 
+    /// Less the weight whose place it takes.
+    fn stored_bytes(&self, graph: &Graph, site: &Site) -> i64 {
+        let SiteKind::Weight { features_in, .. } = site.kind else { return 0 };
+        let bytes = |count: u64| 4 * i64::try_from(count).unwrap_or(0);
+        bytes(self.parameter_count(graph, site)) - bytes((features_in * site.width) as u64)
+    }
+
     fn shared_count(&self) -> u64 {
         self.n.pow(3) as u64
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::legal::weight;
 use super::super::setting::{on, whole};
 use super::super::{AdapterKind, Illegal, Setting};
-use crate::graph::{Graph, Patch, PatchBuilder, Site};
+use crate::graph::{Graph, Patch, PatchBuilder, Site, SiteKind};
 use crate::ops::Quantise;
 
 /// Settings of the form. It rounds whatever weight stands there, so it is no identity.
@@ -57,6 +57,7 @@ impl AdapterKind for Quantised {
             return builder.finish();
         }
         let before = builder.weight();
+        builder.coded(self.bits);
         let rounded = builder.op("weight", Quantise { bits: self.bits }, &[before]);
         builder.replace_weight(rounded);
         builder.finish()
@@ -65,6 +66,21 @@ impl AdapterKind for Quantised {
     /// None of its own.
     fn parameter_count(&self, _graph: &Graph, _site: &Site) -> u64 {
         0
+    }
+
+    /// A weight that an adapter brought is stored as codes, with mean and deviation.
+    fn stored_bytes(&self, _graph: &Graph, site: &Site) -> i64 {
+        let SiteKind::Weight { features_in, rows: None, .. } = site.kind else { return 0 };
+        if !site.is_of_adapter() || self.decoded {
+            return 0;
+        }
+        let values = features_in * site.width;
+        let bytes = |count: usize| i64::try_from(count).unwrap_or(0);
+        bytes((values * self.bits).div_ceil(8) + 8) - bytes(4 * values)
+    }
+
+    fn was_stored_as_codes(&mut self) {
+        self.decoded = true;
     }
 
     fn identity_at_start(&self) -> bool {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::legal::weight;
-use super::super::setting::{Choice, whole};
+use super::super::setting::{Choice, is_default, is_one, whole};
 use super::super::{AdapterKind, Illegal, Setting};
 use super::torch_permutation::permutation;
 use crate::graph::{
@@ -42,13 +42,16 @@ pub struct Sparse {
     /// Share of the weight's entries that train.
     pub share: f64,
     /// Where it is not 0, as many entries train as a low-rank delta of this rank has parameters.
+    #[serde(skip_serializing_if = "is_default")]
     pub rank: usize,
     /// Which ones.
     #[serde(alias = "saliency")]
     pub mask: Mask,
     /// Seed of random places.
+    #[serde(skip_serializing_if = "is_default")]
     pub seed: u32,
     /// Factor on the delta, for inference; training needs none.
+    #[serde(skip_serializing_if = "is_one")]
     pub strength: f64,
 }
 

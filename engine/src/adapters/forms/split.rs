@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::legal::weight;
-use super::super::setting::{Choice, whole};
+use super::super::setting::{Choice, is_default, whole};
 use super::super::{AdapterKind, Illegal, Setting};
 use super::torch_permutation::permutation;
 use crate::graph::{Graph, Init, Patch, PatchBuilder, Site, SiteKind};
@@ -34,8 +34,10 @@ pub struct Split {
     /// How many parts.
     pub parts: usize,
     /// How they are put together.
+    #[serde(skip_serializing_if = "is_default")]
     pub merge: Merge,
     /// Seed of the masks.
+    #[serde(skip_serializing_if = "is_default")]
     pub seed: u32,
 }
 

@@ -6,9 +6,10 @@ use burn::tensor::Device;
 
 use super::rates::{ADAMW, Calibration, PACK, Rate, SQUARE, SUM, forward_key, vjp_key};
 use crate::ops::{
-    Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, CrossEntropy, Dropout,
-    Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MeanTokens, Multiply, Op, Patchify,
-    PrependToken, Relu, Scale, SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
+    Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, ConvTranspose2d,
+    CrossEntropy, Dropout, Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MaxPool2d,
+    MeanTokens, Multiply, Op, Patchify, PrependToken, QuickGelu, Relu, RmsNorm, Scale, SelectToken, Sigmoid,
+    Silu, Slice, Softmax, SwiGlu,
 };
 use crate::tensor::kernels::{AdamWStep, Packed, adamw_step};
 use crate::tensor::{Shape, Stream, Value, elements};
@@ -58,13 +59,15 @@ fn probes() -> Vec<Probe> {
         [[8, 16, 4, 24], [64, 50, 4, 24], [8, 197, 6, 64], [32, 65, 4, 32], [64, 49, 6, 64], [2, 577, 6, 64]]
     {
         let shape = [batch, tokens, heads * dim];
-        all.push(probe(Attention { heads }, &[&shape, &shape, &shape], &[&[true, true, true]]));
+        all.push(probe(Attention { heads, scale: None }, &[&shape, &shape, &shape], &[&[true, true, true]]));
     }
     for [rows, width] in ROWS {
         let (x, w): (&[usize], &[usize]) = (&[1, rows, width], &[width]);
         let norm = LayerNorm { epsilon: 1e-6 };
         all.push(probe(norm, &[x, w, w], &[&[true, false, false], &[true, true, true]]));
+        all.push(probe(RmsNorm { epsilon: 1e-6 }, &[x, w], &[&[true, false], &[true, true]]));
         all.push(probe(Gelu { form: GeluForm::Exact }, &[x], &[&[true]]));
+        all.push(probe(QuickGelu, &[x], &[&[true]]));
         all.push(probe(Silu, &[x], &[&[true]]));
         all.push(probe(Sigmoid, &[x], &[&[true]]));
         all.push(probe(Relu, &[x], &[&[true]]));
@@ -98,11 +101,18 @@ fn probes() -> Vec<Probe> {
         all.push(probe(ChannelMean, &[x], &[&[true]]));
         all.push(probe(ChannelVariance, &[x, c], &[&[true, true]]));
         all.push(probe(GlobalMean, &[x], &[&[true]]));
+        let pool = MaxPool2d { kernel: 3, stride: 2, padding: 1 };
+        all.push(probe(pool, &[x], &[&[true]]));
         let statistics: &[&[usize]] = &[x, c, c, c, c, c, c];
         let [on, off] = [true, false];
         all.push(probe(BatchNorm { epsilon: 1e-5 }, statistics, &[&[on, on, on, off, off, on, on]]));
         let frozen: &[&[bool]] = &[&[on, off, off, off, off, off, off]];
         all.push(Probe { training: false, ..probe(BatchNorm { epsilon: 1e-5 }, statistics, frozen) });
+    }
+    for [batch, channels, side, patch] in [[4, 32, 8, 8], [4, 64, 22, 16]] {
+        let pixels = ConvTranspose2d { stride: [patch; 2], padding: [0, 0] };
+        let shapes: [&[usize]; 2] = [&[batch, channels, side, side], &[channels, 1, patch, patch]];
+        all.push(probe(pixels, &shapes, &[&[true, false], &[false, true]]));
     }
     for rows in [8, 128] {
         all.push(probe(CrossEntropy { label_smoothing: 0.0 }, &[&[rows, 10], &[rows]], &[&[true, false]]));

@@ -2,11 +2,9 @@
 //!
 //! Heads are read and written where they lie, as matrices with a row stride of `heads · dim`:
 //! nothing is permuted or copied. A task is a block of queries of one (batch, head) pair.
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "extents are small, and constants worked out in f64 are used in f32"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "constants worked out in f64 are used in f32")]
+
+mod bias;
 
 use rayon::prelude::*;
 
@@ -15,6 +13,7 @@ use super::matrix::{HeadLayout, Matrix, MatrixMut};
 use super::simd::run;
 use super::softmax::{SoftmaxRows, SoftmaxRowsBackward};
 use crate::tensor::{Value, elements};
+use bias::{Bias, bias_gradient};
 
 /// Scores that one task holds at a time, at most: 256 KiB, a fraction of the second-level cache.
 const SCORES_PER_TASK: usize = 64 * 1024;
@@ -25,15 +24,27 @@ const SCORES_WORTH_A_TASK: usize = 8 * 1024;
 /// Tasks below which a (batch, head) pair is cut further to keep several processors busy.
 const ENOUGH_TASKS: usize = 16;
 
-/// `softmax(q · kᵀ / √dim) · v` for every head: `q` `[batch, q_tokens, heads · dim]`, `k` and `v`
+/// How scores are made of queries and keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Scores<'a> {
+    /// Number of heads.
+    pub heads: usize,
+    /// Factor of the products.
+    pub scale: f64,
+    /// What is added to them: each `[batch or 1, heads or 1, q_tokens or 1, k_tokens]`.
+    pub biases: &'a [&'a Value],
+}
+
+/// `softmax(scale · q · kᵀ + biases) · v` for every head: `q` `[batch, q_tokens, heads · dim]`, `k` and `v`
 /// `[batch, k_tokens, heads · dim]`, output `[batch, q_tokens, heads · dim]`.
 ///
 /// The softmax never exists as a whole: each thread holds a block of it.
 #[must_use]
-pub fn attention(q: &Value, k: &Value, v: &Value, heads: usize) -> Option<Value> {
+pub fn attention(q: &Value, k: &Value, v: &Value, how: Scores<'_>) -> Option<Value> {
     let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
-    let shape = AttentionShape::of(&q, &k, &v, heads)?;
-    let (output_layout, scale) = (shape.q_layout(), shape.scale());
+    let shape = AttentionShape::of(&q, &k, &v, how)?;
+    let biases = Bias::all(how.biases, &shape)?;
+    let (output_layout, scale) = (shape.q_layout(), shape.scale);
     let q_layout = HeadLayout { row_stride: q.stride, ..output_layout };
     let k_layout = HeadLayout { row_stride: k.stride, ..shape.k_layout() };
     let v_layout = HeadLayout { row_stride: v.stride, ..shape.k_layout() };
@@ -52,6 +63,9 @@ pub fn attention(q: &Value, k: &Value, v: &Value, heads: usize) -> Option<Value>
         let values = v_layout.head(v_data, at.element, at.head, 0, shape.k_tokens);
         let mut product = MatrixMut::new(scores, at.count, shape.k_tokens);
         product.set_product(queries, keys.transposed(), scale, false);
+        for bias in &biases {
+            bias.add_to(scores, at, shape.k_tokens);
+        }
         run(SoftmaxRows { rows: scores, width: shape.k_tokens });
         let weights = Matrix::new(scores, at.count, shape.k_tokens, shape.k_tokens);
         output.set_product(weights, values, 1.0, false);
@@ -59,8 +73,9 @@ pub fn attention(q: &Value, k: &Value, v: &Value, heads: usize) -> Option<Value>
     Some(value(output, &q.shape()))
 }
 
-/// Gradients with respect to `q`, `k` and `v`, those that are `wanted`, from the inputs of [`attention`] and
-/// the gradient `dy` `[batch, q_tokens, heads · dim]` of its output. The softmax is made again, block by block.
+/// Gradients with respect to `q`, `k`, `v` and then each bias, those that are `wanted`, from the inputs of
+/// [`attention`] and the gradient `dy` `[batch, q_tokens, heads · dim]` of its output. The softmax is made again, block
+/// by block, and once more for a bias.
 #[must_use]
 #[expect(clippy::similar_names, reason = "dq, dk and dv are what everybody calls them")]
 pub fn attention_vjp(
@@ -68,13 +83,15 @@ pub fn attention_vjp(
     k: &Value,
     v: &Value,
     dy: &Value,
-    heads: usize,
-    wanted: [bool; 3],
-) -> Option<[Option<Value>; 3]> {
+    how: Scores<'_>,
+    wanted: &[bool],
+) -> Option<Vec<Option<Value>>> {
     let (q, k, v) = (Rows::of(q)?, Rows::of(k)?, Rows::of(v)?);
     let dy = Plain::of(dy)?;
-    let shape = AttentionShape::of(&q, &k, &v, heads)?;
-    if dy.shape() != q.shape() {
+    let shape = AttentionShape::of(&q, &k, &v, how)?;
+    let biases = Bias::all(how.biases, &shape)?;
+    let (&[q_wanted, k_wanted, v_wanted], biases_wanted) = wanted.split_first_chunk()?;
+    if dy.shape() != q.shape() || biases_wanted.len() != biases.len() {
         return None;
     }
     let inputs = BackwardInputs {
@@ -83,16 +100,22 @@ pub fn attention_vjp(
         k: (k.data(), k.stride),
         v: (v.data(), v.stride),
         upstream: dy.data(),
+        biases: &biases,
     };
+    let bias_gradients = biases.iter().zip(biases_wanted);
+    let bias_gradients: Vec<Option<Value>> =
+        bias_gradients.map(|(bias, &wanted)| wanted.then(|| bias_gradient(&inputs, bias))).collect();
+    if !(q_wanted || k_wanted || v_wanted) {
+        return Some([None, None, None].into_iter().chain(bias_gradients).collect());
+    }
     // All blocks of queries of a pair add to the same gradients of keys and values, so one task
     // goes through them in order. Where there are few pairs several tasks share one, each with
     // sums of its own, which are added afterwards.
-    let (blocks, pairs) = (shape.blocks(), shape.batch * heads);
+    let (blocks, pairs) = (shape.blocks(), shape.batch * shape.heads);
     let blocks_per_group = blocks.div_ceil(ENOUGH_TASKS.div_ceil(pairs));
     let groups = blocks.div_ceil(blocks_per_group);
     let key_elements = elements(&k.shape());
 
-    let [q_wanted, k_wanted, v_wanted] = wanted;
     let room = |wanted: bool, length: usize| vec![0.0f32; if wanted { length } else { 0 }];
     let mut dq = room(q_wanted, elements(&q.shape()));
     let mut dk = room(k_wanted, groups * key_elements);
@@ -116,11 +139,12 @@ pub fn attention_vjp(
         }
     }
     for_each_task(tasks, |scratch, task| inputs.run(task, scratch));
-    Some([
+    let gradients = [
         q_wanted.then(|| value(dq, &q.shape())),
         k_wanted.then(|| value(add_groups(dk, key_elements), &k.shape())),
         v_wanted.then(|| value(add_groups(dv, key_elements), &v.shape())),
-    ])
+    ];
+    Some(gradients.into_iter().chain(bias_gradients).collect())
 }
 
 /// The extents of one call and how it is cut into tasks.
@@ -131,12 +155,14 @@ struct AttentionShape {
     k_tokens: usize,
     heads: usize,
     dim: usize,
+    scale: f32,
     /// Queries of a task; the last block of a pair may have fewer.
     block: usize,
 }
 
 impl AttentionShape {
-    fn of(q: &Rows, k: &Rows, v: &Rows, heads: usize) -> Option<Self> {
+    fn of(q: &Rows, k: &Rows, v: &Rows, how: Scores<'_>) -> Option<Self> {
+        let (heads, scale) = (how.heads, how.scale as f32);
         let &[batch, q_tokens, width] = q.shape().as_slice() else {
             return None;
         };
@@ -151,7 +177,7 @@ impl AttentionShape {
         let for_cache = scores.div_ceil(SCORES_PER_TASK);
         let for_threads = ENOUGH_TASKS.div_ceil(batch * heads).min(scores.div_ceil(SCORES_WORTH_A_TASK));
         let block = q_tokens.div_ceil(for_cache.max(for_threads));
-        Some(Self { batch, q_tokens, k_tokens, heads, dim: width / heads, block })
+        Some(Self { batch, q_tokens, k_tokens, heads, dim: width / heads, scale, block })
     }
 
     fn q_layout(&self) -> HeadLayout {
@@ -172,10 +198,6 @@ impl AttentionShape {
     /// Blocks of queries of a pair.
     fn blocks(&self) -> usize {
         self.q_tokens.div_ceil(self.block)
-    }
-
-    fn scale(&self) -> f32 {
-        (1.0 / (self.dim as f64).sqrt()) as f32
     }
 
     /// Where block `index` lies, in the order of [`MatrixMut::heads`].
@@ -216,42 +238,66 @@ struct BackwardInputs<'a> {
     k: (&'a [f32], usize),
     v: (&'a [f32], usize),
     upstream: &'a [f32],
+    biases: &'a [Bias],
 }
 
 impl BackwardInputs<'_> {
+    fn queries(&self, at: Position) -> Matrix<'_> {
+        let layout = HeadLayout { row_stride: self.q.1, ..self.shape.q_layout() };
+        layout.head(self.q.0, at.element, at.head, at.first, at.count)
+    }
+
+    fn keys(&self, at: Position) -> Matrix<'_> {
+        let layout = HeadLayout { row_stride: self.k.1, ..self.shape.k_layout() };
+        layout.head(self.k.0, at.element, at.head, 0, self.shape.k_tokens)
+    }
+
+    fn upstream(&self, at: Position) -> Matrix<'_> {
+        self.shape.q_layout().head(self.upstream, at.element, at.head, at.first, at.count)
+    }
+
+    /// The softmax of a block, `[at.count, k_tokens]`.
+    fn probabilities(&self, at: Position, rows: &mut [f32]) {
+        let width = self.shape.k_tokens;
+        let mut product = MatrixMut::new(rows, at.count, width);
+        product.set_product(self.queries(at), self.keys(at).transposed(), self.shape.scale, false);
+        for bias in self.biases {
+            bias.add_to(rows, at, width);
+        }
+        run(SoftmaxRows { rows, width });
+    }
+
+    /// `scale` times the gradient of a block's scores, `[at.count, k_tokens]`.
+    fn score_gradient(&self, at: Position, probabilities: &[f32], gradient: &mut [f32], scale: f32) {
+        let width = self.shape.k_tokens;
+        let layout = HeadLayout { row_stride: self.v.1, ..self.shape.k_layout() };
+        let values = layout.head(self.v.0, at.element, at.head, 0, width);
+        let mut product = MatrixMut::new(gradient, at.count, width);
+        product.set_product(self.upstream(at), values.transposed(), 1.0, false);
+        run(SoftmaxRowsBackward { probabilities, gradient, width, scale });
+    }
+
     fn run(&self, mut task: BackwardTask<'_>, scratch: &mut Vec<f32>) {
-        let upstream_layout = self.shape.q_layout();
-        let q_layout = HeadLayout { row_stride: self.q.1, ..upstream_layout };
-        let k_layout = HeadLayout { row_stride: self.k.1, ..self.shape.k_layout() };
-        let v_layout = HeadLayout { row_stride: self.v.1, ..self.shape.k_layout() };
         let width = self.shape.k_tokens;
         for (index, (at, dq)) in task.blocks.into_iter().enumerate() {
             let add = index > 0;
             let scores = at.count * width;
             let (probabilities, gradient) = scratch_of(scratch, 2 * scores).split_at_mut(scores);
-            let queries = q_layout.head(self.q.0, at.element, at.head, at.first, at.count);
-            let keys = k_layout.head(self.k.0, at.element, at.head, 0, width);
-            let mut product = MatrixMut::new(probabilities, at.count, width);
-            product.set_product(queries, keys.transposed(), self.shape.scale(), false);
-            run(SoftmaxRows { rows: probabilities, width });
-            let upstream = upstream_layout.head(self.upstream, at.element, at.head, at.first, at.count);
+            self.probabilities(at, probabilities);
             if let Some(dv) = &mut task.dv {
                 let weights = Matrix::new(probabilities, at.count, width, width);
-                dv.set_product(weights.transposed(), upstream, 1.0, add);
+                dv.set_product(weights.transposed(), self.upstream(at), 1.0, add);
             }
             if dq.is_none() && task.dk.is_none() {
                 continue;
             }
-            let values = v_layout.head(self.v.0, at.element, at.head, 0, width);
-            let mut product = MatrixMut::new(gradient, at.count, width);
-            product.set_product(upstream, values.transposed(), 1.0, false);
-            run(SoftmaxRowsBackward { probabilities, gradient, width, scale: self.shape.scale() });
+            self.score_gradient(at, probabilities, gradient, self.shape.scale);
             let gradient = Matrix::new(gradient, at.count, width, width);
             if let Some(mut dq) = dq {
-                dq.set_product(gradient, keys, 1.0, false);
+                dq.set_product(gradient, self.keys(at), 1.0, false);
             }
             if let Some(dk) = &mut task.dk {
-                dk.set_product(gradient.transposed(), queries, 1.0, add);
+                dk.set_product(gradient.transposed(), self.queries(at), 1.0, add);
             }
         }
     }

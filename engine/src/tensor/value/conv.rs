@@ -1,7 +1,7 @@
 //! Two-dimensional convolution and its gradients, by the backend's own routines.
 
 use burn::backend::Dispatch;
-use burn::backend::ops::{ConvOptions, ModuleOps as _};
+use burn::backend::ops::{ConvOptions, ConvTransposeOptions, ModuleOps as _};
 
 use super::Value;
 use crate::tensor::elements;
@@ -77,6 +77,14 @@ impl Value {
     #[must_use]
     pub fn conv2d(self, weight: Self, bias: Option<Self>, step: ConvStep) -> Self {
         Self(Dispatch::conv2d(self.0, weight.0, bias.map(|bias| bias.0), step.options()))
+    }
+
+    /// Transposed convolution of `self` `[batch, channels, height, width]` with `weight`
+    /// `[channels, out/groups, rows, columns]`: what [`Self::conv2d_input_vjp`] computes, as an op of its own.
+    #[must_use]
+    pub fn conv_transpose2d(self, weight: Self, bias: Option<Self>, step: ConvStep) -> Self {
+        let options = ConvTransposeOptions::new(step.stride, step.padding, [0, 0], [1, 1], step.groups);
+        Self(Dispatch::conv_transpose2d(self.0, weight.0, bias.map(|bias| bias.0), options))
     }
 
     /// Gradient of [`Self::conv2d`] with respect to its input, of `shape`, from its output's gradient `self`.

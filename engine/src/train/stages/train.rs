@@ -15,7 +15,7 @@ use super::super::step::{StepError, StepGraph, clip_factor};
 use super::{EditError, GenerateError, TrainSpec, prefetch_threads};
 use crate::cache::{CacheError, Features, Totals};
 use crate::data::{Batch, LoadError, Loader, Source, Split, batches, epoch_order};
-use crate::exec::{ExecError, Inputs, Phases, Unwatched, Walk, Watcher, upload_given};
+use crate::exec::{ExecError, Inputs, NodeCost, Phases, Profiler, Unwatched, Walk, Watcher, upload_given};
 use crate::graph::{Graph, Take};
 use crate::memory::Meter;
 use crate::tensor::{Stream, Value};
@@ -100,7 +100,12 @@ pub struct Stage<'a> {
     pub seed: u64,
     /// What keeps the values of the frozen prefix, if the stage asks for it.
     pub caching: Option<&'a Caching>,
+    /// Whether one of its steps is told of node by node: the [`PROFILED`]th, or the last of fewer.
+    pub profiles: bool,
 }
+
+/// The step that is profiled. Those before it warm up: they make the optimiser's values and the buffers of threads.
+pub const PROFILED: u64 = 3;
 
 /// What one optimiser step did and took.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,6 +151,9 @@ pub struct StepReport {
 pub enum Progress<'a> {
     /// A step is done.
     Step(&'a StepReport),
+    /// What each node of the step that was told of last took and held, by [`crate::graph::NodeId::index`] in the
+    /// step's graph.
+    Profile(&'a [NodeCost]),
     /// An epoch is done, perhaps with an evaluation on the validation split.
     Epoch {
         /// Epochs done.
@@ -256,7 +264,14 @@ impl Stage<'_> {
                 let mut report =
                     StepReport { epoch, step: step + 1, steps, data_secs, ..StepReport::default() };
                 report.phases.frozen_forward_secs = computing;
-                self.step(batch, params, optimiser, &mut report, &mut Unwatched)?;
+                let mut profiler = (self.profiles && report.step == PROFILED.min(steps))
+                    .then(|| Profiler::new(&self.step.graph, self.device));
+                let mut nobody = Unwatched;
+                let watcher: &mut dyn Watcher = match &mut profiler {
+                    Some(profiler) => profiler,
+                    None => &mut nobody,
+                };
+                self.step(batch, params, optimiser, &mut report, watcher)?;
                 step += 1;
                 report.step_secs = begin.elapsed().as_secs_f64();
                 let usage = meter.look(self.device);
@@ -264,6 +279,10 @@ impl Stage<'_> {
                 report.stage_peak_bytes = meter.stage_peak_bytes();
                 let snapshot = Snapshot { params, optimiser, step };
                 observe(Progress::Step(&report), &snapshot).map_err(TrainError::Observer)?;
+                if let Some(profiler) = profiler {
+                    let costs = profiler.costs();
+                    observe(Progress::Profile(&costs), &snapshot).map_err(TrainError::Observer)?;
+                }
                 if let Some(totals) = self.caching.and_then(|caching| told.due(caching.totals())) {
                     observe(Progress::Cache(totals), &snapshot).map_err(TrainError::Observer)?;
                 }
