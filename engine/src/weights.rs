@@ -17,6 +17,7 @@ pub use checkpoint::{Checkpoint, Tensor};
 pub use fit::resample_rows;
 pub use load::{WeightSource, check, compare, from_params, load};
 pub use params::Params;
+pub use pytorch::read_pytorch;
 pub use report::{LoadReport, Misfit, Resize};
 pub(crate) use save::write_atomically;
 pub use save::{

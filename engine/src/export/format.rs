@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::{Adapter, AdapterFileError, AdapterHub, Graft, Peft};
 use crate::graph::{Graph, nearest};
 use crate::tensor::Shape;
-use crate::weights::{Params, Tensor, WeightsError, read_tensors};
+use crate::weights::{Params, Tensor, WeightsError, read_pytorch, read_tensors};
 
 /// The model that an adapter is for, without it.
 #[derive(Clone, Copy, Debug)]
@@ -198,14 +198,19 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// Reads the first of these files that is there.
+    /// Reads the first of these files that is there: safetensors, or what `torch.save` wrote.
     pub(super) fn open(folder: &Path, safe: &str, pickled: &str) -> Result<Self, FormatError> {
-        let path = folder.join(safe);
-        if !path.is_file() && folder.join(pickled).is_file() {
-            let why = format!("{pickled} cannot be read as it is; save it again as {safe}");
-            return Err(FormatError::Config { why, path: folder.join(pickled) });
+        let (path, old) = (folder.join(safe), folder.join(pickled));
+        let stock = if path.is_file() || !old.is_file() {
+            Self { tensors: read_tensors(&path)?, path, prefix: "" }
+        } else {
+            Self { tensors: read_pytorch(&old)?, path: old, prefix: "" }
+        };
+        let wild = |tensor: &Tensor| tensor.data.iter().any(|x| !x.is_finite());
+        match stock.tensors.iter().find(|(_, tensor)| wild(tensor)) {
+            None => Ok(stock),
+            Some((name, _)) => Err(stock.wrong(name, "has values that are not finite".to_owned())),
         }
-        Ok(Self { tensors: read_tensors(&path)?, path, prefix: "" })
     }
 
     /// The same tensors by other names, without `prefix`; one that gets none is for nothing.

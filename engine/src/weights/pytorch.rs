@@ -76,6 +76,17 @@ impl PytorchFile {
     }
 }
 
+/// Reads every float tensor of one file that `torch.save` wrote; tensors of other types are left out.
+///
+/// # Errors
+/// When it is none, or not sound.
+pub fn read_pytorch(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
+    let file = PytorchFile::open(path)?;
+    let is_float = |lazy: &Lazy| matches!(lazy.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16);
+    let floats = file.tensors.iter().filter(|(_, lazy)| is_float(lazy));
+    floats.map(|(name, _)| Ok((name.clone(), file.read(name)?))).collect()
+}
+
 fn values<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
 }

@@ -112,6 +112,10 @@ impl PeftKind for Shira {
 /// [`super::plain`] takes away.
 #[expect(clippy::cast_precision_loss, reason = "rows and columns of a weight")]
 fn integers(path: &Path, name: &str) -> Result<Option<Tensor>, FormatError> {
+    // Files of `torch.save` are read by what has a seed only.
+    if path.extension().is_none_or(|ending| ending != "safetensors") {
+        return Ok(None);
+    }
     let bytes = std::fs::read(path).map_err(|error| FormatError::Io { error, path: path.to_path_buf() })?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| FormatError::Config { why: error.to_string(), path: path.to_path_buf() })?;
