@@ -80,12 +80,12 @@ macro_rules! kinds {
 kinds! {
     /// Low-rank side path beside a linear layer or convolution.
     Lora(Lora),
-    /// Residual bottleneck at a port.
-    Bottleneck(Bottleneck),
     /// Residual bottleneck on the edge between two transformers.
     Bridge(Bridge),
     /// Linear layer and layer norm on that edge.
     BridgeLinear(BridgeLinear),
+    /// Residual bottleneck at a port.
+    Bottleneck(Bottleneck),
     /// Convolutions over the grid of tokens.
     Convolution(Convolution),
     /// The conformer's convolution module.

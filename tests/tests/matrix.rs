@@ -34,7 +34,9 @@ fn every_kind_keeps_what_it_owes_wherever_it_may_sit() {
             cells.extend(kinds.iter().map(|subkind| Cell { subject, subkind, class }));
         }
     }
+    let begin = std::time::Instant::now();
     let found = examined(&cells);
+    println!("examined in {:.1} s", begin.elapsed().as_secs_f64());
     let mut table = Table::new();
     let (mut runs, mut illegal, mut tests) = (0, 0, 0);
     let mut worst: BTreeMap<&str, [f32; 2]> = BTreeMap::new();

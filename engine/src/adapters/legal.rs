@@ -47,6 +47,9 @@ pub enum Illegal {
     /// Padding is told by a mask that the kind does not know.
     #[error("a mask tells padding from tokens there, which the kind would not see")]
     Masked,
+    /// Other parts of the model read the sequence before it ends.
+    #[error("other parts of the model read the sequence before it ends, and would see the prompts")]
+    ReadInside,
     /// The tokens that the edge's value was chosen from are not there to be read.
     #[error("the edge's value is not chosen from tokens")]
     NoTokens,

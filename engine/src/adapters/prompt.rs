@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::setting::whole;
 use super::{AdapterKind, Illegal, Setting};
-use crate::graph::{Graph, Init, Patch, PatchBuilder, Site, SiteKind};
+use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Site, SiteKind, is_below};
 use crate::ops::{InsertTokens, RemoveTokens};
 
 /// Settings of the prompts. Not an identity at the start: attention sees them.
@@ -21,6 +21,17 @@ impl Default for Prompt {
     fn default() -> Self {
         Self { tokens: 8 }
     }
+}
+
+/// Whether a value of the sequence is read from outside its region, other than where it ends: it would have the prompts
+/// in it.
+fn read_inside(graph: &Graph, through: &str, enters: NodeId, leaves: NodeId) -> bool {
+    let inside = |id: NodeId| is_below(&graph.node(id).path, through);
+    let behind = graph.downstream([enters], &vec![false; graph.nodes().len()]);
+    let outputs = graph.outputs().values().chain(graph.entries().values().flat_map(|e| e.outputs.values()));
+    let read = |id: NodeId| id != leaves && id != enters && behind[id.index()] && inside(id);
+    let by_others = (0..graph.nodes().len()).map(|index| graph.id(index)).filter(|id| !inside(*id));
+    by_others.flat_map(|id| graph.node(id).inputs.iter()).chain(outputs).any(|id| read(*id))
 }
 
 impl AdapterKind for Prompt {
@@ -45,8 +56,11 @@ impl AdapterKind for Prompt {
     }
 
     fn legal(&self, graph: &Graph, site: &Site) -> Result<(), Illegal> {
-        if !matches!(site.kind, SiteKind::Sequence { .. }) {
+        let SiteKind::Sequence { through, leaves, .. } = &site.kind else {
             return Err(Illegal::NotASequence);
+        };
+        if read_inside(graph, through, site.node, *leaves) {
+            return Err(Illegal::ReadInside);
         }
         let masked = graph.tokens(&site.path).is_some_and(|tokens| tokens.masked);
         if masked { Err(Illegal::Masked) } else { Ok(()) }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Project, ProjectError};
+use crate::adapters::AdapterSpec;
 
 /// The project with one setting changed. `value` is written as in the project file or as JSON.
 ///
@@ -26,7 +27,9 @@ pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), P
             let Some((above, last)) = path.rsplit_once('.') else { return Err(error) };
             let parent = through_variant(descend(document, above)?, last);
             match parent {
-                Value::Object(map) if LEFT_OUT.contains(&last) => drop(map.insert(last.to_owned(), value)),
+                Value::Object(map) if LEFT_OUT.contains(&last) || of_a_kind(above, last) => {
+                    drop(map.insert(last.to_owned(), value));
+                }
                 _ => return Err(error),
             }
         }
@@ -34,8 +37,18 @@ pub(super) fn put(document: &mut Value, path: &str, value: &str) -> Result<(), P
     Ok(())
 }
 
+/// Whether it is a setting of an adapter kind: files leave those out that have their usual value.
+fn of_a_kind(above: &str, name: &str) -> bool {
+    above.rsplit('.').next() == Some("kind")
+        && AdapterSpec::all()
+            .iter()
+            .flat_map(|spec| spec.kind().settings())
+            .any(|setting| setting.name == name)
+}
+
 /// Settings that files leave out where they say nothing.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
+    "parameters",
     "only",
     "data",
     "modes",

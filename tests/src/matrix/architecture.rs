@@ -31,6 +31,9 @@ pub struct Subject {
 /// Rows of the batch that cells are examined on.
 pub(super) const ROWS: usize = 3;
 
+/// Tokens of the longest text.
+const TOKENS: usize = 9;
+
 /// Folders of small models of one architecture each, made by `fixtures/make_*.py`.
 const FOLDERS: &[&str] = &[
     "vit_tiny",
@@ -40,7 +43,8 @@ const FOLDERS: &[&str] = &[
     "cct_learned",
     "ast_classifier",
     "vivit_classifier",
-    "clip_both",
+    "clip_classifier",
+    "clip_text",
     "clipseg_plain",
     "bert_tiny",
     "t5_relu",
@@ -106,7 +110,14 @@ impl Subject {
         let graph = architecture.build("model").unwrap_or_else(|error| panic!("{name}: {error}"));
         let params = random(&graph);
         let (name, bare, before) = (name.to_owned(), graph.clone(), Vec::new());
-        Self { name, graph, params, bare, before, binding: architecture.binding(ROWS) }
+        // Texts need not be as long as a model can read.
+        let mut binding = architecture.binding(ROWS);
+        for extent in ["tokens", "decoder_tokens"] {
+            if binding.get(extent).is_some_and(|tokens| tokens > TOKENS) {
+                binding = binding.with(extent, TOKENS);
+            }
+        }
+        Self { name, graph, params, bare, before, binding }
     }
 
     /// The output that cells are compared by: logits where the model has a head.
@@ -115,7 +126,7 @@ impl Subject {
     /// When the model has no output.
     #[must_use]
     pub fn output(graph: &Graph) -> graft_engine::graph::NodeId {
-        let named = ["logits", "last_hidden_state"].iter().find_map(|name| graph.output(name));
+        let named = ["logits", "text_embeds", "last_hidden_state"].iter().find_map(|name| graph.output(name));
         named.unwrap_or_else(|| panic!("the model has no output to compare by"))
     }
 
