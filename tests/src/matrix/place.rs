@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use graft_engine::graph::{Graph, Layer, NodeKind, Site, SiteKind};
+use graft_engine::graph::{Graph, Layer, NodeId, NodeKind, Site, SiteKind, is_below};
 
 /// A class of places of one model, with a rule that covers those of one name in all blocks.
 pub struct Class {
@@ -72,13 +72,20 @@ fn name_of(graph: &Graph, site: &Site) -> String {
         SiteKind::Norm { shift, .. } => {
             format!("norm{}", if shift.is_some() { "" } else { ", no shift" })
         }
-        SiteKind::Sequence { .. } => {
+        SiteKind::Sequence { through, leaves, .. } => {
+            let inside = |id: NodeId| {
+                let node = graph.node(id);
+                matches!(node.kind, NodeKind::Op(_)) && is_below(&node.path, through) && id != *leaves
+            };
+            let outside = graph.nodes().iter().filter(|node| !is_below(&node.path, through));
+            let read = outside.flat_map(|node| &node.inputs).any(|id| inside(*id));
+            let read = if read { ", read inside" } else { "" };
             let whose = if site.path.rsplit('.').nth(1).is_some_and(|s| s.parse::<usize>().is_ok()) {
                 "a block"
             } else {
                 "a stack"
             };
-            format!("sequence through {whose}{masked}")
+            format!("sequence through {whose}{masked}{read}")
         }
     }
 }
