@@ -1,7 +1,5 @@
 //! Log-mel values of WAV files against `transformers` (fixtures made by `fixtures/make_sounds.py`).
 
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
-
 use graft_engine::data::{AudioFolderSpec, DataSpec, Fractions, LogMelSpec, Split, View};
 use graft_tests::equal::same_to;
 use graft_tests::{fixture, tensors};

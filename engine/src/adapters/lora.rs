@@ -55,19 +55,14 @@ impl Lora {
             crate::graph::NodeKind::Op(op) if layer == Layer::Conv => op.as_conv2d(),
             _ => None,
         };
-        match (conv, &shape[..]) {
-            (Some(conv), &[_, channels, rows, columns]) => {
-                let kernel = [self.rank, channels, rows, columns];
-                let down = builder.conv2d("A", x, conv, kernel, start, None);
-                let single = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
-                let up = builder.conv2d("B", down, single, [up[0], up[1], 1, 1], Init::Zeros, None);
-                [down, up]
-            }
-            _ => {
-                let down = builder.linear("A", x, [self.rank, elements(&shape[1..])], start, None);
-                [down, builder.linear("B", down, up, Init::Zeros, None)]
-            }
+        if let (Some(conv), &[_, channels, rows, columns]) = (conv, &shape[..]) {
+            let kernel = [self.rank, channels, rows, columns];
+            let down = builder.conv2d("A", x, conv, kernel, start, None);
+            let single = Conv2d { stride: [1, 1], padding: [0, 0], groups: 1 };
+            return [down, builder.conv2d("B", down, single, [up[0], up[1], 1, 1], Init::Zeros, None)];
         }
+        let down = builder.linear("A", x, [self.rank, elements(&shape[1..])], start, None);
+        [down, builder.linear("B", down, up, Init::Zeros, None)]
     }
 
     /// DoRA: the layer without its bias and the side path, both stretched row by row to the learned length. Gives

@@ -280,12 +280,12 @@ impl Adapter {
 fn decoded(
     coded: &Coded,
     tensors: &mut BTreeMap<String, Tensor>,
-    codes: &BTreeMap<String, Vec<u8>>,
+    bytes: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Tensor, String> {
     let count = coded.shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
     let bits = coded.bits;
     let name = &coded.tensor;
-    let (levels, packed) = (tensors.remove(&format!("{name}.levels")), codes.get(&format!("{name}.codes")));
+    let (levels, packed) = (tensors.remove(&format!("{name}.levels")), bytes.get(&format!("{name}.codes")));
     let (Some(levels), Some(packed), Some(count)) = (levels, packed, count) else {
         return Err(format!("the codes of `{name}` are not in the file"));
     };
@@ -297,8 +297,8 @@ fn decoded(
             packed.len()
         ));
     }
-    let codes = Codes { packed: packed.clone(), mean: levels.data[0], deviation: levels.data[1] };
-    Ok(Tensor { shape: coded.shape.clone(), data: Quantise { bits }.decode(&codes, count) })
+    let stored = Codes { packed: packed.clone(), mean: levels.data[0], deviation: levels.data[1] };
+    Ok(Tensor { shape: coded.shape.clone(), data: Quantise { bits }.decode(&stored, count) })
 }
 
 /// Parameters and states: path, shape, whether an adapter brought it.

@@ -102,7 +102,7 @@ impl TimmVit {
         }
         let shape =
             |name: &str| stored.shape(name).ok_or_else(|| format!("the file lacks the tensor `{name}`"));
-        let &[width, channels, rows, columns] = &shape("patch_embed.proj.weight")?[..] else {
+        let [width, channels, rows, columns] = *shape("patch_embed.proj.weight")? else {
             return Err("`patch_embed.proj.weight` should be [width, channels, rows, columns]".to_owned());
         };
         shape("cls_token")?;

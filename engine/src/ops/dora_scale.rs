@@ -97,15 +97,16 @@ mod tests {
 
     #[test]
     fn is_the_ratio_of_the_dense_lengths() {
-        let (w, a, b) = (random("w", &[4, 6]), random("a", &[2, 6]), random("b", &[4, 2]));
+        let weight = random("w", &[4, 6]);
+        let (a, b) = (random("a", &[2, 6]), random("b", &[4, 2]));
         let d = random("d", &[4]).mul_scalar(0.1);
         let op = DoraScale { factor: 0.5 };
-        let given = [Given::Fixed(w.clone()), Given::Fixed(a.clone()), Given::Fixed(b.clone())];
+        let given = [Given::Fixed(weight.clone()), Given::Fixed(a.clone()), Given::Fixed(b.clone())];
         check_op_given(&op, &[&given[..], &[Given::Float(d.clone())]].concat());
-        let y = op.forward(&[w.clone(), a.clone(), b.clone(), d.clone()], &Context::inference());
-        let dense = w.clone().add(b.matmul(a).mul_scalar(0.5));
+        let y = op.forward(&[weight.clone(), a.clone(), b.clone(), d.clone()], &Context::inference());
+        let dense = weight.clone().add(b.matmul(a).mul_scalar(0.5));
         let length = |m: Value| m.square().sum_axis(1).sqrt().reshape(&[4]);
-        close(&y.to_f64(), &length(w).add(d).div(length(dense)).to_f64(), 1e-12, "stretch");
+        close(&y.to_f64(), &length(weight).add(d).div(length(dense)).to_f64(), 1e-12, "stretch");
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn on_adapters() -> Subject {
     for (index, placement) in placements.iter().enumerate() {
         subject.graph = place(&subject.graph, index, placement).unwrap_or_else(|error| panic!("{error}")).0;
     }
-    subject.name = "adapters of a vit".to_owned();
+    "adapters of a vit".clone_into(&mut subject.name);
     subject.before = placements.to_vec();
     subject.params = random(&subject.graph);
     subject

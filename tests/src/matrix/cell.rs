@@ -214,9 +214,9 @@ impl<'a> Cell<'a> {
         for (path, before) in self.params.iter() {
             let after = params.get(path).unwrap_or_else(|| panic!("{path} is gone"));
             if reached.contains(path) {
-                assert!(listed.contains(&path[..]), "{}: {path} trained, but is not listed", self.what);
+                assert!(listed.contains(path), "{}: {path} trained, but is not listed", self.what);
                 assert_ne!(after.to_f32(), before.to_f32(), "{}: {path} did not change", self.what);
-            } else if !states.contains(&path[..]) {
+            } else if !states.contains(path) {
                 let what = format!("{}: {path}, which nothing trains,", self.what);
                 same_bits(&after.to_f32(), &before.to_f32(), &what);
             }
