@@ -111,7 +111,7 @@ fn a_budget_of_parameters_is_met() {
         ("model.**.{P1,P4}", "Bottleneck(reduction: 4)", 8_000_000),
         ("model.**.P5", "Convolution(depth: 2)", 3_000_000),
         ("model.**.P5", "Conformer()", 2_000_000),
-        ("model.**.P4", "Attention(head_width: 4)", 5_000_000),
+        ("model.**.P4", "Attention(head_width: 4)", 10_000_000),
         ("model.**.fc1", "Sparse()", 123_456),
         ("model.blocks.*.tokens", "Prompt()", 500_000),
     ] {

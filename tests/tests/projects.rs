@@ -37,7 +37,7 @@ fn committed_projects_build_with_every_variant() {
                 let source = open_source(&project, &folder, stage).unwrap();
                 let built = build_stage(&project, &folder, stage, source.as_ref())
                     .unwrap_or_else(|error| panic!("{}: {error}", project.name));
-                assert!(built.selection.count > 0);
+                assert!(built.selection.count > 0 || project.stages[stage].as_train().is_none());
             }
             assert_eq!(parse(&to_text(&project).unwrap(), &file).unwrap(), project, "round trip");
         }

@@ -106,7 +106,8 @@ pub(super) fn open_folder(
     data: Option<&DataShape>,
     columns: Option<&BTreeSet<String>>,
 ) -> Result<Resolved, ModelError> {
-    let architecture = described(folder, &Checkpoint::open(folder)?, data, columns)?;
+    let config = read_config(folder)?;
+    let architecture = described(folder, &config, &Checkpoint::open(folder)?, data, columns)?;
     let weights =
         WeightSource { folder: folder.to_path_buf(), from: String::new(), to: String::new(), partial: false };
     Ok(Resolved { architecture, weights: Some(weights) })
@@ -114,20 +115,21 @@ pub(super) fn open_folder(
 
 /// The same of a folder of which only `config.json` is read: the model begins fresh.
 pub(super) fn open_fresh(folder: &Path, data: &DataShape) -> Result<Resolved, ModelError> {
-    let architecture = described(folder, &Checkpoint::none(folder), Some(data), None)?;
+    let config = read_config(folder)?;
+    let architecture = described(folder, &config, &Checkpoint::none(folder), Some(data), None)?;
     Ok(Resolved { architecture, weights: None })
 }
 
 /// The architecture that a folder's `config.json` describes.
 fn described(
     folder: &Path,
+    config: &Value,
     checkpoint: &Checkpoint,
     data: Option<&DataShape>,
     columns: Option<&BTreeSet<String>>,
 ) -> Result<Box<dyn Architecture>, ModelError> {
-    let config = read_config(folder)?;
     let path = folder.join("config.json");
-    let stored = Stored { config: &config, checkpoint, data, columns, path };
+    let stored = Stored { config, checkpoint, data, columns, path };
     let kind = stored.model_type();
     let Some((_, read)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
         return Err(ModelError::UnknownType {
