@@ -149,3 +149,15 @@ fn presets_stand() {
         }
     }
 }
+
+/// What is split trains in its parts alone: the weight that they are added to stays, and is not counted.
+#[test]
+fn a_split_weight_trains_its_parts_only() {
+    let placements = Preset::named("MoSA").unwrap().placements("model", 0);
+    let (graph, _) = placed(&vit_base(10), &placements);
+    let spec = graft_engine::train::TrainSpec { train: Vec::new(), ..Default::default() };
+    let selection = graft_engine::train::select(&graph, &spec).unwrap();
+    assert!(selection.paths.iter().all(|path| !path.ends_with("up.weight")), "{:?}", selection.paths);
+    // Down- and up-projection with biases and a norm in front, in twelve blocks.
+    assert_eq!(selection.count, 12 * (2 * 768 * 64 + 768 + 64 + 2 * 768));
+}

@@ -16,6 +16,8 @@ pub struct Demands {
     pub measures: Vec<Measure>,
     /// Base parameters that train although the stage freezes the base.
     pub unfrozen: Vec<NodeId>,
+    /// Parameters of adapters that stay as they began.
+    pub frozen: Vec<NodeId>,
     /// What each placement becomes in inference.
     pub endings: Vec<Ending>,
     /// Parameters that files hold in few bits.
@@ -28,6 +30,7 @@ impl Demands {
         self.updates.extend(more.updates.iter().copied());
         self.measures.extend(more.measures.iter().cloned());
         self.unfrozen.extend(more.unfrozen.iter().copied());
+        self.frozen.extend(more.frozen.iter().copied());
         self.endings.extend(more.endings.iter().copied());
         self.codings.extend(more.codings.iter().copied());
     }

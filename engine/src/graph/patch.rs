@@ -472,6 +472,16 @@ impl<'a> PatchBuilder<'a> {
         self.patch.demands.measures.push(Measure { state, of, fold, finish });
     }
 
+    /// The site's weight stays as it began, if an adapter brought it: this placement trains what is added to it.
+    ///
+    /// # Panics
+    /// When the site is no weight.
+    pub fn freeze_weight(&mut self) {
+        let (op, _) = self.layer();
+        let param = self.edge(op).param;
+        self.patch.demands.frozen.push(param);
+    }
+
     /// A base parameter that trains with the adapter.
     pub fn unfreeze(&mut self, param: NodeId) {
         self.patch.demands.unfrozen.push(param);

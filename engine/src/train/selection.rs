@@ -25,10 +25,10 @@ pub fn select(graph: &Graph, spec: &TrainSpec) -> Result<Selection, RuleError> {
     let train = rules(graph, &spec.train)?;
     let freeze = rules(graph, &spec.freeze)?;
     let mut selection = Selection::default();
-    let unfrozen = &graph.demands().unfrozen;
+    let (unfrozen, frozen) = (&graph.demands().unfrozen, &graph.demands().frozen);
     for (id, path, leaf) in graph.params() {
         let named = |rule: &Rule| names(rule, path, leaf);
-        let with_adapter = leaf.placement.is_some() || unfrozen.contains(&id);
+        let with_adapter = (leaf.placement.is_some() && !frozen.contains(&id)) || unfrozen.contains(&id);
         let trains = with_adapter || train.iter().any(named);
         if trains && !freeze.iter().any(named) {
             selection.nodes.push(id);

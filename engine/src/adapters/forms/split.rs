@@ -117,6 +117,7 @@ impl AdapterKind for Split {
         let one = builder.op("one", FirstPresent, &alone);
         let weight = builder.op("weight", ByMode, &[one, all]);
         builder.replace_weight_merging(weight, all);
+        builder.freeze_weight();
         builder.finish()
     }
 
