@@ -73,7 +73,7 @@ pub struct ExportReport {
     pub folder: Option<PathBuf>,
     /// Tensors written.
     pub tensors: usize,
-    /// Bytes of them.
+    /// Bytes of the files that hold them, their headers included.
     pub bytes: u64,
     /// Split that the samples are of.
     pub split: Split,
@@ -182,7 +182,7 @@ pub fn export(run: &Path, options: &ExportOptions, out: &Path) -> Result<ExportR
     let (plain_params, loaded) = load(&plain.graph, plain.weights.as_ref(), project.seed, &device)?;
     let config = plain.architecture.config();
     let staging = Staging::beside(out)?;
-    let (graph, loaded, tensors, bytes) = if let Some(format) = options.format.adapters() {
+    let (graph, loaded, tensors) = if let Some(format) = options.format.adapters() {
         let uses = turn.spec.adapters() == crate::train::AdapterUse::All;
         let placements: BTreeMap<_, _> = present
             .into_iter()
@@ -210,8 +210,7 @@ pub fn export(run: &Path, options: &ExportOptions, out: &Path) -> Result<ExportR
         let graph = adapter.place(&plain.graph)?;
         let (mut loaded, _) = load(&graph, plain.weights.as_ref(), project.seed, &device)?;
         adapter.fill(&graph, &mut loaded, &device)?;
-        let bytes = adapter.tensors.values().map(|tensor| 4 * tensor.data.len() as u64).sum();
-        (graph, loaded, adapter.tensors.len(), bytes)
+        (graph, loaded, adapter.tensors.len())
     } else {
         let mut merged = params.clone();
         // One that only un-freezes base parameters brings nothing that could be merged.
@@ -232,9 +231,9 @@ pub fn export(run: &Path, options: &ExportOptions, out: &Path) -> Result<ExportR
             partial: false,
         };
         let (loaded, report) = load(&plain.graph, Some(&from), project.seed, &device)?;
-        let bytes = loaded.bytes() as u64;
-        (plain.graph, loaded, report.copied.len(), bytes)
+        (plain.graph, loaded, report.copied.len())
     };
+    let bytes = bytes_of(&staging.folder);
     let (split, batch) = sample(source.as_ref())?;
     let samples = batch.len();
     let ours = logits(&built.graph, &params, batch.clone(), &device)?;
@@ -330,4 +329,11 @@ fn logits(
     let output = graph.output("logits").ok_or(ExportError::NoLogits)?;
     let values = infer(graph, params, &upload(batch, graph, device), &[output])?;
     Ok(values.get(&output).map_or_else(Vec::new, crate::tensor::Value::to_f32))
+}
+
+/// Bytes of a folder's files of tensors.
+fn bytes_of(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let tensors = files.filter(|file| file.path().extension().is_some_and(|end| end == "safetensors"));
+    tensors.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
 }
