@@ -130,7 +130,7 @@ impl Subject {
         named.unwrap_or_else(|| panic!("the model has no output to compare by"))
     }
 
-    /// A batch of [`ROWS`] random samples.
+    /// A batch of random samples, as many as cells are examined on.
     ///
     /// # Panics
     /// When the binding lacks an extent.
