@@ -85,6 +85,10 @@ pub(crate) fn set(document: &mut Document, adapter: usize, name: &str, value: f6
     let Some(placement) = document.project().adapters.get(adapter) else { return Ok(()) };
     let mut next = placement.clone();
     next.kind.set(name, value).map_err(|error| error.to_string())?;
+    // A size of its own ends the wish for a number of parameters.
+    if next.kind.kind().size() == Some(name) {
+        next.parameters = None;
+    }
     let label = format!("Set {name} of {}", next.kind.kind().name());
     let gesture = format!("set {adapter} {name}");
     document.edit(&label, Some(&gesture), |project| {

@@ -284,7 +284,11 @@ fn adapter(
     let Some(placement) = desk.document.and_then(|document| document.project().adapters.get(index)) else {
         return;
     };
-    let kind = placement.kind.kind();
+    let covered = desk.model.and_then(|model| Some((model, model.coverage.get(index)?.as_ref().ok()?)));
+    let spec = covered
+        .and_then(|(model, covered)| placement.sized(&model.graph, &covered.matched).ok())
+        .unwrap_or_else(|| placement.kind.clone());
+    let kind = spec.kind();
     let style = theme.kind(kind.letter());
     title(ui, kind.name(), site.unwrap_or(&placement.at), |ui, at| {
         icons::badge(ui.painter(), style, at, 28.0, Theme::of(ui).ink);
@@ -518,7 +522,9 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         key_value(ui, "Weights", format::UNKNOWN);
         return;
     };
-    let kind = placement.kind.kind();
+    // A placement that asks for a number of parameters has the size that comes near.
+    let spec = placement.sized(&model.graph, &covered.matched).unwrap_or_else(|_| placement.kind.clone());
+    let kind = spec.kind();
     let sites: Vec<_> = covered.matched.iter().filter_map(|path| model.graph.site(path)).collect();
     let counts: Vec<u64> = sites.iter().map(|site| kind.parameter_count(&model.graph, site)).collect();
     if let Some(site) = sites.first() {

@@ -13,6 +13,9 @@ pub struct DoraScale {
     pub factor: f64,
 }
 
+/// Added to both lengths, so that a row of zeros is stretched by 1 at the start and not by 0/0, also in f32.
+const LEAST: f64 = 1e-12;
+
 /// A weight as the matrix of its rows.
 fn matrix(value: &Value) -> Value {
     let shape = value.shape();
@@ -20,14 +23,14 @@ fn matrix(value: &Value) -> Value {
 }
 
 impl DoraScale {
-    /// `‖W‖` and `‖W + f·B·A‖`, both `[out, 1]`.
+    /// `‖W‖` and `‖W + f·B·A‖`, both `[out, 1]` and above zero.
     fn lengths(&self, w: &Value, a: &Value, b: &Value) -> [Value; 2] {
         let (w, a, b) = (matrix(w), matrix(a), matrix(b));
         let square = w.clone().square().sum_axis(1);
         let at = a.clone().swap_axes(0, 1);
         let mixed = b.clone().mul(w.matmul(at.clone())).sum_axis(1).mul_scalar(2.0 * self.factor);
         let own = b.clone().mul(b.matmul(a.matmul(at))).sum_axis(1).mul_scalar(self.factor * self.factor);
-        [square.clone().sqrt(), square.add(mixed).add(own).sqrt()]
+        [square.clone(), square.add(mixed).add(own)].map(|square| square.sqrt().add_scalar(LEAST))
     }
 }
 
@@ -112,7 +115,8 @@ mod tests {
     #[test]
     fn is_one_at_the_start() {
         let single = |name: &str, shape: &[usize]| random(name, shape).cast(burn::backend::FloatDType::F32);
-        let (w, a) = (single("w", &[5, 7]), single("a", &[3, 7]));
+        let w = Value::concat(vec![single("w", &[4, 7]), single("w", &[1, 7]).mul_scalar(0.0)], 0);
+        let a = single("a", &[3, 7]);
         let zeros = |shape: &[usize]| Value::from_f32(vec![0.0; elements(shape)], shape, &w.device());
         let inputs = [w.clone(), a, zeros(&[5, 3]), zeros(&[5])];
         let y = DoraScale { factor: 2.0 }.forward(&inputs, &Context::inference());

@@ -13,6 +13,9 @@ pub const CODE_BOOKS: [&[f64]; 4] = [
 /// Added to the deviation, so that a constant weight has one.
 const FLOOR: f64 = 1e-5;
 
+/// Keeps a division by the deviation of a constant weight from being one by zero, also in f32.
+const LEAST: f64 = 1e-12;
+
 /// A weight as the nearest codes of its own distribution: `σ·q((W − μ)/σ) + μ`, `μ` and `σ` its mean and its
 /// deviation (unbiased, plus 1e-5). Rounding counts as the identity in backward; through `μ` and `σ` gradients flow.
 #[derive(Debug)]
@@ -173,7 +176,8 @@ impl Op for Quantise {
         #[expect(clippy::cast_precision_loss, reason = "counts of elements in memory fit an f64")]
         let degrees = (elements(&shape).max(2) - 1) as f64;
         let of_deviation = dy.clone().reshape(&[elements(&shape)]).mul(error).sum_axis(0);
-        let slope = centred.div(deviation.mul_scalar(degrees).add_scalar(f64::MIN_POSITIVE));
+        // A constant weight has no deviation, and no slope of it.
+        let slope = centred.div(deviation.add_scalar(LEAST).mul_scalar(degrees));
         vec![Some(dy.add(slope.mul(of_deviation).reshape(&shape)))]
     }
 }
@@ -245,6 +249,17 @@ mod tests {
                 assert!((slope - gradient[i]).abs() < 1e-5, "{bits} bits, {i}: {slope} {}", gradient[i]);
             }
         }
+    }
+
+    #[test]
+    fn a_constant_weight_passes_its_gradient_on() {
+        let op = Quantise { bits: 1 };
+        let zeros = Value::from_f32(vec![0.0; 6], &[2, 3], &burn::tensor::Device::flex());
+        let dy = random("dy", &[2, 3]).cast(burn::backend::FloatDType::F32);
+        let context = Context::inference();
+        let kept = kept(&op, &[Some(zeros)], &[true], &context);
+        let gradient = op.vjp(&kept, dy.clone(), &[true], &context).remove(0).unwrap();
+        assert_eq!(gradient.to_f32(), dy.to_f32());
     }
 
     #[test]
