@@ -25,7 +25,7 @@ enum What {
         #[arg(long, default_value_t = 30)]
         placements: usize,
         /// Steps that are timed for each; 0 measures bytes alone.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 8)]
         steps: usize,
         /// Write the table as Markdown to this file.
         #[arg(long)]
