@@ -6,6 +6,7 @@ pub mod matrix;
 pub mod peer;
 pub mod proving;
 pub mod sound;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

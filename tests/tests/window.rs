@@ -1,129 +1,20 @@
 //! The window, driven by its accessibility tree: editing, training, files.
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use egui::{Event, Key, Modifiers, ViewportCommand, ViewportEvent, ViewportId};
-use egui_kittest::Harness;
+use egui::{Event, Key, Modifiers, ViewportCommand};
 use egui_kittest::kittest::Queryable as _;
 use graft_app::format;
-use graft_app::planner::Clock;
 use graft_app::session::State;
 use graft_app::view::{Heat, Origin};
-use graft_app::{App, Options, theme};
 use graft_engine::memory::Counting;
 use graft_engine::plan::Calibration;
 use graft_engine::project::{self, Project};
-use graft_tests::{repository, tiny_project};
-use tempfile::TempDir;
+use graft_tests::window::{Window, tiny};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// A window over a tiny project in a folder of its own.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    path: PathBuf,
-    _folder: TempDir,
-}
-
-/// The tiny project with its data found from anywhere.
-fn tiny() -> Project {
-    let digits = std::path::absolute(repository("assets/digits")).unwrap();
-    project::set(&tiny_project(), "data.folder", &format!("{:?}", digits.display().to_string())).unwrap()
-}
-
-fn harness(options: Options) -> Harness<'static, Option<App>> {
-    Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
-        move |ui, app: &mut Option<App>| {
-            let app = app.get_or_insert_with(|| App::new(ui.ctx(), options.clone()).unwrap());
-            app.logic(ui.ctx());
-            app.ui(ui);
-        },
-        None,
-    )
-}
-
-impl Window {
-    fn open(text: &str) -> Self {
-        Self::timed(text, None)
-    }
-
-    /// A window that knows what ops take.
-    fn timed(text: &str, times: Option<Calibration>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tiny.ron");
-        std::fs::write(&path, text).unwrap();
-        let clock = Clock::Given(times.map(Arc::new));
-        let options = Options { project: Some(path.clone()), runs: folder.path().join("runs"), clock };
-        let harness = harness(options);
-        Self { harness, path, _folder: folder }
-    }
-
-    /// Another window over the same files.
-    fn again(self) -> Self {
-        let options = Options {
-            project: Some(self.path.clone()),
-            runs: self.path.with_file_name("runs"),
-            clock: Clock::Given(None),
-        };
-        Self { harness: harness(options), ..self }
-    }
-
-    fn tiny() -> Self {
-        let mut window = Self::open(&project::to_text(&tiny()).unwrap());
-        window.until("the model is there", |window| window.has("Card model.head"));
-        window
-    }
-
-    fn app(&self) -> &App {
-        self.harness.state().as_ref().unwrap()
-    }
-
-    fn project(&self) -> &Project {
-        self.app().document().unwrap().project()
-    }
-
-    fn text(&self) -> String {
-        project::to_text(self.project()).unwrap()
-    }
-
-    fn has(&self, label: &str) -> bool {
-        self.harness.query_by_label(label).is_some()
-    }
-
-    fn says(&self, part: &str) -> bool {
-        self.harness.query_by_label_contains(part).is_some()
-    }
-
-    /// Steps until something holds; other threads need time to answer.
-    fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let begin = Instant::now();
-        loop {
-            self.harness.step();
-            if holds(self) {
-                return;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(40), "waited in vain until {what}");
-            std::thread::sleep(Duration::from_millis(4));
-        }
-    }
-
-    /// Clicks what has this name, once it is there and what it stands on has come to rest.
-    fn click(&mut self, label: &str) {
-        self.until(label, |window| window.has(label) && window.app().builder().is_settled());
-        self.harness.run_steps(3);
-        self.harness.get_by_label(label).click();
-        self.harness.run_steps(3);
-    }
-
-    fn keys(&mut self, modifiers: Modifiers, key: Key) {
-        self.harness.key_press_modifiers(modifiers, key);
-        self.harness.run_steps(3);
-    }
-}
 
 #[test]
 fn placing_editing_undo_and_redo() {
@@ -297,24 +188,6 @@ fn a_changed_file_is_noticed_and_reloaded() {
     assert_eq!(window.project().name, "tiny", "reloading can be undone");
 }
 
-impl Window {
-    /// Asks the window to close, as its frame's cross does; what it answers.
-    fn ask_to_close(&mut self) -> Vec<ViewportCommand> {
-        let root = self.harness.input_mut().viewports.entry(ViewportId::ROOT).or_default();
-        root.events.push(ViewportEvent::Close);
-        self.harness.step();
-        let commands = self.commands();
-        self.harness.input_mut().viewports.entry(ViewportId::ROOT).or_default().events.clear();
-        self.harness.run_steps(3);
-        commands
-    }
-
-    fn commands(&self) -> Vec<ViewportCommand> {
-        let output = &self.harness.output().viewport_output;
-        output.get(&ViewportId::ROOT).map(|viewport| viewport.commands.clone()).unwrap_or_default()
-    }
-}
-
 #[test]
 fn closing_asks_about_unsaved_changes() {
     let mut window = Window::tiny();
@@ -339,29 +212,6 @@ fn closing_while_training_stops_and_saves_first() {
     assert!(window.ask_to_close().contains(&ViewportCommand::CancelClose), "the run is saved first");
     window.until("it closes", |window| window.commands().contains(&ViewportCommand::Close));
     assert_eq!(*window.app().session().state(), State::Stopped);
-}
-
-impl Window {
-    /// The predicted totals, once they are of what is shown.
-    fn predicted(&mut self) -> (u64, u64) {
-        self.until("the prediction is current", |window| {
-            window.app().builder().is_settled()
-                && window.app().planner().is_current()
-                && window.app().planner().outlook().is_some()
-        });
-        self.harness.run_steps(2);
-        let outlook = self.app().planner().outlook().unwrap();
-        let found = outlook.predicted().unwrap();
-        (found.peak_bytes, found.activations_bytes)
-    }
-
-    /// Types into the field of this name, in place of what stands there.
-    fn type_into(&mut self, field: &str, text: &str) {
-        self.click(field);
-        self.keys(Modifiers::COMMAND, Key::A);
-        self.harness.event(Event::Text(text.to_owned()));
-        self.harness.run_steps(2);
-    }
 }
 
 #[test]
