@@ -1,15 +1,25 @@
 //! Every user action. Views push them; the app performs them in one place, between frames.
 
-use egui::{Key, KeyboardShortcut, Modifiers};
+use std::path::PathBuf;
 
 use crate::icons::Icon;
-use crate::view::{Heat, Origin, Selected};
+use crate::view::{DockTab, Heat, Origin, Selected};
 
 /// What a user wants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Ask for a project to open.
     Open,
+    /// Open this project.
+    OpenPath(PathBuf),
+    /// Ask for a model's folder and make a project of it.
+    New,
+    /// Ask for a folder of samples and make it the project's data.
+    ChooseData,
+    /// Close the project and show the first page.
+    CloseProject,
+    /// Forget the recent projects.
+    ClearRecent,
     /// Write the project to its file.
     Save,
     /// Ask for a name and write the project there.
@@ -28,6 +38,20 @@ pub enum Action {
     Fit,
     /// Dark or light.
     ToggleTheme,
+    /// Dark or light as the system has it.
+    FollowTheme,
+    /// Show all commands.
+    ShowPalette,
+    /// Show all keys.
+    ShowHelp,
+    /// Show how the window's project differs from its file.
+    ShowDifference,
+    /// Show a tab of the dock.
+    ShowTab(DockTab),
+    /// Look again what can be computed on.
+    CheckDevices,
+    /// Run the project on this device.
+    SetDevice(String),
     /// Select something.
     Select(Selected),
     /// Fold or unfold a region on the canvas.
@@ -103,6 +127,10 @@ pub enum Action {
     Reload,
     /// Keep the window's contents though the file changed.
     KeepMine,
+    /// Take the edits that an earlier window left behind.
+    Restore,
+    /// Drop them.
+    ForgetUnsaved,
     /// Close the banner.
     Dismiss,
     /// Close the window: saving first, without saving, or not at all.
@@ -130,48 +158,4 @@ impl Action {
             _ => None,
         }
     }
-}
-
-/// A key and what it does; the status bar lists those that work.
-#[derive(Debug)]
-pub struct Shortcut {
-    /// The keys.
-    pub keys: KeyboardShortcut,
-    /// How the keys are written.
-    pub text: &'static str,
-    /// What they do, in a word or two.
-    pub does: &'static str,
-    /// Whether the key also works while a run goes on.
-    pub while_training: bool,
-    /// The action.
-    pub action: Action,
-}
-
-/// All shortcuts. Those with more modifiers come first, since egui takes the first that fits.
-#[must_use]
-pub fn shortcuts() -> Vec<Shortcut> {
-    let of = |modifiers, key, text, does, while_training, action| Shortcut {
-        keys: KeyboardShortcut::new(modifiers, key),
-        text,
-        does,
-        while_training,
-        action,
-    };
-    let (command, none) = (Modifiers::COMMAND, Modifiers::NONE);
-    vec![
-        of(command.plus(Modifiers::SHIFT), Key::Z, "Ctrl Shift Z", "redo", false, Action::Redo),
-        of(command, Key::Z, "Ctrl Z", "undo", false, Action::Undo),
-        of(command.plus(Modifiers::SHIFT), Key::S, "Ctrl Shift S", "save as", true, Action::SaveAs),
-        of(command, Key::S, "Ctrl S", "save", true, Action::Save),
-        of(command, Key::O, "Ctrl O", "open", false, Action::Open),
-        of(command, Key::Enter, "Ctrl Enter", "train", false, Action::Train),
-        of(command, Key::Period, "Ctrl .", "stop and save", true, Action::Stop),
-        of(none, Key::P, "P", "pause", true, Action::TogglePause),
-        of(none, Key::F, "F", "freeze or thaw", false, Action::FreezeSelected),
-        of(none, Key::Delete, "Del", "remove adapter", false, Action::RemoveSelected),
-        of(none, Key::H, "H", "heat", true, Action::NextHeat),
-        of(none, Key::C, "C", "cut", true, Action::ToggleCut),
-        of(none, Key::Num1, "1", "fit", true, Action::Fit),
-        of(none, Key::Escape, "Esc", "select nothing", true, Action::Select(Selected::Nothing)),
-    ]
 }

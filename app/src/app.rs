@@ -2,6 +2,7 @@
 
 mod closing;
 mod document_files;
+mod keeping;
 mod perform;
 
 use std::path::{Path, PathBuf};
@@ -9,22 +10,31 @@ use std::sync::Arc;
 
 use egui::{Context, Frame, Panel, Stroke, Ui};
 
-use crate::actions::{Action, shortcuts};
+use crate::actions::Action;
 use crate::canvas::{Canvas, Scene};
+use crate::commands;
+use crate::devices::Devices;
+use crate::difference::{self, Difference};
 use crate::document::Document;
 use crate::files::Files;
 use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::overlays::{self, Banner};
-use crate::panels::{Desk, dock, heat, inspector, outline, status, top_bar};
+use crate::palette::{self, Palette};
+use crate::panels::{Desk, data, dock, heat, inspector, outline, status, top_bar};
 use crate::planner::{Clock, Planner, Subject};
+use crate::previews::{Previews, Wanted};
+use crate::problems::{Problem, problems};
+use crate::samples::Samples;
 use crate::session::{Session, State};
 use crate::sources::Sources;
+use crate::state::Store;
 use crate::theme::{self, Theme};
 use crate::view::{DockTab, View};
+use crate::welcome;
 
 /// What the window starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The project to open; none for the empty state.
     pub project: Option<PathBuf>,
@@ -32,6 +42,10 @@ pub struct Options {
     pub runs: PathBuf,
     /// Where predicted times come from.
     pub clock: Clock,
+    /// Where recent projects, the theme and unsaved edits are kept; nothing is kept without.
+    pub state: Option<PathBuf>,
+    /// The folder of sample projects.
+    pub samples: Option<PathBuf>,
 }
 
 /// Graft's window.
@@ -40,6 +54,15 @@ pub struct App {
     document: Option<Document>,
     /// Why no document is open.
     refusal: Option<String>,
+    store: Store,
+    kept: keeping::Kept,
+    devices: Devices,
+    samples: Samples,
+    previews: Previews,
+    textures: data::Textures,
+    palette: Option<Palette>,
+    help: bool,
+    difference: Option<Difference>,
     builder: Builder,
     planner: Planner,
     session: Session,
@@ -87,6 +110,15 @@ impl App {
         let mut app = Self {
             document: None,
             refusal: None,
+            store: Store::open(options.state),
+            kept: keeping::Kept::default(),
+            devices: Devices::start(waker())?,
+            samples: Samples::start(options.samples.as_deref(), sources.clone(), waker())?,
+            previews: Previews::start(sources.clone(), waker())?,
+            textures: data::Textures::default(),
+            palette: None,
+            help: false,
+            difference: None,
             builder: Builder::start(sources.clone(), waker())?,
             planner: Planner::start(&sources, options.clock, waker)?,
             session: Session::start(waker())?,
@@ -102,6 +134,7 @@ impl App {
             was_busy: false,
             running_stage: None,
         };
+        app.apply_theme(ctx);
         if let Some(path) = options.project {
             app.open(&path);
         }
@@ -138,6 +171,24 @@ impl App {
         &self.measurements
     }
 
+    /// The sample projects.
+    #[must_use]
+    pub const fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The devices.
+    #[must_use]
+    pub const fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// Samples of the data.
+    #[must_use]
+    pub const fn previews(&self) -> &Previews {
+        &self.previews
+    }
+
     /// What the views show.
     #[must_use]
     pub const fn view(&self) -> &View {
@@ -156,6 +207,11 @@ impl App {
         self.builder.poll();
         self.planner.poll();
         self.measurements.poll();
+        self.devices.poll();
+        self.previews.poll();
+        if self.document.is_none() {
+            self.samples.look();
+        }
         for profile in self.session.take_profiles() {
             self.measurements.take(profile);
         }
@@ -198,7 +254,19 @@ impl App {
             };
             let budget = self.view.budget.bytes.filter(|_| self.view.tab == DockTab::Plan);
             self.planner.ask(&subject, budget);
+            if self.view.tab == DockTab::Data
+                && let Some(stage) = document.project().stages.get(self.view.stage)
+            {
+                self.previews.ask(Wanted {
+                    data: document.project().data.clone(),
+                    view: stage.view(),
+                    base: document.base(),
+                    split: self.view.data.split,
+                    first: self.view.data.first,
+                });
+            }
         }
+        self.keep(ctx);
         if self.told.as_deref() != self.builder.error() {
             self.told = self.builder.error().map(str::to_owned);
             match (&self.told, &self.banner) {
@@ -220,11 +288,7 @@ impl App {
             self.view.hovered = hovering;
             ui.ctx().request_repaint();
         }
-        if self.closing == Stage::Asking
-            && let Some(document) = &self.document
-        {
-            overlays::unsaved(ui.ctx(), &document.project().name, &mut actions);
-        }
+        self.over(ui.ctx(), &mut actions);
         for action in actions {
             self.perform(ui.ctx(), action);
         }
@@ -235,16 +299,90 @@ impl App {
         }
     }
 
+    /// What lies over everything: questions, the palette, the keys, differences.
+    fn over(&mut self, ctx: &Context, actions: &mut Vec<Action>) {
+        if self.closing == Stage::Asking
+            && let Some(document) = &self.document
+        {
+            overlays::unsaved(ctx, &document.project().name, actions);
+            return;
+        }
+        let desk = Self::desk(
+            self.document.as_ref(),
+            &self.builder,
+            &self.planner,
+            &self.session,
+            &self.measurements,
+        );
+        if self.palette.as_mut().is_some_and(|state| !palette::ui(ctx, desk, state, actions)) {
+            self.palette = None;
+        }
+        if self.help && !palette::help(ctx) {
+            self.help = false;
+        }
+        if self.difference.as_ref().is_some_and(|found| !difference::ui(ctx, found, actions)) {
+            self.difference = None;
+        }
+    }
+
+    /// Whether something over the window takes the keys.
+    const fn is_covered(&self) -> bool {
+        self.palette.is_some() || self.help || self.difference.is_some()
+    }
+
+    /// What panels read of these.
+    fn desk<'a>(
+        document: Option<&'a Document>,
+        builder: &'a Builder,
+        planner: &'a Planner,
+        session: &'a Session,
+        measurements: &'a Measurements,
+    ) -> Desk<'a> {
+        Desk {
+            document,
+            model: builder.model().filter(|_| document.is_some()),
+            build_error: builder.error().filter(|_| document.is_some()),
+            planner,
+            session,
+            measured: measurements.shown(),
+            locked: session.state().is_busy(),
+        }
+    }
+
+    /// All that would stop a run now.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let desk = Self::desk(
+            self.document.as_ref(),
+            &self.builder,
+            &self.planner,
+            &self.session,
+            &self.measurements,
+        );
+        problems(desk, &self.devices, &self.view, self.refusal.as_deref())
+    }
+
     fn keys(&self, ui: &Ui, actions: &mut Vec<Action>) {
+        if self.is_covered() {
+            return;
+        }
         let typing = ui.ctx().text_edit_focused();
-        let locked = self.is_locked();
-        for shortcut in shortcuts() {
-            let plain = shortcut.keys.modifiers.is_none();
-            if typing && plain || locked && !shortcut.while_training {
+        let desk = Self::desk(
+            self.document.as_ref(),
+            &self.builder,
+            &self.planner,
+            &self.session,
+            &self.measurements,
+        );
+        for command in commands::fixed().into_iter().chain(commands::tabs()) {
+            let Some(keys) = command.keys else { continue };
+            // Function keys type nothing.
+            let types = keys.modifiers.is_none() && keys.logical_key != egui::Key::F1;
+            if typing && types || command.blocked(desk).is_some() {
                 continue;
             }
-            if ui.input_mut(|input| input.consume_shortcut(&shortcut.keys)) {
-                actions.push(shortcut.action);
+            if ui.input_mut(|input| input.consume_shortcut(&keys)) {
+                actions.push(command.action);
             }
         }
     }
@@ -252,6 +390,11 @@ impl App {
     /// All panels.
     fn frame(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
         let theme = Theme::of(ui);
+        if self.document.is_none() {
+            self.first_page(ui, actions);
+            return;
+        }
+        let problems = self.problems();
         let Self {
             document,
             builder,
@@ -261,23 +404,18 @@ impl App {
             view,
             canvas,
             banner,
-            refusal,
             closing,
+            devices,
+            previews,
+            textures,
             ..
         } = self;
-        let locked = session.state().is_busy();
-        let desk = Desk {
-            document: document.as_ref(),
-            model: builder.model(),
-            planner,
-            session,
-            measured: measurements.shown(),
-            locked,
-        };
+        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements);
+        let locked = desk.locked;
         let bar = || Frame::new().fill(theme.panel);
         let whole = ui.available_size();
         Panel::top("top bar").exact_size(48.0).resizable(false).frame(bar()).show(ui, |ui| {
-            top_bar::ui(ui, desk, actions);
+            top_bar::ui(ui, desk, devices, actions);
         });
         Panel::bottom("status").exact_size(24.0).resizable(false).frame(bar()).show(ui, |ui| {
             status::ui(ui, desk);
@@ -297,7 +435,8 @@ impl App {
             .frame(bar())
             .default_size(height)
             .size_range(120.0..=(whole.y - 220.0).max(140.0));
-        panel.show(ui, |ui| dock::ui(ui, desk, view, actions));
+        let mut seen = dock::Seen { problems: &problems, previews, textures };
+        panel.show(ui, |ui| dock::ui(ui, desk, &mut seen, view, actions));
         let canvas_rect = ui.available_rect_before_wrap();
         if let (Some(document), Some(model)) = (desk.document, desk.model) {
             let scene = Scene {
@@ -313,17 +452,41 @@ impl App {
             heat::ui(ui, canvas_rect, desk, view, canvas.hottest(), actions);
             lock(ui, canvas_rect, locked);
         } else {
-            let message = match (refusal, builder.error()) {
-                (Some(error), _) => Some(("The project could not be opened", error.as_str())),
-                (None, Some(error)) => Some(("The model could not be built", error)),
-                (None, None) => None,
-            };
-            let building = desk.document.is_some() && builder.error().is_none();
-            overlays::empty(ui, canvas_rect, message, building, actions);
+            overlays::empty(ui, canvas_rect, builder.error(), actions);
         }
-        let shown_elsewhere = desk.model.is_none() && !matches!(banner, Some(Banner::ChangedOnDisk));
+        let shown_elsewhere = desk.model.is_none() && matches!(banner, Some(Banner::Error(_)));
         if let Some(banner) = banner.as_ref().filter(|_| !shown_elsewhere && *closing != Stage::Asking) {
             overlays::banner(ui, canvas_rect, banner, actions);
+        }
+    }
+}
+
+impl App {
+    /// The page that is shown while no project is open.
+    fn first_page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        let theme = Theme::of(ui);
+        let rect = ui.available_rect_before_wrap();
+        let desk = Self::desk(
+            self.document.as_ref(),
+            &self.builder,
+            &self.planner,
+            &self.session,
+            &self.measurements,
+        );
+        Panel::bottom("status")
+            .exact_size(24.0)
+            .resizable(false)
+            .frame(Frame::new().fill(theme.panel))
+            .show(ui, |ui| status::ui(ui, desk));
+        let page = welcome::Page {
+            samples: self.samples.list(),
+            devices: &self.devices,
+            settings: self.store.settings(),
+            refusal: self.refusal.as_deref(),
+        };
+        welcome::ui(ui, page, &mut self.view.samples, actions);
+        if let Some(banner) = &self.banner {
+            overlays::banner(ui, rect, banner, actions);
         }
     }
 }
@@ -355,13 +518,14 @@ impl eframe::App for App {
     }
 }
 
-/// The sample project: below the working directory, or next to or above the program.
+/// The folder of sample projects: below the working directory, or next to or above the program.
 #[must_use]
-pub fn sample_project() -> Option<PathBuf> {
-    let name = Path::new("projects").join("vivit_frozen_spatial.ron");
-    if name.is_file() {
-        return Some(name);
+pub fn sample_folder() -> Option<PathBuf> {
+    let name = Path::new("projects");
+    let holds = |folder: &Path| folder.join("vivit_frozen_spatial.ron").is_file();
+    if holds(name) {
+        return Some(name.to_path_buf());
     }
     let program = std::env::current_exe().ok()?;
-    program.ancestors().skip(1).map(|folder| folder.join(&name)).find(|path| path.is_file())
+    program.ancestors().skip(1).map(|folder| folder.join(name)).find(|folder| holds(folder))
 }

@@ -26,6 +26,8 @@ pub struct Document {
     /// What the pointer or keyboard is still doing; its edits make one step.
     gesture: Option<String>,
     revision: u64,
+    /// There is no file yet.
+    unwritten: bool,
 }
 
 impl Document {
@@ -49,7 +51,14 @@ impl Document {
             future: Vec::new(),
             gesture: None,
             revision: 0,
+            unwritten: false,
         }
+    }
+
+    /// A project that is in no file yet.
+    #[must_use]
+    pub fn unwritten(project: Project, path: &Path) -> Self {
+        Self { unwritten: true, ..Self::new(project, path) }
     }
 
     /// The project as it is now.
@@ -80,7 +89,7 @@ impl Document {
     /// Whether it differs from what was last read or written.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !Arc::ptr_eq(&self.project, &self.saved) && self.project != self.saved
+        self.unwritten || !Arc::ptr_eq(&self.project, &self.saved) && self.project != self.saved
     }
 
     /// Changes the project as one step of the history. Edits of the same `gesture` are one step until
@@ -161,6 +170,7 @@ impl Document {
     pub fn save(&mut self) -> Result<(), ProjectError> {
         project::save(&self.project, &self.path)?;
         self.saved = Arc::clone(&self.project);
+        self.unwritten = false;
         Ok(())
     }
 
@@ -172,6 +182,7 @@ impl Document {
         project::save(&self.project, path)?;
         self.path = path.to_path_buf();
         self.saved = Arc::clone(&self.project);
+        self.unwritten = false;
         // Relative paths start elsewhere now, so the model has to be built again.
         self.revision += 1;
         Ok(())

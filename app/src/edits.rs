@@ -138,6 +138,11 @@ pub(crate) fn apply_fit(
     Ok(())
 }
 
+/// Runs the project on another device.
+pub(crate) fn set_device(document: &mut Document, name: &str) {
+    document.edit(&format!("Run on {name}"), None, |project| name.clone_into(&mut project.device));
+}
+
 /// Puts the adapters into a stage's model, or takes them out.
 pub(crate) fn use_adapters(document: &mut Document, stage: usize, uses: bool) {
     let label = if uses { "Use adapters" } else { "Leave adapters out" };

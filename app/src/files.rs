@@ -17,6 +17,10 @@ pub enum FileEvent {
     Open(PathBuf),
     /// A name to save under was chosen.
     SaveAs(PathBuf),
+    /// A model's folder was chosen for a new project.
+    New(PathBuf),
+    /// A folder of samples was chosen.
+    Data(PathBuf),
     /// The watched file may have changed.
     Touched,
 }
@@ -82,6 +86,12 @@ impl Files {
         Ok(())
     }
 
+    /// Nothing is watched any more.
+    pub fn forget(&mut self) {
+        self.watch = None;
+        self.known = None;
+    }
+
     /// What the file holds now is not news.
     pub fn remember(&mut self, path: &Path) {
         self.known = std::fs::read_to_string(path).ok();
@@ -100,6 +110,19 @@ impl Files {
     pub fn ask_open(&self, folder: &Path) -> std::io::Result<()> {
         let dialog = dialog(folder).set_title("Open a project").pick_file();
         self.ask(dialog, FileEvent::Open)
+    }
+
+    /// Asks for a folder; `event` makes the answer of it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn ask_folder(
+        &self,
+        title: &str,
+        folder: &Path,
+        event: fn(PathBuf) -> FileEvent,
+    ) -> std::io::Result<()> {
+        self.ask(dialog(folder).set_title(title).pick_folder(), event)
     }
 
     /// Asks for a name to save under.

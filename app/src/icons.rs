@@ -64,11 +64,14 @@ pub enum Icon {
     Heat,
     /// A line across a connection.
     Cut,
+    /// All commands.
+    Menu,
 }
 
 /// Corner points of strokes, each stroke a polyline on the 16-point grid.
 const fn strokes(icon: Icon) -> &'static [&'static [(f32, f32)]] {
     match icon {
+        Icon::Menu => &[&[(3.0, 4.5), (13.0, 4.5)], &[(3.0, 8.0), (13.0, 8.0)], &[(3.0, 11.5), (13.0, 11.5)]],
         Icon::Snowflake => &[
             &[(8.0, 1.5), (8.0, 14.5)],
             &[(2.4, 4.75), (13.6, 11.25)],

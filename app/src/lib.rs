@@ -1,13 +1,34 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
-//! The rooms, each using only those above it: `format`, `theme`, `icons`, `view`, `actions` and `widgets` know no
-//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `measured`, `planner`, `session` and `files` know no
-//! window;
-//! `canvas`, `plots` and `panels` read them and push actions; `app` performs the actions between frames.
+//! The rooms: `format`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `freeze`, `newest`, `sources`,
+//! `devices`, `model`, `outlook`, `measured`, `planner`, `previews`, `samples`, `session`, `files` and `fresh` know no
+//! window; `view` is what the user looks at, `actions` what he wants, `widgets` small controls; `canvas`, `plots`, `panels`
+//! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
+//! would stop a run; `app` performs the actions between frames.
 
 pub mod format;
 pub mod icons;
 pub mod theme;
+
+pub mod journal;
+pub mod state;
+
+pub mod document;
+pub mod files;
+pub mod freeze;
+pub mod fresh;
+pub mod newest;
+pub mod sources;
+
+pub mod devices;
+
+pub mod measured;
+pub mod model;
+pub mod outlook;
+pub mod planner;
+pub mod previews;
+pub mod samples;
+pub mod session;
 
 pub mod view;
 
@@ -15,25 +36,19 @@ pub mod actions;
 
 pub mod widgets;
 
-pub mod document;
-pub mod files;
-pub mod freeze;
-pub mod newest;
-pub mod sources;
-
-pub mod measured;
-pub mod model;
-pub mod outlook;
-pub mod planner;
-pub mod session;
-
 pub mod canvas;
 pub mod plots;
 
 pub mod panels;
 
+pub mod commands;
+pub mod problems;
+
 mod app;
+mod difference;
 mod edits;
 mod overlays;
+mod palette;
+mod welcome;
 
-pub use app::{App, Options, sample_project};
+pub use app::{App, Options, sample_folder};

@@ -2,21 +2,32 @@
 
 use std::path::PathBuf;
 
+use graft_app::journal::Journal;
 use graft_app::planner::Clock;
-use graft_app::{App, Options, sample_project};
+use graft_app::state::state_folder;
+use graft_app::{App, Options, sample_folder};
 use graft_engine::memory::Counting;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> eframe::Result {
     let level = std::env::var("GRAFT_LOG").unwrap_or_else(|_| "warn".to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
+    tracing_subscriber::registry()
+        .with(EnvFilter::new(level))
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(Journal::default())
         .init();
-    let project = std::env::args_os().nth(1).map(PathBuf::from).or_else(sample_project);
-    let options = Options { project, runs: PathBuf::from("runs"), clock: Clock::default() };
+    let options = Options {
+        project: std::env::args_os().nth(1).map(PathBuf::from),
+        runs: PathBuf::from("runs"),
+        clock: Clock::default(),
+        state: state_folder(),
+        samples: sample_folder(),
+    };
     let viewport = egui::ViewportBuilder::default()
         .with_title("Graft")
         .with_app_id("graft")

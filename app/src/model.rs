@@ -435,6 +435,20 @@ impl Builder {
     }
 }
 
+/// Builds the model of a stage here and now, for what needs no editing.
+///
+/// # Errors
+/// As in the window: when data or architecture cannot be used.
+pub fn build_once(
+    sources: &Sources,
+    project: &Arc<Project>,
+    base: PathBuf,
+    stage: usize,
+) -> Result<Arc<Model>, String> {
+    let job = Job { generation: 0, revision: 0, stage, project: Arc::clone(project), base };
+    guarded(|| answer(sources, &job))
+}
+
 fn open(sources: &Sources, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
     Ok(sources.open(&job.project.data, &shown_view(&shown(job, stage)?), &job.base)?)
 }

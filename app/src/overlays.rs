@@ -11,7 +11,7 @@ use crate::canvas::zoom_at;
 use crate::icons::{self, Icon};
 use crate::panels::Desk;
 use crate::theme::{Theme, bold, medium, mono, regular};
-use crate::view::View;
+use crate::view::{DockTab, View};
 use crate::widgets::{Weight, focus_ring, icon_button, shorten, wide_button};
 
 /// A message over the canvas.
@@ -21,6 +21,8 @@ pub(crate) enum Banner {
     Error(String),
     /// The file on disk is not what was read.
     ChangedOnDisk,
+    /// An earlier window left edits behind.
+    Unsaved,
 }
 
 /// The stage selector at the top left of the canvas.
@@ -104,6 +106,10 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
     let (text, color, fill, icon) = match banner {
         Banner::Error(message) => (message.as_str(), theme.error, theme.error_tint, Icon::Cross),
         Banner::ChangedOnDisk => ("The project changed on disk", theme.warning, theme.popup, Icon::Warning),
+        Banner::Unsaved => {
+            let text = "Graft ended with unsaved edits of this project";
+            (text, theme.warning, theme.popup, Icon::Warning)
+        }
     };
     let width = (canvas.width() - 32.0).min(860.0);
     let top = canvas.top() + 50.0;
@@ -134,6 +140,17 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
                                 if wide_button(ui, None, "Reload", Weight::Primary, true).clicked() {
                                     actions.push(Action::Reload);
                                 }
+                                if wide_button(ui, None, "Show what differs", Weight::Plain, true).clicked() {
+                                    actions.push(Action::ShowDifference);
+                                }
+                            }
+                            Banner::Unsaved => {
+                                if wide_button(ui, None, "Forget them", Weight::Plain, true).clicked() {
+                                    actions.push(Action::ForgetUnsaved);
+                                }
+                                if wide_button(ui, None, "Take them", Weight::Primary, true).clicked() {
+                                    actions.push(Action::Restore);
+                                }
                             }
                         }
                         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -149,40 +166,28 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
     });
 }
 
-/// What stands where the graph would be when there is none.
-pub(crate) fn empty(
-    ui: &mut Ui,
-    canvas: Rect,
-    message: Option<(&str, &str)>,
-    building: bool,
-    actions: &mut Vec<Action>,
-) {
+/// What stands where the graph would be while there is none.
+pub(crate) fn empty(ui: &mut Ui, canvas: Rect, error: Option<&str>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     ui.painter().rect_filled(canvas, 0, theme.well);
-    if building {
+    let Some(message) = error else {
         let text = "Building the model…";
         ui.painter().text(canvas.center(), Align2::CENTER_CENTER, text, regular(12.0), theme.label);
         return;
-    }
+    };
     let width = (canvas.width() - 64.0).min(520.0);
-    let rect = Rect::from_center_size(canvas.center(), vec2(width, 230.0));
+    let rect = Rect::from_center_size(canvas.center(), vec2(width, 200.0));
     let layout = Layout::top_down(Align::Center);
     let mut inner = ui.new_child(UiBuilder::new().max_rect(rect).layout(layout));
     let ui = &mut inner;
-    let (mark, _) = ui.allocate_exact_size(vec2(44.0, 44.0), Sense::hover());
-    icons::mark(ui.painter(), mark, theme.brand, theme.brand_ink);
-    ui.add_space(14.0);
-    let title = message.map_or("No project is open", |(title, _)| title);
-    ui.label(RichText::new(title).font(bold(18.0)).color(theme.text));
+    ui.label(RichText::new("The model could not be built").font(bold(18.0)).color(theme.text));
     ui.add_space(8.0);
-    if let Some((_, message)) = message {
-        let text = RichText::new(message).font(regular(12.0)).color(theme.error);
-        let response = ui.add(egui::Label::new(text).wrap());
-        response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {message}")));
-        ui.add_space(12.0);
-    }
-    if wide_button(ui, Some(Icon::Folder), "Open…", Weight::Primary, true).clicked() {
-        actions.push(Action::Open);
+    let text = RichText::new(message).font(regular(12.0)).color(theme.error);
+    let response = ui.add(egui::Label::new(text).wrap());
+    response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {message}")));
+    ui.add_space(12.0);
+    if wide_button(ui, Some(Icon::Warning), "Show problems", Weight::Primary, true).clicked() {
+        actions.push(Action::ShowTab(DockTab::Problems));
     }
 }
 

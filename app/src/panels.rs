@@ -1,10 +1,13 @@
 //! The panels around the canvas. They read the state and push actions.
 
+pub mod data;
 pub mod dock;
 pub mod heat;
 pub mod inspector;
+pub mod log;
 pub mod outline;
 pub mod plan;
+pub mod problems;
 pub mod status;
 pub mod top_bar;
 pub mod totals;
@@ -26,6 +29,8 @@ pub struct Desk<'a> {
     pub document: Option<&'a Document>,
     /// The selected stage's model, if it could be built.
     pub model: Option<&'a Arc<Model>>,
+    /// Why the newest model could not be built.
+    pub build_error: Option<&'a str>,
     /// What is predicted.
     pub planner: &'a Planner,
     /// The run.

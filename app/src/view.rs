@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use egui::Vec2;
+use graft_engine::data::Split;
+
+use crate::journal::Level;
+use crate::samples::Medium;
 
 /// What is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,8 +115,62 @@ pub enum DockTab {
     Stages,
     /// What the stage will cost, and how it fits.
     Plan,
+    /// Samples of the data.
+    Data,
+    /// What would stop a run.
+    Problems,
     /// What happened.
     Log,
+}
+
+impl DockTab {
+    /// All of them, from left to right.
+    pub const ALL: [Self; 6] = [Self::Plots, Self::Stages, Self::Plan, Self::Data, Self::Problems, Self::Log];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Plots => "Plots",
+            Self::Stages => "Stages",
+            Self::Plan => "Plan",
+            Self::Data => "Data",
+            Self::Problems => "Problems",
+            Self::Log => "Log",
+        }
+    }
+}
+
+/// What the data panel shows.
+#[derive(Clone, Debug)]
+pub struct DataView {
+    /// Which part of the data.
+    pub split: Split,
+    /// The first sample shown.
+    pub first: usize,
+    /// Clips hold still.
+    pub still: bool,
+}
+
+impl Default for DataView {
+    fn default() -> Self {
+        Self { split: Split::Train, first: 0, still: false }
+    }
+}
+
+/// What the log panel shows.
+#[derive(Clone, Debug)]
+pub struct LogView {
+    /// Lines that matter less are left out.
+    pub least: Level,
+    /// What a line has to hold.
+    pub search: String,
+}
+
+impl Default for LogView {
+    fn default() -> Self {
+        Self { least: Level::Info, search: String::new() }
+    }
 }
 
 /// Where the canvas looks.
@@ -177,4 +235,10 @@ pub struct View {
     pub cut_hidden: bool,
     /// The memory budget.
     pub budget: Budget,
+    /// The data panel.
+    pub data: DataView,
+    /// The log panel.
+    pub log: LogView,
+    /// Which samples the first page shows.
+    pub samples: Option<Medium>,
 }

@@ -72,6 +72,44 @@ pub fn focus_ring(ui: &Ui, response: &Response, rect: Rect) {
     }
 }
 
+/// A row of words of which one holds; what was clicked, if it does not hold yet.
+pub fn segment<T: Copy + PartialEq>(ui: &mut Ui, name: &str, current: T, words: &[(T, &str)]) -> Option<T> {
+    let theme = Theme::of(ui);
+    let width = |ui: &Ui, word: &str| {
+        ui.painter().layout_no_wrap(word.to_owned(), medium(12.0), theme.text).size().x + 18.0
+    };
+    let widths: Vec<f32> = words.iter().map(|(_, word)| width(ui, word)).collect();
+    let (frame, _) = ui.allocate_exact_size(vec2(widths.iter().sum::<f32>() + 6.0, 26.0), Sense::hover());
+    ui.painter().rect(frame, 6, theme.card, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+    let mut chosen = None;
+    let mut x = frame.left() + 3.0;
+    for (place, ((value, word), width)) in words.iter().zip(widths).enumerate() {
+        let rect = Rect::from_min_size(pos2(x, frame.top() + 2.0), vec2(width, 22.0));
+        x += width;
+        let response = ui.interact(rect, ui.scope_id().with((name, place)), Sense::click());
+        let holds = *value == current;
+        response
+            .widget_info(|| WidgetInfo::selected(Role::RadioButton, true, holds, format!("{name}: {word}")));
+        if holds {
+            ui.painter().rect_filled(rect, 5, theme.active);
+        }
+        let color = if holds || response.hovered() { theme.text } else { theme.label };
+        ui.painter().text(rect.center(), Align2::CENTER_CENTER, *word, medium(12.0), color);
+        focus_ring(ui, &response, rect.shrink(2.0));
+        if response.clicked() && !holds {
+            chosen = Some(*value);
+        }
+    }
+    chosen
+}
+
+/// A line in the middle of what is left, for what is empty.
+pub fn centre(ui: &Ui, text: &str) {
+    let theme = Theme::of(ui);
+    let rect = ui.available_rect_before_wrap();
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, regular(12.0), theme.label);
+}
+
 /// A section's title with a remark beside it.
 pub fn section(ui: &mut Ui, title: &str, remark: &str) {
     let theme = Theme::of(ui);

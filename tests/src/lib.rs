@@ -5,6 +5,7 @@ pub mod equal;
 pub mod matrix;
 pub mod peer;
 pub mod proving;
+pub mod shots;
 pub mod sound;
 pub mod window;
 

@@ -22,7 +22,8 @@ pub struct Window {
     pub harness: Harness<'static, Option<App>>,
     /// The project file.
     pub path: PathBuf,
-    _folder: TempDir,
+    /// Where it keeps what it writes.
+    pub folder: TempDir,
 }
 
 /// The tiny project with its data found from anywhere.
@@ -59,9 +60,15 @@ impl Window {
         let path = folder.path().join("tiny.ron");
         std::fs::write(&path, text).unwrap();
         let clock = Clock::Given(times.map(Arc::new));
-        let options = Options { project: Some(path.clone()), runs: folder.path().join("runs"), clock };
+        let options = Options {
+            project: Some(path.clone()),
+            runs: folder.path().join("runs"),
+            clock,
+            state: Some(folder.path().join("state")),
+            ..Options::default()
+        };
         let harness = harness(options);
-        Self { harness, path, _folder: folder }
+        Self { harness, path, folder }
     }
 
     /// Another window over the same files.
@@ -71,6 +78,8 @@ impl Window {
             project: Some(self.path.clone()),
             runs: self.path.with_file_name("runs"),
             clock: Clock::Given(None),
+            state: Some(self.path.with_file_name("state")),
+            ..Options::default()
         };
         Self { harness: harness(options), ..self }
     }
@@ -110,7 +119,7 @@ impl Window {
     /// Whether a control's name has this part.
     #[must_use]
     pub fn says(&self, part: &str) -> bool {
-        self.harness.query_by_label_contains(part).is_some()
+        self.harness.query_all_by_label_contains(part).next().is_some()
     }
 
     /// Steps until something holds; other threads need time to answer.

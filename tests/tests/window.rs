@@ -170,7 +170,7 @@ fn a_wrong_file_shows_its_message() {
     window.harness.run_steps(3);
     assert!(window.says("unknown field `nmae`"), "what is wrong");
     assert!(window.says("did you mean `name`"), "and what would do");
-    assert!(window.has("Open…"));
+    assert!(window.has("Open a project"));
     assert!(window.app().document().is_none());
 }
 

@@ -9,7 +9,12 @@ use crate::document::Document;
 impl App {
     pub(super) fn answer(&mut self, ctx: &Context, answer: Closing) {
         self.closing = match answer {
-            Closing::Discard => Stage::Waiting,
+            Closing::Discard => {
+                if let Some(path) = self.document.as_ref().map(|document| document.path().to_path_buf()) {
+                    self.forget_unsaved(&path);
+                }
+                Stage::Waiting
+            }
             Closing::Save if self.save() => Stage::Waiting,
             Closing::Save | Closing::Cancel => Stage::Open,
         };

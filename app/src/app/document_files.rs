@@ -2,18 +2,23 @@
 
 use std::path::Path;
 
+use graft_engine::project;
+
 use super::App;
+use crate::difference::Difference;
 use crate::document::Document;
 use crate::files::FileEvent;
+use crate::fresh;
 use crate::overlays::Banner;
-use crate::view::View;
+use crate::view::{DockTab, View};
 
 impl App {
     pub(super) fn open(&mut self, path: &Path) {
         match Document::open(path) {
             Ok(document) => {
+                self.store.opened(path);
                 self.adopt(document);
-                self.refusal = None;
+                self.look_for_unsaved();
             }
             Err(error) if self.document.is_some() => self.banner = Some(Banner::Error(error.to_string())),
             Err(error) => self.refusal = Some(error.to_string()),
@@ -39,10 +44,11 @@ impl App {
         self.measurements.open(self.runs.clone(), document.project().name.clone(), document.base());
         self.told = None;
         self.banner = None;
+        self.refusal = None;
         // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = document.project().stages.len().saturating_sub(1);
-        let View { kind, tab, heat, origin, cut_hidden, .. } = self.view;
-        self.view = View { stage, kind, tab, heat, origin, cut_hidden, ..View::default() };
+        let View { kind, tab, heat, origin, cut_hidden, samples, .. } = self.view;
+        self.view = View { stage, kind, tab, heat, origin, cut_hidden, samples, ..View::default() };
         self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
         self.watch(document.path());
         self.document = Some(document);
@@ -58,12 +64,51 @@ impl App {
         match event {
             FileEvent::Open(path) => self.open_other(&path),
             FileEvent::SaveAs(path) => self.save_as(&path),
+            FileEvent::New(folder) => self.begin_around(&folder),
+            FileEvent::Data(folder) => self.take_data(&folder),
             FileEvent::Touched => {
                 if self.document.as_ref().is_some_and(|document| self.files.differs(document.path())) {
                     self.banner = Some(Banner::ChangedOnDisk);
                 }
             }
         }
+    }
+
+    /// A new project around a model.
+    fn begin_around(&mut self, folder: &Path) {
+        if self.document.as_ref().is_some_and(Document::is_dirty) {
+            let message = "Save the changes first (Ctrl S): a new project would lose them";
+            self.banner = Some(Banner::Error(message.to_owned()));
+            return;
+        }
+        let result = fresh::around_model(folder).map(|(project, path)| {
+            self.adopt(Document::unwritten(project, &path));
+            self.view.tab = DockTab::Problems;
+        });
+        self.fail(result);
+    }
+
+    /// Makes a folder of samples the project's data.
+    fn take_data(&mut self, folder: &Path) {
+        let Some(document) = &mut self.document else { return };
+        let result = fresh::data_in(folder, &document.project().data)
+            .map(|data| document.edit("Choose data", None, |project| project.data = data));
+        self.fail(result);
+    }
+
+    /// Shows how the window's project differs from its file.
+    pub(super) fn show_difference(&mut self) {
+        let Some(document) = &self.document else { return };
+        let file = std::fs::read_to_string(document.path()).unwrap_or_default();
+        let result = project::to_text(document.project()).map_err(|error| error.to_string()).map(|window| {
+            // Comments and layout of the file are no difference in what it says.
+            let file = project::parse(&file, document.path())
+                .ok()
+                .and_then(|project| project::to_text(&project).ok())
+                .unwrap_or(file);
+            self.difference = Some(Difference { file, window });
+        });
+        self.fail(result);
     }
 
     pub(super) fn fail(&mut self, result: Result<(), String>) {
@@ -77,6 +122,11 @@ impl App {
         let result = document.save().map_err(|error| error.to_string());
         self.files.remember(document.path());
         let saved = result.is_ok();
+        let path = document.path().to_path_buf();
+        if saved {
+            self.forget_unsaved(&path);
+            self.store.opened(&path);
+        }
         if saved && self.banner == Some(Banner::ChangedOnDisk) {
             self.banner = None;
         }
@@ -86,9 +136,12 @@ impl App {
 
     pub(super) fn save_as(&mut self, path: &Path) {
         let Some(document) = &mut self.document else { return };
+        let before = document.path().to_path_buf();
         let result = document.save_as(path).map_err(|error| error.to_string());
         let path = document.path().to_path_buf();
         if result.is_ok() {
+            self.forget_unsaved(&before);
+            self.store.opened(&path);
             self.watch(&path);
         }
         self.fail(result);

@@ -10,13 +10,17 @@ use super::App;
 use crate::actions::Action;
 use crate::document::Document;
 use crate::edits;
+use crate::files::FileEvent;
+use crate::palette::Palette;
+use crate::problems::Severity;
+use crate::state::ThemeChoice;
 use crate::view::{Camera, DockTab, Follow, Selected};
 
 impl App {
     /// Does what a view asked for.
     pub(super) fn perform(&mut self, ctx: &Context, action: Action) {
         match action {
-            Action::Open | Action::SaveAs => self.ask(&action),
+            Action::Open | Action::SaveAs | Action::New | Action::ChooseData => self.ask(&action),
             Action::Save => {
                 self.save();
             }
@@ -26,7 +30,22 @@ impl App {
             Action::Fit => self.view.camera.follow = Follow::All,
             Action::ToggleTheme => {
                 let dark = ctx.global_style().visuals.dark_mode;
-                ctx.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
+                self.choose_theme(ctx, if dark { ThemeChoice::Light } else { ThemeChoice::Dark });
+            }
+            Action::FollowTheme => self.choose_theme(ctx, ThemeChoice::System),
+            Action::OpenPath(path) => self.open_other(&path),
+            Action::CloseProject if !self.is_locked() => self.close_project(),
+            Action::ClearRecent => self.store.change(|settings| settings.recent.clear()),
+            Action::ShowPalette => self.palette = Some(Palette::default()),
+            Action::ShowHelp => self.help = true,
+            Action::ShowDifference => self.show_difference(),
+            Action::ShowTab(tab) => self.view.tab = tab,
+            Action::CheckDevices => self.devices.check(),
+            Action::Restore => self.restore(),
+            Action::ForgetUnsaved => {
+                if let Some(path) = self.document.as_ref().map(|document| document.path().to_path_buf()) {
+                    self.forget_unsaved(&path);
+                }
             }
             Action::Select(selected) => {
                 self.view.rule_draft = None;
@@ -122,6 +141,7 @@ impl App {
             Action::ApplyFit { budget, path, settings } => {
                 result = edits::apply_fit(document, budget, &path, &settings);
             }
+            Action::SetDevice(name) => edits::set_device(document, &name),
             Action::UseAdapters(stage, uses) => edits::use_adapters(document, stage, uses),
             _ => {}
         }
@@ -155,16 +175,24 @@ impl App {
             (Action::SaveAs, Some(document)) => self.files.ask_save(document.path()),
             (Action::SaveAs, None) => Ok(()),
             _ if self.is_locked() => Ok(()),
+            (Action::New, _) => self.files.ask_folder("Choose a model's folder", &folder, FileEvent::New),
+            (Action::ChooseData, _) => {
+                self.files.ask_folder("Choose a folder with one sub-folder a class", &folder, FileEvent::Data)
+            }
             _ => self.files.ask_open(&folder),
         };
         self.fail(result.map_err(|error| format!("the dialog could not be shown: {error}")));
     }
 
     fn train(&mut self) {
-        let Some(document) = &self.document else { return };
         if self.is_locked() {
             return;
         }
+        if self.problems().iter().any(|problem| problem.severity == Severity::Error) {
+            self.view.tab = DockTab::Problems;
+            return;
+        }
+        let Some(document) = &self.document else { return };
         let result = self.session.train(document.project(), document.base(), self.runs.clone());
         if result.is_ok() {
             self.view.tab = DockTab::Plots;

@@ -3,31 +3,46 @@
 use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
 
-use super::{Desk, plan};
+use super::{Desk, data, log, plan, problems};
 use crate::actions::Action;
 use crate::format;
-use crate::icons::{self, Icon};
+use crate::icons::Icon;
 use crate::plots;
+use crate::previews::Previews;
+use crate::problems::Problem;
 use crate::theme::{Theme, bold, medium, mono, regular};
 use crate::view::{DockTab, View};
-use crate::widgets::{focus_ring, icon_button, shorten};
+use crate::widgets::{centre, focus_ring, icon_button, shorten};
+
+/// What the dock shows beside what all panels read.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// What would stop a run.
+    pub problems: &'a [Problem],
+    /// Samples of the data.
+    pub previews: &'a Previews,
+    /// Their pictures.
+    pub textures: &'a mut data::Textures,
+}
 
 /// Shows the dock.
-pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
+pub fn ui(ui: &mut Ui, desk: Desk<'_>, seen: &mut Seen<'_>, view: &mut View, actions: &mut Vec<Action>) {
     ui.spacing_mut().item_spacing.y = 0.0;
     // The panel keeps its height whatever is in it.
     ui.expand_to_include_rect(ui.max_rect());
-    tabs(ui, view);
+    tabs(ui, seen.problems.len(), view);
     crate::widgets::rule(ui);
     match view.tab {
         DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
         DockTab::Stages => stages(ui, desk, view, actions),
         DockTab::Plan => plan::ui(ui, desk, view, actions),
-        DockTab::Log => log(ui, desk),
+        DockTab::Data => data::ui(ui, desk, seen.previews, seen.textures, view),
+        DockTab::Problems => problems::ui(ui, seen.problems, desk.locked, actions),
+        DockTab::Log => log::ui(ui, desk, view),
     }
 }
 
-fn tabs(ui: &mut Ui, view: &mut View) {
+fn tabs(ui: &mut Ui, problems: usize, view: &mut View) {
     let theme = Theme::of(ui);
     ui.allocate_ui_with_layout(
         vec2(ui.available_width(), 31.0),
@@ -35,20 +50,18 @@ fn tabs(ui: &mut Ui, view: &mut View) {
         |ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
             ui.add_space(6.0);
-            let tabs = [
-                (DockTab::Plots, "Plots"),
-                (DockTab::Stages, "Stages"),
-                (DockTab::Plan, "Plan"),
-                (DockTab::Log, "Log"),
-            ];
-            for (tab, name) in tabs {
+            for tab in DockTab::ALL {
+                let name = match tab {
+                    DockTab::Problems if problems > 0 => format!("{} {problems}", tab.word()),
+                    _ => tab.word().to_owned(),
+                };
                 let active = view.tab == tab;
                 let font = if active { medium(12.0) } else { regular(12.0) };
-                let width = ui.painter().layout_no_wrap(name.to_owned(), font.clone(), theme.text).size().x;
+                let width = ui.painter().layout_no_wrap(name.clone(), font.clone(), theme.text).size().x;
                 let (rect, response) = ui.allocate_exact_size(vec2(width + 24.0, 31.0), Sense::click());
-                response.widget_info(|| WidgetInfo::selected(Role::Tab, true, active, name));
+                response.widget_info(|| WidgetInfo::selected(Role::Tab, true, active, tab.word()));
                 let color = if active || response.hovered() { theme.text } else { theme.label };
-                ui.painter().text(rect.center(), Align2::CENTER_CENTER, name, font, color);
+                ui.painter().text(rect.center(), Align2::CENTER_CENTER, &name, font, color);
                 if active {
                     let line =
                         Rect::from_min_max(pos2(rect.left() + 8.0, rect.bottom() - 2.0), rect.right_bottom());
@@ -207,47 +220,4 @@ fn whole(
     if edited != value {
         actions.push(Action::SetStage { stage, path, value: edited.to_string() });
     }
-}
-
-fn log(ui: &mut Ui, desk: Desk<'_>) {
-    let theme = Theme::of(ui);
-    let lines = &desk.session.series().log;
-    if lines.is_empty() {
-        centre(ui, "Nothing has happened yet");
-        return;
-    }
-    let scroll =
-        egui::ScrollArea::vertical().id_salt("log").auto_shrink([false, false]).stick_to_bottom(true);
-    scroll.show_rows(ui, 20.0, lines.len(), |ui, range| {
-        for line in &lines[range] {
-            let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
-            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &line.text));
-            let y = rect.center().y;
-            let time = format::duration(line.secs);
-            ui.painter().text(
-                pos2(rect.left() + 76.0, y),
-                Align2::RIGHT_CENTER,
-                time,
-                mono(10.0),
-                theme.faint,
-            );
-            let color = if line.bad { theme.error } else { theme.body };
-            if line.bad {
-                icons::paint(ui.painter(), Icon::Cross, pos2(rect.left() + 88.0, y), 11.0, color);
-            }
-            let x = rect.left() + 98.0;
-            let text = shorten(ui, &line.text, &regular(12.0), rect.right() - 12.0 - x);
-            let cut = text != line.text;
-            ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, text, regular(12.0), color);
-            if cut {
-                response.on_hover_text(&line.text);
-            }
-        }
-    });
-}
-
-fn centre(ui: &mut Ui, text: &str) {
-    let theme = Theme::of(ui);
-    let rect = ui.available_rect_before_wrap();
-    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, regular(12.0), theme.label);
 }

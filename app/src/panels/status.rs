@@ -3,7 +3,7 @@
 use egui::{Align, Align2, Layout, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::Desk;
-use crate::actions::shortcuts;
+use crate::commands::fixed;
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::session::State;
@@ -28,15 +28,13 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
 fn keys(ui: &mut Ui, desk: Desk<'_>, room: f32) {
     let theme = Theme::of(ui);
     let begin = ui.cursor().left();
-    let hidden = ["Ctrl Shift S", "Ctrl Shift Z", "Esc", "Ctrl O"];
-    for shortcut in shortcuts() {
-        let running_only = matches!(shortcut.text, "P" | "Ctrl .");
-        let works = if desk.locked { shortcut.while_training } else { !running_only };
-        if !works || hidden.contains(&shortcut.text) {
+    for command in fixed() {
+        let Some(keys) = command.keys_text().filter(|_| command.hinted && command.blocked(desk).is_none())
+        else {
             continue;
-        }
-        let key = ui.painter().layout_no_wrap(shortcut.text.to_owned(), mono(9.5), theme.body);
-        let word = ui.painter().layout_no_wrap(shortcut.does.to_owned(), regular(11.0), theme.label);
+        };
+        let key = ui.painter().layout_no_wrap(keys.clone(), mono(9.5), theme.body);
+        let word = ui.painter().layout_no_wrap(command.title.to_lowercase(), regular(11.0), theme.label);
         let size = vec2(key.size().x + 8.0 + 6.0 + word.size().x + 10.0, 16.0);
         if ui.cursor().left() - begin + size.x > room {
             return;
@@ -44,9 +42,9 @@ fn keys(ui: &mut Ui, desk: Desk<'_>, room: f32) {
         let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
         let cap = egui::Rect::from_min_size(rect.min, vec2(key.size().x + 8.0, 16.0));
         ui.painter().rect(cap, 3, theme.card, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
-        ui.painter().text(cap.center(), Align2::CENTER_CENTER, shortcut.text, mono(9.5), theme.body);
+        ui.painter().text(cap.center(), Align2::CENTER_CENTER, &keys, mono(9.5), theme.body);
         let at = pos2(cap.right() + 6.0, rect.center().y);
-        ui.painter().text(at, Align2::LEFT_CENTER, shortcut.does, regular(11.0), theme.label);
+        ui.painter().galley(at - vec2(0.0, word.size().y / 2.0), word, theme.label);
     }
 }
 

@@ -4,18 +4,21 @@ use egui::{Align, Align2, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec
 
 use super::{Desk, totals};
 use crate::actions::Action;
+use crate::commands::{Group, all};
+use crate::devices::{Devices, about};
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::session::State;
 use crate::theme::{Theme, bold, medium, mono, regular};
-use crate::widgets::{Weight, icon_button, shorten, wide_button};
+use crate::widgets::{Weight, focus_ring, icon_button, shorten, wide_button};
 
 /// Shows the bar.
-pub fn ui(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
+pub fn ui(ui: &mut Ui, desk: Desk<'_>, devices: &Devices, actions: &mut Vec<Action>) {
     ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         ui.add_space(12.0);
         project(ui, desk);
+        menu(ui, desk, actions);
         separator(ui);
         let hint = |word: &str, label: Option<&str>| {
             label.map_or_else(|| format!("Nothing to {word}"), |label| format!("{word}: {label}"))
@@ -35,12 +38,9 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
         if icon_button(ui, Icon::Redo, "Redo", &hint("Redo", redo), can(redo)).clicked() {
             actions.push(Action::Redo);
         }
-        if icon_button(ui, Icon::Theme, "Theme", "Dark or light", true).clicked() {
-            actions.push(Action::ToggleTheme);
-        }
         if ui.available_width() > 720.0 {
             separator(ui);
-            device(ui, desk);
+            device(ui, desk, devices, actions);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
@@ -78,22 +78,79 @@ fn project(ui: &mut Ui, desk: Desk<'_>) {
     }
 }
 
-fn device(ui: &mut Ui, desk: Desk<'_>) {
+/// All commands by what they are about.
+fn menu(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
+    let response = icon_button(ui, Icon::Menu, "Menu", "All commands (Ctrl K finds one by its name)", true);
+    egui::Popup::menu(&response).show(|ui| {
+        let theme = Theme::of(ui);
+        let commands = all(desk);
+        for group in Group::ALL {
+            ui.menu_button(group.word(), |ui| {
+                ui.set_min_width(220.0);
+                egui::ScrollArea::vertical().max_height(480.0).show(ui, |ui| {
+                    for command in commands.iter().filter(|command| command.group == group) {
+                        let blocked = command.blocked(desk);
+                        let keys = command.keys_text().unwrap_or_default();
+                        let keys = egui::RichText::new(keys).font(mono(10.0)).color(theme.label);
+                        let button = egui::Button::new(command.title.as_ref()).right_text(keys);
+                        let response = ui.add_enabled(blocked.is_none(), button);
+                        if response.clicked() {
+                            actions.push(command.action.clone());
+                            ui.close();
+                        }
+                        if let Some(reason) = blocked {
+                            response.on_disabled_hover_text(reason);
+                        }
+                    }
+                });
+            });
+        }
+    });
+}
+
+/// Where the project runs; a click shows all devices, and why one cannot be used.
+fn device(ui: &mut Ui, desk: Desk<'_>, devices: &Devices, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     let name = desk.document.map_or(format::UNKNOWN, |document| document.project().device.as_str());
-    let about = about(name);
+    let refusal = devices.refusal(name).filter(|_| desk.document.is_some());
+    let about = if refusal.is_some() { "not here" } else { about(name) };
     let text = ui.painter().layout_no_wrap(name.to_owned(), medium(12.0), theme.text);
     let more = ui.painter().layout_no_wrap(about.to_owned(), regular(11.0), theme.label);
-    let size = vec2(text.size().x + more.size().x + 46.0, 28.0);
-    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Device {name}")));
-    ui.painter().rect(rect, 6, theme.panel, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
-    icons::paint(ui.painter(), Icon::Device, pos2(rect.left() + 16.0, rect.center().y), 14.0, theme.body);
-    let at = pos2(rect.left() + 28.0, rect.center().y);
+    let size = vec2(text.size().x + more.size().x + 62.0, 28.0);
+    let free = desk.document.is_some() && !desk.locked;
+    let sense = if free { Sense::click() } else { Sense::hover() };
+    let (rect, response) = ui.allocate_exact_size(size, sense);
+    response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, free, format!("Device {name}")));
+    let color = if refusal.is_some() { theme.warning } else { theme.outline };
+    let fill = if free && response.hovered() { theme.raised } else { theme.panel };
+    ui.painter().rect(rect, 6, fill, Stroke::new(1.0, color), StrokeKind::Inside);
+    focus_ring(ui, &response, rect);
+    let y = rect.center().y;
+    icons::paint(ui.painter(), Icon::Device, pos2(rect.left() + 16.0, y), 14.0, theme.body);
+    let at = pos2(rect.left() + 28.0, y);
     let word = ui.painter().text(at, Align2::LEFT_CENTER, name, medium(12.0), theme.text);
-    let after = pos2(word.right() + 8.0, rect.center().y);
-    ui.painter().text(after, Align2::LEFT_CENTER, about, regular(11.0), theme.label);
-    response.on_hover_text("Where the project runs; `device` in its file says so");
+    let after = pos2(word.right() + 8.0, y);
+    let color = if refusal.is_some() { theme.warning } else { theme.label };
+    ui.painter().text(after, Align2::LEFT_CENTER, about, regular(11.0), color);
+    icons::paint(ui.painter(), Icon::ChevronDown, pos2(rect.right() - 13.0, y), 12.0, theme.label);
+    egui::Popup::menu(&response).show(|ui| {
+        ui.set_min_width(320.0);
+        for row in devices.rows() {
+            let about = row.reason.as_deref().unwrap_or(row.description);
+            let text = egui::RichText::new(row.name).font(mono(12.0));
+            let button = egui::Button::selectable(name == row.name, text)
+                .right_text(egui::RichText::new(about).font(regular(11.0)).color(theme.label));
+            if ui.add_enabled(row.usable, button).clicked() {
+                actions.push(Action::SetDevice(row.name.to_owned()));
+                ui.close();
+            }
+        }
+        ui.separator();
+        if ui.button("Check again").clicked() {
+            actions.push(Action::CheckDevices);
+        }
+    });
+    response.on_hover_text(refusal.unwrap_or_else(|| "Where the project runs".to_owned()));
 }
 
 fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
@@ -155,16 +212,4 @@ fn progress(ui: &mut Ui, desk: Desk<'_>) {
     ui.painter().rect_filled(track, 3, theme.active);
     let fill = Rect::from_min_size(track.min, vec2(track.width() * done.clamp(0.0, 1.0), track.height()));
     ui.painter().rect_filled(fill, 3, theme.brand);
-}
-
-/// What a device name means.
-fn about(name: &str) -> &'static str {
-    match name.split(':').next().unwrap_or_default() {
-        "flex" => "CPU, all cores",
-        "wgpu" => "GPU by wgpu",
-        "cuda" | "tch-cuda" => "NVIDIA GPU",
-        "tch" => "CPU by LibTorch",
-        "remote" => "another machine",
-        _ => "",
-    }
 }

@@ -1,0 +1,127 @@
+//! What would stop a run, or would make it useless, each with what mends it.
+
+use graft_engine::graph::nearest;
+use graft_engine::train::{AdapterUse, StageSpec};
+
+use crate::actions::Action;
+use crate::devices::Devices;
+use crate::format;
+use crate::panels::Desk;
+use crate::session::State;
+use crate::view::{DockTab, Selected, View};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A run cannot begin, or would end at once.
+    Error,
+    /// A run would work, but hardly as it is meant.
+    Warning,
+}
+
+/// A button beside a problem: its word and what it does.
+pub type Remedy = (String, Action);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, and where.
+    pub text: String,
+    /// What mends it, the likeliest first.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Problem {
+    fn error(text: impl Into<String>, remedies: Vec<Remedy>) -> Self {
+        Self { severity: Severity::Error, text: text.into(), remedies }
+    }
+
+    fn warning(text: impl Into<String>, remedies: Vec<Remedy>) -> Self {
+        Self { severity: Severity::Warning, text: text.into(), remedies }
+    }
+}
+
+/// All that is wrong, errors first.
+#[must_use]
+pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<&str>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if let Some(error) = refusal {
+        found.push(Problem::error(error, vec![("Open another…".to_owned(), Action::Open)]));
+    }
+    let Some(document) = desk.document else { return found };
+    if let Some(error) = desk.build_error {
+        // A stage's complaint is told below, with what goes there.
+        if desk.model.and_then(|model| model.complaint.as_deref()) != Some(error) {
+            let data = ("Choose data…".to_owned(), Action::ChooseData);
+            found.push(Problem::error(error, vec![data]));
+        }
+    }
+    rules(desk, &mut found);
+    stages(desk, view, &mut found);
+    let project = document.project();
+    if let Some(reason) = devices.refusal(&project.device) {
+        let text = format!("device {} cannot be used: {reason}", project.device);
+        found.push(Problem::error(text, vec![("Use flex".to_owned(), Action::SetDevice("flex".to_owned()))]));
+    }
+    if let (Some(budget), Some(peak)) =
+        (view.budget.bytes, desk.outlook().and_then(|outlook| outlook.predicted()).map(|it| it.peak_bytes))
+        && peak > budget
+    {
+        let text = format!(
+            "stage {} needs {} at its peak, {} over the budget",
+            view.stage + 1,
+            format::bytes(peak),
+            format::bytes(peak - budget)
+        );
+        found
+            .push(Problem::warning(text, vec![("See what fits".to_owned(), Action::ShowTab(DockTab::Plan))]));
+    }
+    if let State::Failed(error) = desk.session.state() {
+        let log = ("Show the log".to_owned(), Action::ShowTab(DockTab::Log));
+        found.push(Problem::warning(format!("the last run failed: {error}"), vec![log]));
+    }
+    found.sort_by_key(|problem| problem.severity);
+    found
+}
+
+/// Rules of adapters that match nothing or cannot be placed.
+fn rules(desk: Desk<'_>, found: &mut Vec<Problem>) {
+    let (Some(document), Some(model)) = (desk.document, desk.model) else { return };
+    let sites: Vec<&str> = model.graph.sites().iter().map(|site| site.path.as_str()).collect();
+    for (adapter, placement) in document.project().adapters.iter().enumerate() {
+        let Some(Err(error)) = model.coverage.get(adapter) else { continue };
+        let mut remedies: Vec<Remedy> = nearest(&placement.at, &sites, 1)
+            .into_iter()
+            .filter(|rule| *rule != placement.at)
+            .map(|rule| (format!("Use {rule}"), Action::SetRule { adapter, rule }))
+            .collect();
+        let selected = Selected::Adapter { index: adapter, site: None };
+        remedies.push(("Go there".to_owned(), Action::Select(selected)));
+        remedies.push(("Remove it".to_owned(), Action::RemoveAdapter(adapter)));
+        found.push(Problem::error(format!("{}: {error}", placement.kind.kind().name()), remedies));
+    }
+}
+
+/// Stages whose rules are wrong, and adapters that no stage has.
+fn stages(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
+    let (Some(document), Some(model)) = (desk.document, desk.model) else { return };
+    let project = document.project();
+    if let Some(complaint) = &model.complaint {
+        let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
+        found.push(Problem::error(complaint, vec![show]));
+    } else if model.trained == 0 && project.stages.get(view.stage).is_some_and(|it| it.as_train().is_some()) {
+        let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
+        found.push(Problem::error(format!("stage {} trains nothing", view.stage + 1), vec![show]));
+    }
+    if project.stages.is_empty() {
+        found.push(Problem::error("the project has no stages, so there is nothing to run", Vec::new()));
+    }
+    let used = |stage: &StageSpec| stage.adapters() == AdapterUse::All || stage.as_train().is_none();
+    if !project.adapters.is_empty() && !project.stages.is_empty() && !project.stages.iter().any(used) {
+        let last = project.stages.len() - 1;
+        let remedy = (format!("Use them in stage {}", last + 1), Action::UseAdapters(last, true));
+        found.push(Problem::warning("no stage uses the adapters", vec![remedy]));
+    }
+}

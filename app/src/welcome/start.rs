@@ -1,0 +1,135 @@
+//! The left of the first page: what Graft is, open, new, and recent projects.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use egui::{Align2, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
+
+use super::Page;
+use crate::actions::Action;
+use crate::icons::{self, Icon};
+use crate::state::Recent;
+use crate::theme::{Theme, bold, medium, mono, regular};
+use crate::widgets::{focus_ring, shorten, shorten_front};
+
+pub(super) fn ui(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
+    let theme = Theme::of(ui);
+    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        let (mark, _) = ui.allocate_exact_size(Vec2::splat(36.0), Sense::hover());
+        icons::mark(ui.painter(), mark, theme.brand, theme.brand_ink);
+        ui.add_space(4.0);
+        ui.vertical(|ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            ui.label(RichText::new("Graft").font(bold(22.0)).color(theme.text));
+            ui.label(RichText::new(env!("CARGO_PKG_VERSION")).font(regular(11.0)).color(theme.label));
+        });
+    });
+    ui.add_space(12.0);
+    let text = "Put small trained parts on a large frozen model, and see what they cost before you train.";
+    ui.add(egui::Label::new(RichText::new(text).font(regular(13.0)).color(theme.body)).wrap());
+    ui.add_space(16.0);
+    if big_button(ui, Icon::Folder, "Open a project", "Ctrl O", true) {
+        actions.push(Action::Open);
+    }
+    if big_button(ui, Icon::Plus, "New from a model folder", "Ctrl N", false) {
+        actions.push(Action::New);
+    }
+    if let Some(refusal) = page.refusal {
+        ui.add_space(8.0);
+        let text = RichText::new(refusal).font(regular(12.0)).color(theme.error);
+        let response = ui.add(egui::Label::new(text).wrap());
+        response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {refusal}")));
+    }
+    ui.add_space(20.0);
+    recent(ui, page, actions);
+}
+
+fn big_button(ui: &mut Ui, icon: Icon, word: &str, keys: &str, primary: bool) -> bool {
+    let theme = Theme::of(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 36.0), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, word));
+    let (fill, ink, stroke) = if primary {
+        (theme.brand, theme.brand_ink, Stroke::NONE)
+    } else {
+        (theme.raised, theme.text, Stroke::new(1.0, theme.outline))
+    };
+    let fill = if response.hovered() { fill.gamma_multiply(0.9) } else { fill };
+    ui.painter().rect(rect, 6, fill, stroke, StrokeKind::Inside);
+    focus_ring(ui, &response, rect);
+    let y = rect.center().y;
+    icons::paint(ui.painter(), icon, pos2(rect.left() + 18.0, y), 14.0, ink);
+    ui.painter().text(pos2(rect.left() + 36.0, y), Align2::LEFT_CENTER, word, medium(13.0), ink);
+    ui.painter().text(pos2(rect.right() - 12.0, y), Align2::RIGHT_CENTER, keys, mono(10.0), ink);
+    response.clicked()
+}
+
+fn recent(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
+    let theme = Theme::of(ui);
+    let list = &page.settings.recent;
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Recent").font(bold(12.0)).color(theme.text));
+        if !list.is_empty() {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let text = RichText::new("Clear").font(regular(11.0)).color(theme.label);
+                let clear = ui.add(egui::Button::new(text).frame(false));
+                clear.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Clear recent projects"));
+                if clear.clicked() {
+                    actions.push(Action::ClearRecent);
+                }
+            });
+        }
+    });
+    if list.is_empty() {
+        let text = "Projects that you open will stand here.";
+        ui.label(RichText::new(text).font(regular(12.0)).color(theme.label));
+        return;
+    }
+    ScrollArea::vertical().id_salt("recent").auto_shrink([false, true]).show(ui, |ui| {
+        for recent in list {
+            row(ui, recent, actions);
+        }
+    });
+}
+
+fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
+    let theme = Theme::of(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 42.0), Sense::click());
+    let exists = recent.path.is_file();
+    let name = recent.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, exists, format!("Open recent {name}")));
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 6, theme.raised);
+    }
+    focus_ring(ui, &response, rect);
+    let (icon, color) = if exists { (Icon::Folder, theme.body) } else { (Icon::Warning, theme.warning) };
+    icons::paint(ui.painter(), icon, pos2(rect.left() + 14.0, rect.center().y), 14.0, color);
+    let left = rect.left() + 32.0;
+    let when = pos2(rect.right() - 8.0, rect.top() + 13.0);
+    let when =
+        ui.painter().text(when, Align2::RIGHT_CENTER, ago(recent.opened_secs), regular(11.0), theme.label);
+    let title = shorten(ui, &name, &medium(12.0), when.left() - 8.0 - left);
+    let color = if exists { theme.text } else { theme.label };
+    ui.painter().text(pos2(left, rect.top() + 13.0), Align2::LEFT_CENTER, title, medium(12.0), color);
+    let folder = recent.path.parent().unwrap_or(Path::new("")).display().to_string();
+    let about = if exists { folder } else { "the file is not there any more".to_owned() };
+    let short = shorten_front(ui, &about, &regular(11.0), rect.right() - 8.0 - left);
+    ui.painter().text(pos2(left, rect.top() + 29.0), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
+    if response.clicked() {
+        actions.push(Action::OpenPath(recent.path.clone()));
+    }
+    response.on_hover_text(recent.path.display().to_string());
+}
+
+/// How long ago, in the largest whole unit.
+fn ago(opened_secs: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let secs = now.saturating_sub(opened_secs);
+    match secs {
+        0..60 => "just now".to_owned(),
+        60..3600 => format!("{} min ago", secs / 60),
+        3600..86_400 => format!("{} h ago", secs / 3600),
+        86_400..172_800 => "yesterday".to_owned(),
+        _ => format!("{} days ago", secs / 86_400),
+    }
+}
