@@ -19,6 +19,7 @@ use crate::document::Document;
 use crate::files::Files;
 use crate::measured::Measurements;
 use crate::model::Builder;
+use crate::outlook::Outlook;
 use crate::overlays::{self, Banner};
 use crate::palette::{self, Palette};
 use crate::panels::{Desk, data, dock, heat, inspector, outline, status, top_bar};
@@ -30,8 +31,9 @@ use crate::session::{Session, State};
 use crate::sources::Sources;
 use crate::state::Store;
 use crate::theme::{self, Theme};
-use crate::view::{DockTab, View};
+use crate::view::{DockTab, Selected, View};
 use crate::welcome;
+use crate::whatif::{Change, Now, WhatIf};
 
 /// What the window starts with.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +67,7 @@ pub struct App {
     difference: Option<Difference>,
     builder: Builder,
     planner: Planner,
+    what_if: WhatIf,
     session: Session,
     measurements: Measurements,
     files: Files,
@@ -121,6 +124,7 @@ impl App {
             difference: None,
             builder: Builder::start(sources.clone(), waker())?,
             planner: Planner::start(&sources, options.clock, waker)?,
+            what_if: WhatIf::start(sources, waker())?,
             session: Session::start(waker())?,
             measurements: Measurements::start(waker())?,
             files: Files::new(waker()),
@@ -171,6 +175,12 @@ impl App {
         &self.measurements
     }
 
+    /// What changes would cost.
+    #[must_use]
+    pub const fn what_if(&self) -> &WhatIf {
+        &self.what_if
+    }
+
     /// The sample projects.
     #[must_use]
     pub const fn samples(&self) -> &Samples {
@@ -209,6 +219,7 @@ impl App {
         self.measurements.poll();
         self.devices.poll();
         self.previews.poll();
+        self.what_if.poll();
         if self.document.is_none() {
             self.samples.look();
         }
@@ -266,6 +277,7 @@ impl App {
                 });
             }
         }
+        self.ask_what_if();
         self.keep(ctx);
         if self.told.as_deref() != self.builder.error() {
             self.told = self.builder.error().map(str::to_owned);
@@ -276,6 +288,25 @@ impl App {
             }
         }
         self.close(ctx);
+    }
+
+    /// Asks what the selected adapter costs, once model and prediction are those of the document.
+    fn ask_what_if(&mut self) {
+        let (Some(document), Some(model)) = (&self.document, self.builder.model()) else { return };
+        if !self.builder.is_settled() || !self.planner.is_current() || self.session.state().is_busy() {
+            return;
+        }
+        let Selected::Adapter { index, .. } = self.view.selected else { return };
+        let Some(predicted) = self.planner.outlook().and_then(Outlook::predicted) else { return };
+        let now = Now {
+            revision: document.revision(),
+            project: document.project(),
+            base: document.base(),
+            model,
+            times: self.planner.calibration(),
+            process_bytes: predicted.process_bytes,
+        };
+        self.what_if.ask(&now, Change::Without(index));
     }
 
     /// One frame.
@@ -313,6 +344,7 @@ impl App {
             &self.planner,
             &self.session,
             &self.measurements,
+            &self.what_if,
         );
         if self.palette.as_mut().is_some_and(|state| !palette::ui(ctx, desk, state, actions)) {
             self.palette = None;
@@ -337,12 +369,14 @@ impl App {
         planner: &'a Planner,
         session: &'a Session,
         measurements: &'a Measurements,
+        what_if: &'a WhatIf,
     ) -> Desk<'a> {
         Desk {
             document,
             model: builder.model().filter(|_| document.is_some()),
             build_error: builder.error().filter(|_| document.is_some()),
             planner,
+            what_if,
             session,
             measured: measurements.shown(),
             locked: session.state().is_busy(),
@@ -358,6 +392,7 @@ impl App {
             &self.planner,
             &self.session,
             &self.measurements,
+            &self.what_if,
         );
         problems(desk, &self.devices, &self.view, self.refusal.as_deref())
     }
@@ -373,6 +408,7 @@ impl App {
             &self.planner,
             &self.session,
             &self.measurements,
+            &self.what_if,
         );
         for command in commands::fixed().into_iter().chain(commands::tabs()) {
             let Some(keys) = command.keys else { continue };
@@ -399,6 +435,7 @@ impl App {
             document,
             builder,
             planner,
+            what_if,
             session,
             measurements,
             view,
@@ -410,7 +447,7 @@ impl App {
             textures,
             ..
         } = self;
-        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements);
+        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements, what_if);
         let locked = desk.locked;
         let bar = || Frame::new().fill(theme.panel);
         let whole = ui.available_size();
@@ -472,6 +509,7 @@ impl App {
             &self.planner,
             &self.session,
             &self.measurements,
+            &self.what_if,
         );
         Panel::bottom("status")
             .exact_size(24.0)

@@ -2,7 +2,7 @@
 //!
 //! The rooms: `format`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `freeze`, `newest`, `sources`,
 //! `devices`, `model`, `outlook`, `measured`, `planner`, `previews`, `samples`, `session`, `files` and `fresh` know no
-//! window; `view` is what the user looks at, `actions` what he wants, `widgets` small controls; `canvas`, `plots`, `panels`
+//! window; `view` is what the user looks at, `actions` what they want, `widgets` small controls; `canvas`, `plots`, `panels`
 //! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
 //! would stop a run; `app` performs the actions between frames.
 
@@ -14,6 +14,7 @@ pub mod journal;
 pub mod state;
 
 pub mod document;
+mod edits;
 pub mod files;
 pub mod freeze;
 pub mod fresh;
@@ -29,6 +30,7 @@ pub mod planner;
 pub mod previews;
 pub mod samples;
 pub mod session;
+pub mod whatif;
 
 pub mod view;
 
@@ -46,7 +48,6 @@ pub mod problems;
 
 mod app;
 mod difference;
-mod edits;
 mod overlays;
 mod palette;
 mod welcome;

@@ -11,6 +11,7 @@ pub mod problems;
 pub mod status;
 pub mod top_bar;
 pub mod totals;
+mod without;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::outlook::Outlook;
 use crate::planner::Planner;
 use crate::session::Session;
 use crate::view::{Origin, View};
+use crate::whatif::WhatIf;
 
 /// What every panel reads.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,8 @@ pub struct Desk<'a> {
     pub build_error: Option<&'a str>,
     /// What is predicted.
     pub planner: &'a Planner,
+    /// What changes would cost.
+    pub what_if: &'a WhatIf,
     /// The run.
     pub session: &'a Session,
     /// What the newest run measured of the stage whose model is shown, or why nothing did.

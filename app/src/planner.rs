@@ -249,7 +249,9 @@ impl Planner {
         &self.times
     }
 
-    fn calibration(&self) -> Option<&Arc<Calibration>> {
+    /// What ops take on the device, where it is known.
+    #[must_use]
+    pub const fn calibration(&self) -> Option<&Arc<Calibration>> {
         match &self.times {
             Times::Known(found) => Some(found),
             _ => None,

@@ -6,6 +6,7 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::planner::Clock;
 use graft_app::problems::Severity;
 use graft_app::view::{DockTab, Heat};
+use graft_app::whatif::Change;
 use graft_app::{Options, commands};
 use graft_engine::memory::Counting;
 use graft_engine::project;
@@ -234,4 +235,25 @@ fn any_edits_undone_give_the_document_back_and_redone_the_last_one() {
         }
         assert_eq!(window.text(), after, "seed {seed}");
     }
+}
+
+#[test]
+fn the_inspector_tells_what_the_stage_would_cost_without_an_adapter() {
+    let mut window = Window::tiny();
+    let (with, _) = window.predicted();
+    let trained = window.app().planner().outlook().unwrap().plan.params_trainable;
+    window.click("Rule Bridge model.bridge");
+    let index = 0;
+    window.until("the answer is there", |window| {
+        window.app().what_if().answer(&Change::Without(index)).is_some()
+    });
+    window.harness.run_steps(2);
+    let then = window.app().what_if().answer(&Change::Without(index)).unwrap().unwrap();
+    assert!(window.says("Without it"));
+    // The same as taking it off indeed.
+    window.keys(Modifiers::NONE, Key::Delete);
+    let (without, _) = window.predicted();
+    assert_eq!(then.peak_bytes, Some(without));
+    assert_eq!(then.trainable, window.app().planner().outlook().unwrap().plan.params_trainable);
+    assert!(then.trainable < trained && without <= with);
 }

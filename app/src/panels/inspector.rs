@@ -322,6 +322,8 @@ fn adapter(
     rule(ui);
     cost(ui, index, placement, desk);
     rule(ui);
+    super::without::ui(ui, index, desk);
+    rule(ui);
     ui.add_space(10.0);
     ui.horizontal(|ui| {
         ui.add_space(12.0);
