@@ -60,6 +60,13 @@ pub enum Action {
     ToggleFreeze(String),
     /// The same for what is selected.
     FreezeSelected,
+    /// Train a part in some stages and freeze it in others.
+    SetTrained {
+        /// The part's path.
+        path: String,
+        /// Stages, and whether the part trains in each.
+        stages: Vec<(usize, bool)>,
+    },
     /// Show another stage.
     ShowStage(usize),
     /// Put the adapters into a stage's model, or take them out.

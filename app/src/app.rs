@@ -31,6 +31,7 @@ use crate::session::{Session, State};
 use crate::sources::Sources;
 use crate::state::Store;
 use crate::theme::{self, Theme};
+use crate::timeline::Timelines;
 use crate::view::{DockTab, Selected, View};
 use crate::welcome;
 use crate::whatif::{Change, Now, WhatIf};
@@ -46,6 +47,8 @@ pub struct Options {
     pub clock: Clock,
     /// Where recent projects, the theme and unsaved edits are kept; nothing is kept without.
     pub state: Option<PathBuf>,
+    /// What the process is said to hold beside a stage, in bytes; measured unless it is given.
+    pub process_bytes: Option<u64>,
     /// The folder of sample projects.
     pub samples: Option<PathBuf>,
 }
@@ -68,6 +71,7 @@ pub struct App {
     builder: Builder,
     planner: Planner,
     what_if: WhatIf,
+    timelines: Timelines,
     session: Session,
     measurements: Measurements,
     files: Files,
@@ -123,8 +127,9 @@ impl App {
             help: false,
             difference: None,
             builder: Builder::start(sources.clone(), waker())?,
-            planner: Planner::start(&sources, options.clock, waker)?,
-            what_if: WhatIf::start(sources, waker())?,
+            planner: Planner::start(&sources, options.clock, options.process_bytes, waker)?,
+            what_if: WhatIf::start(sources.clone(), waker())?,
+            timelines: Timelines::start(sources, waker())?,
             session: Session::start(waker())?,
             measurements: Measurements::start(waker())?,
             files: Files::new(waker()),
@@ -181,6 +186,12 @@ impl App {
         &self.what_if
     }
 
+    /// Which parts train in which stages.
+    #[must_use]
+    pub const fn timelines(&self) -> &Timelines {
+        &self.timelines
+    }
+
     /// The sample projects.
     #[must_use]
     pub const fn samples(&self) -> &Samples {
@@ -220,6 +231,7 @@ impl App {
         self.devices.poll();
         self.previews.poll();
         self.what_if.poll();
+        self.timelines.poll();
         if self.document.is_none() {
             self.samples.look();
         }
@@ -278,6 +290,7 @@ impl App {
             }
         }
         self.ask_what_if();
+        self.ask_timeline();
         self.keep(ctx);
         if self.told.as_deref() != self.builder.error() {
             self.told = self.builder.error().map(str::to_owned);
@@ -288,6 +301,19 @@ impl App {
             }
         }
         self.close(ctx);
+    }
+
+    /// Asks which parts train in which stages while that is shown, once the prediction says what the process holds.
+    fn ask_timeline(&mut self) {
+        let Some(document) = self.document.as_ref().filter(|_| self.view.tab == DockTab::Timeline) else {
+            return;
+        };
+        if self.planner.is_current() {
+            let predicted = self.planner.outlook().and_then(Outlook::predicted);
+            let process = predicted.map_or(0, |found| found.process_bytes);
+            let (revision, times) = (document.revision(), self.planner.calibration());
+            self.timelines.ask(revision, document.project(), document.base(), times, process);
+        }
     }
 
     /// Asks what the selected adapter costs, once model and prediction are those of the document.
@@ -345,6 +371,7 @@ impl App {
             &self.session,
             &self.measurements,
             &self.what_if,
+            &self.timelines,
         );
         if self.palette.as_mut().is_some_and(|state| !palette::ui(ctx, desk, state, actions)) {
             self.palette = None;
@@ -370,6 +397,7 @@ impl App {
         session: &'a Session,
         measurements: &'a Measurements,
         what_if: &'a WhatIf,
+        timelines: &'a Timelines,
     ) -> Desk<'a> {
         Desk {
             document,
@@ -377,6 +405,7 @@ impl App {
             build_error: builder.error().filter(|_| document.is_some()),
             planner,
             what_if,
+            timelines,
             session,
             measured: measurements.shown(),
             locked: session.state().is_busy(),
@@ -393,6 +422,7 @@ impl App {
             &self.session,
             &self.measurements,
             &self.what_if,
+            &self.timelines,
         );
         problems(desk, &self.devices, &self.view, self.refusal.as_deref())
     }
@@ -409,6 +439,7 @@ impl App {
             &self.session,
             &self.measurements,
             &self.what_if,
+            &self.timelines,
         );
         for command in commands::fixed().into_iter().chain(commands::tabs()) {
             let Some(keys) = command.keys else { continue };
@@ -436,6 +467,7 @@ impl App {
             builder,
             planner,
             what_if,
+            timelines,
             session,
             measurements,
             view,
@@ -447,7 +479,7 @@ impl App {
             textures,
             ..
         } = self;
-        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements, what_if);
+        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements, what_if, timelines);
         let locked = desk.locked;
         let bar = || Frame::new().fill(theme.panel);
         let whole = ui.available_size();
@@ -510,6 +542,7 @@ impl App {
             &self.session,
             &self.measurements,
             &self.what_if,
+            &self.timelines,
         );
         Panel::bottom("status")
             .exact_size(24.0)

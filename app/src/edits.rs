@@ -1,6 +1,7 @@
 //! What actions do to the project: each a labelled step of the document's history.
 
 use graft_engine::adapters::{AdapterSpec, Placement, Preset};
+use graft_engine::graph::Graph;
 use graft_engine::project::{self, Project};
 use graft_engine::train::{AdapterUse, StageSpec};
 
@@ -149,6 +150,32 @@ pub(crate) fn use_adapters(document: &mut Document, stage: usize, uses: bool) {
     document.edit(label, None, |project| {
         if let Some(StageSpec::Train(spec)) = project.stages.get_mut(stage) {
             spec.adapters = if uses { AdapterUse::All } else { AdapterUse::None };
+        }
+    });
+}
+
+/// Trains a part in some stages and freezes it in others, as one step. `graph` gives each stage's own model.
+pub(crate) fn set_trained<'a>(
+    document: &mut Document,
+    path: &str,
+    stages: &[(usize, bool)],
+    graph: impl Fn(usize) -> Option<&'a Graph>,
+) {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let word = if stages.iter().all(|(_, trains)| *trains) { "Train" } else { "Freeze" };
+    let numbers: Vec<String> = stages.iter().map(|(stage, _)| (stage + 1).to_string()).collect();
+    let label = format!("{word} {last} in stage {}", numbers.join(", "));
+    document.edit(&label, None, |project| {
+        for (stage, trains) in stages {
+            let (Some(StageSpec::Train(spec)), Some(graph)) = (project.stages.get_mut(*stage), graph(*stage))
+            else {
+                continue;
+            };
+            if *trains {
+                freeze::unfreeze(spec, graph, path);
+            } else {
+                freeze::freeze(spec, graph, path);
+            }
         }
     });
 }

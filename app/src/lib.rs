@@ -30,6 +30,7 @@ pub mod planner;
 pub mod previews;
 pub mod samples;
 pub mod session;
+pub mod timeline;
 pub mod whatif;
 
 pub mod view;

@@ -26,6 +26,7 @@ fn main() -> eframe::Result {
         runs: PathBuf::from("runs"),
         clock: Clock::default(),
         state: state_folder(),
+        process_bytes: None,
         samples: sample_folder(),
     };
     let viewport = egui::ViewportBuilder::default()

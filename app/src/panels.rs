@@ -9,6 +9,7 @@ pub mod outline;
 pub mod plan;
 pub mod problems;
 pub mod status;
+pub mod timeline;
 pub mod top_bar;
 pub mod totals;
 mod without;
@@ -21,6 +22,7 @@ use crate::model::Model;
 use crate::outlook::Outlook;
 use crate::planner::Planner;
 use crate::session::Session;
+use crate::timeline::Timelines;
 use crate::view::{Origin, View};
 use crate::whatif::WhatIf;
 
@@ -35,6 +37,8 @@ pub struct Desk<'a> {
     pub build_error: Option<&'a str>,
     /// What is predicted.
     pub planner: &'a Planner,
+    /// Which parts train in which stages.
+    pub timelines: &'a Timelines,
     /// What changes would cost.
     pub what_if: &'a WhatIf,
     /// The run.

@@ -100,13 +100,14 @@ pub struct Planner {
 type TimesQuestionKey = (String, bool);
 
 impl Planner {
-    /// Starts the threads; `waker` makes what is called after each answer.
+    /// Starts the threads. What the process holds beside a stage is measured unless it is given; `waker` makes what is called after each answer.
     ///
     /// # Errors
     /// When the system gives no threads.
     pub fn start<W: Fn() + Send + 'static>(
         sources: &Sources,
         clock: Clock,
+        process_bytes: Option<u64>,
         waker: impl Fn() -> W,
     ) -> std::io::Result<Self> {
         let (asks_device, times) = match clock {
@@ -117,11 +118,12 @@ impl Planner {
         let opened = sources.clone();
         // What the process holds is taken once a document, so that totals move by edits alone; and once more when the
         // device has been measured, since that held some as well.
-        let mut process: ((u64, bool), Option<u64>) = ((0, false), None);
+        let given = process_bytes;
+        let mut process: ((u64, bool), Option<u64>) = ((0, false), given);
         let plan = move |question: PlanQuestion| {
             let (generation, _, _, measured) = question.key;
             if process.0 != (generation, measured) {
-                process = ((generation, measured), None);
+                process = ((generation, measured), given);
             }
             let result = guarded(|| question.case.outlook(&opened, &mut process.1));
             (question.key, result)

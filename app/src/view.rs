@@ -113,6 +113,8 @@ pub enum DockTab {
     /// The project's stages.
     #[default]
     Stages,
+    /// Which parts train in which stages.
+    Timeline,
     /// What the stage will cost, and how it fits.
     Plan,
     /// Samples of the data.
@@ -125,7 +127,8 @@ pub enum DockTab {
 
 impl DockTab {
     /// All of them, from left to right.
-    pub const ALL: [Self; 6] = [Self::Plots, Self::Stages, Self::Plan, Self::Data, Self::Problems, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Plots, Self::Stages, Self::Timeline, Self::Plan, Self::Data, Self::Problems, Self::Log];
 
     /// Its word.
     #[must_use]
@@ -133,6 +136,7 @@ impl DockTab {
         match self {
             Self::Plots => "Plots",
             Self::Stages => "Stages",
+            Self::Timeline => "Timeline",
             Self::Plan => "Plan",
             Self::Data => "Data",
             Self::Problems => "Problems",

@@ -80,12 +80,14 @@ pub enum Scene {
     Problems,
     /// Samples of the data.
     Data,
+    /// Which parts train in which stages.
+    Timeline,
 }
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Welcome, Self::Edit, Self::Light, Self::Palette, Self::Problems, Self::Data];
+    pub const ALL: [Self; 7] =
+        [Self::Welcome, Self::Edit, Self::Light, Self::Palette, Self::Problems, Self::Data, Self::Timeline];
 
     /// The picture's name.
     #[must_use]
@@ -97,6 +99,7 @@ impl Scene {
             Self::Palette => "palette",
             Self::Problems => "problems",
             Self::Data => "data",
+            Self::Timeline => "timeline",
         }
     }
 
@@ -128,6 +131,12 @@ impl Scene {
                 window.keys(Modifiers::NONE, Key::Enter);
                 window.click("Problems");
             }
+            Self::Timeline => {
+                settle(&mut window);
+                window.click("Timeline");
+                window.until("the stages are there", |window| window.app().timelines().is_current());
+                window.click("Rule Bridge model.bridge");
+            }
             Self::Data => {
                 settle(&mut window);
                 window.click("Data");
@@ -158,6 +167,7 @@ fn open(project: Option<&Path>, look: Look, renderer: WgpuTestRenderer) -> Windo
         runs: folder.path().join("runs"),
         clock: look.clock(),
         state: Some(state),
+        process_bytes: (!look.timed).then_some(0),
         samples: Some(repository("projects")),
     };
     let harness = Harness::builder()

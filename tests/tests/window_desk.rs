@@ -257,3 +257,34 @@ fn the_inspector_tells_what_the_stage_would_cost_without_an_adapter() {
     assert_eq!(then.trainable, window.app().planner().outlook().unwrap().plan.params_trainable);
     assert!(then.trainable < trained && without <= with);
 }
+
+#[test]
+fn the_timeline_trains_and_freezes_parts_in_stages_as_one_step() {
+    let mut window = Window::tiny();
+    let before = window.text();
+    window.click("Timeline");
+    window.until("the stages are worked out", |window| window.app().timelines().is_current());
+    window.harness.run_steps(2);
+    let timeline = window.app().timelines().latest().unwrap();
+    assert_eq!(timeline.columns.len(), window.project().stages.len());
+    assert!(timeline.columns.iter().all(|column| column.peak_bytes.is_some()), "each stage has its peak");
+    assert!(window.has("Spatial in stage 2: frozen"));
+    // By its end: the span of the first stage is drawn out over the second.
+    let end = window.harness.get_by_label("End of Spatial at stage 1").rect().center();
+    let second = window.harness.get_by_label("Spatial in stage 2: frozen").rect();
+    window.harness.drag_at(end);
+    window.harness.run_steps(2);
+    window.harness.hover_at(egui::pos2(second.right() - 6.0, end.y));
+    window.harness.run_steps(2);
+    window.harness.drop_at(egui::pos2(second.right() - 6.0, end.y));
+    window.until("it trains there", |window| window.has("Spatial in stage 2: trainable"));
+    assert_eq!(window.app().document().unwrap().undo_label(), Some("Train spatial in stage 2"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before);
+    // By a click.
+    window.until("it is frozen again", |window| window.has("Head in stage 2: trainable"));
+    window.click("Head in stage 2: trainable");
+    window.until("it is frozen", |window| window.has("Head in stage 2: frozen"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before);
+}

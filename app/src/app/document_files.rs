@@ -41,6 +41,7 @@ impl App {
     fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.planner.clear();
+        self.timelines.clear();
         self.measurements.open(self.runs.clone(), document.project().name.clone(), document.base());
         self.told = None;
         self.banner = None;

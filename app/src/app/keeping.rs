@@ -124,5 +124,6 @@ impl App {
         self.files.forget();
         self.builder.clear();
         self.planner.clear();
+        self.timelines.clear();
     }
 }

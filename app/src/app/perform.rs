@@ -142,6 +142,14 @@ impl App {
                 result = edits::apply_fit(document, budget, &path, &settings);
             }
             Action::SetDevice(name) => edits::set_device(document, &name),
+            Action::SetTrained { path, stages } => {
+                if let Ok(timeline) = self.timelines.latest() {
+                    let graph = |stage: usize| {
+                        timeline.columns.get(stage)?.model.as_ref().ok().map(|model| &model.graph)
+                    };
+                    edits::set_trained(document, &path, &stages, graph);
+                }
+            }
             Action::UseAdapters(stage, uses) => edits::use_adapters(document, stage, uses),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
 
-use super::{Desk, data, log, plan, problems};
+use super::{Desk, data, log, plan, problems, timeline};
 use crate::actions::Action;
 use crate::format;
 use crate::icons::Icon;
@@ -35,6 +35,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, seen: &mut Seen<'_>, view: &mut View, act
     match view.tab {
         DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
         DockTab::Stages => stages(ui, desk, view, actions),
+        DockTab::Timeline => timeline::ui(ui, desk, view, actions),
         DockTab::Plan => plan::ui(ui, desk, view, actions),
         DockTab::Data => data::ui(ui, desk, seen.previews, seen.textures, view),
         DockTab::Problems => problems::ui(ui, seen.problems, desk.locked, actions),

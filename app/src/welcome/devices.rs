@@ -7,7 +7,7 @@ use crate::actions::Action;
 use crate::devices::Devices;
 use crate::icons::{self, Icon};
 use crate::theme::{Theme, bold, mono, regular};
-use crate::widgets::{Weight, wide_button};
+use crate::widgets::{Weight, shorten, wide_button};
 
 pub(super) fn ui(ui: &mut Ui, devices: &Devices, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
@@ -20,13 +20,9 @@ pub(super) fn ui(ui: &mut Ui, devices: &Devices, actions: &mut Vec<Action>) {
             }
         });
     });
-    let text = devices.secs().map_or_else(
-        || "Looking…".to_owned(),
-        |secs| {
-            let secs = if secs < 1e-3 { "less than 1 ms".to_owned() } else { crate::format::step_time(secs) };
-            format!("Checked in {secs} by a small computation on each.")
-        },
-    );
+    let text = devices
+        .secs()
+        .map_or_else(|| "Looking…".to_owned(), |_| "Checked by a small computation on each.".to_owned());
     ui.label(RichText::new(text).font(regular(12.0)).color(theme.label));
     ui.add_space(10.0);
     for row in devices.rows() {
@@ -56,7 +52,8 @@ fn device(ui: &mut Ui, row: &DeviceRow) {
     let ink = if row.usable { theme.text } else { theme.body };
     let name = ui.painter().text(pos2(rect.left() + 36.0, y), Align2::LEFT_CENTER, row.name, mono(12.0), ink);
     let at = pos2(name.right() + 8.0, y);
-    ui.painter().text(at, Align2::LEFT_CENTER, row.description, regular(11.0), theme.label);
+    let short = shorten(ui, row.description, &regular(11.0), rect.right() - 12.0 - at.x);
+    ui.painter().text(at, Align2::LEFT_CENTER, short, regular(11.0), theme.label);
     ui.painter().galley(pos2(rect.left() + 36.0, rect.top() + 30.0), galley, theme.label);
     ui.add_space(2.0);
 }

@@ -59,8 +59,9 @@ fn big_button(ui: &mut Ui, icon: Icon, word: &str, keys: &str, primary: bool) ->
     focus_ring(ui, &response, rect);
     let y = rect.center().y;
     icons::paint(ui.painter(), icon, pos2(rect.left() + 18.0, y), 14.0, ink);
-    ui.painter().text(pos2(rect.left() + 36.0, y), Align2::LEFT_CENTER, word, medium(13.0), ink);
-    ui.painter().text(pos2(rect.right() - 12.0, y), Align2::RIGHT_CENTER, keys, mono(10.0), ink);
+    let keys = ui.painter().text(pos2(rect.right() - 12.0, y), Align2::RIGHT_CENTER, keys, mono(10.0), ink);
+    let short = shorten(ui, word, &medium(13.0), keys.left() - 8.0 - rect.left() - 36.0);
+    ui.painter().text(pos2(rect.left() + 36.0, y), Align2::LEFT_CENTER, short, medium(13.0), ink);
     response.clicked()
 }
 
