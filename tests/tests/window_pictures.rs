@@ -17,7 +17,7 @@ fn holds(scene: Scene) {
         return;
     };
     let look = Look { size: [960.0, 640.0], ..Look::default() };
-    let drawn = picture(scene, look, renderer).unwrap();
+    let drawn = picture(scene, look, renderer).expect("the renderer draws");
     let options = SnapshotOptions::new()
         .output_path(concat!(env!("CARGO_MANIFEST_DIR"), "/pictures"))
         .threshold(0.8)
