@@ -2,6 +2,7 @@
 
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use crate::graph_actions::{self, GraphAction};
 use crate::icons::Icon;
 use crate::view::{Heat, Origin, Selected};
 
@@ -105,6 +106,8 @@ pub enum Action {
     KeepMine,
     /// Close the banner.
     Dismiss,
+    /// Something on the graph.
+    Graph(GraphAction),
     /// Close the window: saving first, without saving, or not at all.
     Close(Closing),
 }
@@ -147,6 +150,15 @@ pub struct Shortcut {
     pub action: Action,
 }
 
+impl Shortcut {
+    /// Whether controls that have the keyboard use the key themselves.
+    #[must_use]
+    pub const fn is_walk(&self) -> bool {
+        use Key::{ArrowDown, ArrowLeft, ArrowRight, ArrowUp, Enter};
+        matches!(self.keys.logical_key, ArrowDown | ArrowLeft | ArrowRight | ArrowUp | Enter)
+    }
+}
+
 /// All shortcuts. Those with more modifiers come first, since egui takes the first that fits.
 #[must_use]
 pub fn shortcuts() -> Vec<Shortcut> {
@@ -158,7 +170,7 @@ pub fn shortcuts() -> Vec<Shortcut> {
         action,
     };
     let (command, none) = (Modifiers::COMMAND, Modifiers::NONE);
-    vec![
+    let mut all = vec![
         of(command.plus(Modifiers::SHIFT), Key::Z, "Ctrl Shift Z", "redo", false, Action::Redo),
         of(command, Key::Z, "Ctrl Z", "undo", false, Action::Undo),
         of(command.plus(Modifiers::SHIFT), Key::S, "Ctrl Shift S", "save as", true, Action::SaveAs),
@@ -173,5 +185,7 @@ pub fn shortcuts() -> Vec<Shortcut> {
         of(none, Key::C, "C", "cut", true, Action::ToggleCut),
         of(none, Key::Num1, "1", "fit", true, Action::Fit),
         of(none, Key::Escape, "Esc", "select nothing", true, Action::Select(Selected::Nothing)),
-    ]
+    ];
+    all.extend(graph_actions::shortcuts());
+    all
 }

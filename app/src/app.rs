@@ -2,17 +2,20 @@
 
 mod closing;
 mod document_files;
+mod graph;
 mod perform;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use egui::{Context, Frame, Panel, Stroke, Ui};
+use graft_engine::adapters::AdapterSpec;
 
 use crate::actions::{Action, shortcuts};
 use crate::canvas::{Canvas, Scene};
 use crate::document::Document;
 use crate::files::Files;
+use crate::graph_actions;
 use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::overlays::{self, Banner};
@@ -51,6 +54,8 @@ pub struct App {
     /// What the builder last complained of, so that a dismissed message does not come back.
     told: Option<String>,
     actions: Vec<Action>,
+    /// The adapter that pasting places.
+    copied: Option<AdapterSpec>,
     runs: PathBuf,
     closing: Stage,
     was_busy: bool,
@@ -97,6 +102,7 @@ impl App {
             banner: None,
             told: None,
             actions: Vec::new(),
+            copied: None,
             runs: options.runs,
             closing: Stage::Open,
             was_busy: false,
@@ -240,12 +246,17 @@ impl App {
         let locked = self.is_locked();
         for shortcut in shortcuts() {
             let plain = shortcut.keys.modifiers.is_none();
-            if typing && plain || locked && !shortcut.while_training {
+            // Arrows and Enter belong to what has the keyboard.
+            let taken = plain && shortcut.is_walk() && ui.memory(|memory| memory.focused().is_some());
+            if taken || typing && plain || locked && !shortcut.while_training {
                 continue;
             }
             if ui.input_mut(|input| input.consume_shortcut(&shortcut.keys)) {
                 actions.push(shortcut.action);
             }
+        }
+        if !typing {
+            actions.extend(ui.input(|input| graph_actions::clipboard(&input.events)));
         }
     }
 

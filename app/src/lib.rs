@@ -1,17 +1,19 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
-//! The rooms, each using only those above it: `format`, `theme`, `icons`, `view`, `actions` and `widgets` know no
-//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `measured`, `planner`, `session` and `files` know no
+//! The rooms, each using only those above it: `format`, `kinds`, `theme`, `icons`, `view`, `actions`, `graph_actions` and `widgets` know no
+//! project; `document`, `freeze`, `newest`, `sources`, `model`, `reach`, `outlook`, `measured`, `planner`, `session` and `files` know no
 //! window;
 //! `canvas`, `plots` and `panels` read them and push actions; `app` performs the actions between frames.
 
 pub mod format;
 pub mod icons;
+pub mod kinds;
 pub mod theme;
 
 pub mod view;
 
 pub mod actions;
+pub mod graph_actions;
 
 pub mod widgets;
 
@@ -19,6 +21,7 @@ pub mod document;
 pub mod files;
 pub mod freeze;
 pub mod newest;
+pub mod reach;
 pub mod sources;
 
 pub mod measured;

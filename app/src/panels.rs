@@ -5,6 +5,7 @@ pub mod heat;
 pub mod inspector;
 pub mod outline;
 pub mod plan;
+pub mod selection;
 pub mod status;
 pub mod top_bar;
 pub mod totals;

@@ -28,7 +28,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
 fn keys(ui: &mut Ui, desk: Desk<'_>, room: f32) {
     let theme = Theme::of(ui);
     let begin = ui.cursor().left();
-    let hidden = ["Ctrl Shift S", "Ctrl Shift Z", "Esc", "Ctrl O"];
+    let hidden = ["Ctrl Shift S", "Ctrl Shift Z", "Esc", "Ctrl O", "Enter", "←", "→", "↑", "↓"];
     for shortcut in shortcuts() {
         let running_only = matches!(shortcut.text, "P" | "Ctrl .");
         let works = if desk.locked { shortcut.while_training } else { !running_only };
