@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::graph_actions::GraphAction;
 use crate::icons::Icon;
 use crate::view::{DockTab, Heat, Origin, Selected};
 
@@ -140,6 +141,8 @@ pub enum Action {
     ForgetUnsaved,
     /// Close the banner.
     Dismiss,
+    /// Something on the graph.
+    Graph(GraphAction),
     /// Close the window: saving first, without saving, or not at all.
     Close(Closing),
 }

@@ -2,6 +2,7 @@
 
 mod closing;
 mod document_files;
+mod graph;
 mod keeping;
 mod perform;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use egui::{Context, Frame, Panel, Stroke, Ui};
+use graft_engine::adapters::AdapterSpec;
 
 use crate::actions::Action;
 use crate::canvas::{Canvas, Scene};
@@ -17,6 +19,7 @@ use crate::devices::Devices;
 use crate::difference::{self, Difference};
 use crate::document::Document;
 use crate::files::Files;
+use crate::graph_actions;
 use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::outlook::Outlook;
@@ -81,6 +84,8 @@ pub struct App {
     /// What the builder last complained of, so that a dismissed message does not come back.
     told: Option<String>,
     actions: Vec<Action>,
+    /// The adapter that pasting places.
+    copied: Option<AdapterSpec>,
     runs: PathBuf,
     closing: Stage,
     was_busy: bool,
@@ -138,6 +143,7 @@ impl App {
             banner: None,
             told: None,
             actions: Vec::new(),
+            copied: None,
             runs: options.runs,
             closing: Stage::Open,
             was_busy: false,
@@ -441,16 +447,21 @@ impl App {
             &self.what_if,
             &self.timelines,
         );
-        for command in commands::fixed().into_iter().chain(commands::tabs()) {
+        for command in commands::keyed() {
             let Some(keys) = command.keys else { continue };
             // Function keys type nothing.
             let types = keys.modifiers.is_none() && keys.logical_key != egui::Key::F1;
-            if typing && types || command.blocked(desk).is_some() {
+            // Arrows and Enter belong to what has the keyboard.
+            let taken = types && is_walk(keys.logical_key) && ui.memory(|memory| memory.focused().is_some());
+            if taken || typing && types || command.blocked(desk).is_some() {
                 continue;
             }
             if ui.input_mut(|input| input.consume_shortcut(&keys)) {
                 actions.push(command.action);
             }
+        }
+        if !typing {
+            actions.extend(ui.input(|input| graph_actions::clipboard(&input.events)));
         }
     }
 
@@ -560,6 +571,12 @@ impl App {
             overlays::banner(ui, rect, banner, actions);
         }
     }
+}
+
+/// Whether controls that have the keyboard use the key themselves.
+const fn is_walk(key: egui::Key) -> bool {
+    use egui::Key::{ArrowDown, ArrowLeft, ArrowRight, ArrowUp, Enter};
+    matches!(key, ArrowDown | ArrowLeft | ArrowRight | ArrowUp | Enter)
 }
 
 /// Says over the canvas why nothing can be edited.

@@ -1,15 +1,25 @@
 //! The graph in regions that fold and unfold: layout, then interaction, then paint.
 
 mod adapters;
+mod band;
 mod block;
+mod crumbs;
 mod cut;
+mod detail;
+mod edges;
+mod find;
 mod ground;
 mod heat;
 mod interact;
 pub mod layout;
+mod lit;
+mod minimap;
 mod nodes;
 mod paint;
+mod placing;
 pub mod shapes;
+mod stack;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,11 +29,12 @@ use graft_engine::adapters::AdapterSpec;
 use graft_engine::project::Project;
 
 use crate::actions::Action;
+use crate::graph_actions::Step;
 use crate::measured::Measured;
 use crate::model::Model;
-use crate::outlook::Outlook;
+use crate::outlook::{Outlook, Warmths};
 use crate::theme::Theme;
-use crate::view::{Camera, Follow, View};
+use crate::view::{Camera, Follow, Heat, Selected, View};
 pub(crate) use interact::zoom_at;
 use layout::layout;
 pub(crate) use paint::freeze_icon;
@@ -43,6 +54,12 @@ pub struct Canvas {
     /// The largest value that the heat overlay shows, in words.
     hottest: Option<String>,
     fitted: Option<(Vec2, Rect, Option<Rect>, Follow)>,
+    /// Grows with each new layout.
+    number: u64,
+    lit: lit::Lit,
+    legality: placing::Legality,
+    /// What parameters and multiply-adds come to, of the model that was laid out.
+    counted: Option<(Arc<Model>, Warmths)>,
 }
 
 /// What the canvas reads.
@@ -73,6 +90,12 @@ impl Projection {
         self.corner + self.offset + point.to_vec2() * self.zoom
     }
 
+    /// What of the layout is in a rectangle of the screen.
+    fn back(&self, rect: Rect) -> Rect {
+        let back = |point: Pos2| ((point - self.corner - self.offset) / self.zoom).to_pos2();
+        Rect::from_min_max(back(rect.min), back(rect.max))
+    }
+
     fn rect(&self, rect: Rect) -> Rect {
         Rect::from_min_max(self.point(rect.min), self.point(rect.max))
     }
@@ -83,20 +106,29 @@ impl Canvas {
     pub fn ui(&mut self, ui: &mut Ui, scene: Scene<'_>, view: &mut View, actions: &mut Vec<Action>) {
         let rect = ui.available_rect_before_wrap();
         let flow = if rect.height() < STRIP { Flow::Across } else { Flow::Down };
-        self.update(scene.model, &view.unfolded, flow);
+        let fresh = self.update(scene.model, &view.unfolded, flow);
         self.fit(rect.size(), flow, &mut view.camera);
-        let background = interact::background(ui, rect, &mut view.camera);
+        if let Some(bring) = view.graph.bring.take() {
+            walk::bring(&self.layout, &bring, rect.size(), &mut view.camera);
+        }
+        let background = interact::background(ui, rect, view);
         let projection = Projection { corner: rect.min, offset: view.camera.offset, zoom: view.camera.zoom };
         let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect));
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
         let palette = AdapterSpec::all();
-        let heat = heat::HeatMap::of(scene, view.heat, &self.layout);
+        self.count(scene.model, view.heat);
+        let counted = self.counted.as_ref().map(|(_, counted)| counted);
+        let heat = heat::HeatMap::of(scene, counted, view.heat, &self.layout);
         self.hottest = heat.and_then(|heat| heat.top());
         let deck = interact::Deck { projection, scene, palette: &palette, heat };
         let touched = interact::cards(&mut ui, &self.layout, deck, view, actions);
         if background.clicked() && touched.is_none() {
-            actions.push(Action::Select(crate::view::Selected::Nothing));
+            actions.push(Action::Select(Selected::Nothing));
         }
+        // The strip has no room for what lies over the graph.
+        let whole = flow == Flow::Down;
+        let map = minimap::frame(&self.layout, rect, &view.camera, scene.locked).filter(|_| whole);
+        self.lit.update(self.number, &self.layout, scene, view);
         let painter = paint::Paint {
             painter: ui.painter().clone(),
             theme: Theme::of(&ui),
@@ -108,12 +140,42 @@ impl Canvas {
             heat,
         };
         painter.all(&self.layout, rect);
+        painter.lit(&self.lit, &self.layout);
         let cut = scene.outlook.filter(|_| !view.cut_hidden).and_then(|outlook| outlook.plan.cut.as_ref());
         if let (Some(cut), Some(outlook)) = (cut, scene.outlook)
             && let Some(course) = cut::course(scene.model, &self.layout, &cut.after, flow)
         {
-            cut::draw(&ui, course, outlook, projection, rect, &self.layout);
+            cut::draw(&ui, course, outlook, projection, rect, &self.layout, map);
         }
+        edges::ui(&ui, &self.layout, projection, &background);
+        band::ui(&ui, &self.layout, projection, &background, view, actions);
+        let stage =
+            placing::Stage { layout: &self.layout, projection, scene, palette: &palette, canvas: rect };
+        placing::ui(&ui, &mut self.legality, stage, view, actions);
+        if !whole {
+            return;
+        }
+        if let Some(map) = map {
+            minimap::ui(&ui, &self.layout, map, rect, &mut view.camera);
+        }
+        if view.graph.find.is_some() {
+            find::ui(&mut ui, rect, scene.model, fresh, scene.locked, view, actions);
+        } else {
+            crumbs::ui(&mut ui, rect, scene.model, view, actions);
+        }
+    }
+
+    /// Counts parameters and multiply-adds, when they are asked for.
+    fn count(&mut self, model: &Arc<Model>, heat: Heat) {
+        let same = self.counted.as_ref().is_some_and(|(old, _)| Arc::ptr_eq(old, model));
+        if heat.is_counted() && !same {
+            self.counted = Some((Arc::clone(model), heat::counted(model)));
+        }
+    }
+
+    /// What a step from the selection leads to.
+    pub(crate) fn step(&self, selected: &Selected, step: Step) -> Option<Selected> {
+        walk::step(&self.layout, selected, step)
     }
 
     /// The largest value that the heat overlay shows, in words.
@@ -122,14 +184,17 @@ impl Canvas {
         self.hottest.as_deref()
     }
 
-    fn update(&mut self, model: &Arc<Model>, unfolded: &BTreeSet<String>, flow: Flow) {
-        let same = self.laid_out.as_ref().is_some_and(|(old_model, old_unfolded, old_flow)| {
-            Arc::ptr_eq(old_model, model) && old_unfolded == unfolded && *old_flow == flow
-        });
+    /// Lays out what has changed; whether the model has.
+    fn update(&mut self, model: &Arc<Model>, unfolded: &BTreeSet<String>, flow: Flow) -> bool {
+        let old = self.laid_out.as_ref();
+        let known = old.is_some_and(|(old, ..)| Arc::ptr_eq(old, model));
+        let same = known && old.is_some_and(|(_, old, old_flow)| old == unfolded && *old_flow == flow);
         if !same {
             self.layout = layout(model, unfolded, flow);
             self.laid_out = Some((Arc::clone(model), unfolded.clone(), flow));
+            self.number += 1;
         }
+        !known
     }
 
     /// Keeps in view what the camera follows.
@@ -148,13 +213,14 @@ impl Canvas {
         self.fitted = Some(wanted);
         // Room for what lies over the canvas: stages and zoom along its top edge, the choice of heat at its foot.
         let margin = 24.0;
-        let (top, foot) = if flow == Flow::Across { (34.0, 24.0) } else { (56.0, 48.0) };
+        let (top, foot) = if flow == Flow::Across { (34.0, 24.0) } else { (80.0, 52.0) };
         let room = egui::vec2(size.x - 2.0 * margin, size.y - top - foot).max(Vec2::splat(40.0));
         let whole = (room / bounds.size().max(Vec2::splat(1.0))).min_elem();
         let focus = self.layout.focus.filter(|_| camera.follow == Follow::Focus);
         let legible =
             focus.map_or(0.3, |focus| (room / focus.size().max(Vec2::splat(1.0))).min_elem().min(LEGIBLE));
-        camera.zoom = whole.clamp(legible.max(0.3), 1.15);
+        let least = if camera.follow == Follow::All { *interact::ZOOM.start() } else { legible.max(0.3) };
+        camera.zoom = whole.clamp(least, 1.15);
         let free = room - bounds.size() * camera.zoom;
         camera.offset = egui::vec2(margin + free.x / 2.0, top + (free.y / 2.0).min(40.0));
         if let Some(focus) = focus.filter(|_| free.y < 0.0) {

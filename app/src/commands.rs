@@ -7,6 +7,7 @@ use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 use graft_engine::adapters::{AdapterSpec, PRESETS};
 
 use crate::actions::Action;
+use crate::graph_actions::{GraphAction, Step};
 use crate::panels::Desk;
 use crate::view::{DockTab, Heat, Origin, Selected};
 
@@ -174,6 +175,38 @@ pub fn fixed() -> Vec<Command> {
     ]
 }
 
+/// What is done on the graph. Copying and pasting have no keys here: the window system tells of them itself.
+#[must_use]
+pub fn graph() -> Vec<Command> {
+    use Group::{Adapters, View};
+    use When::{Editing, Open};
+    let of =
+        |group, title: &'static str, when, action| Command::new(group, title, when, Action::Graph(action));
+    let (shift, none) = (Modifiers::SHIFT, Modifiers::NONE);
+    let walk = |title, key, step| of(View, title, Open, GraphAction::Walk(step)).key(none, key);
+    vec![
+        of(View, "Unfold or fold all blocks", Open, GraphAction::FoldAll).key(shift, Key::E),
+        of(View, "Unfold or fold", Open, GraphAction::FoldSelected).key(none, Key::E).hinted(),
+        of(View, "Unfold or fold", Open, GraphAction::FoldSelected).key(none, Key::Enter),
+        of(Adapters, "Add an adapter", Editing, GraphAction::AddHere).key(none, Key::A).hinted(),
+        of(Adapters, "Copy the selected adapter", Editing, GraphAction::Copy),
+        of(Adapters, "Place the copied adapter", Editing, GraphAction::Paste),
+        of(Adapters, "Copy the selected adapter to like sites", Editing, GraphAction::CopyToLike),
+        of(View, "Find", Open, GraphAction::Find).key(none, Key::Slash).hinted(),
+        of(View, "Zoom to the selection", Open, GraphAction::FitSelection).key(none, Key::Num2).hinted(),
+        walk("Go to the next part", Key::ArrowRight, Step::Next),
+        walk("Go to the part before", Key::ArrowLeft, Step::Previous),
+        walk("Go to the next part beside", Key::ArrowDown, Step::NextBeside),
+        walk("Go to the part before beside", Key::ArrowUp, Step::PreviousBeside),
+    ]
+}
+
+/// All commands that have keys, in the order in which keys are taken.
+#[must_use]
+pub fn keyed() -> Vec<Command> {
+    fixed().into_iter().chain(graph()).chain(tabs()).filter(|command| command.keys.is_some()).collect()
+}
+
 /// Tabs of the dock, in order; `Ctrl 1` shows the first.
 #[must_use]
 pub fn tabs() -> Vec<Command> {
@@ -188,7 +221,7 @@ pub fn tabs() -> Vec<Command> {
 /// All commands that can be given where the window stands now, whether or not they are blocked.
 #[must_use]
 pub fn all(desk: Desk<'_>) -> Vec<Command> {
-    let mut all = fixed();
+    let mut all: Vec<Command> = fixed().into_iter().chain(graph()).collect();
     // The palette shows each once, whatever keys it has.
     all.dedup_by(|later, first| later.action == first.action);
     all.extend(tabs());
@@ -227,7 +260,7 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_key_and_more_modifiers_come_first() {
-        let all: Vec<Command> = fixed().into_iter().chain(tabs()).collect();
+        let all = keyed();
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i + 1) {
                 let (Some(first), Some(second)) = (a.keys, b.keys) else { continue };

@@ -27,6 +27,33 @@ pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: us
     Some(index)
 }
 
+/// Places a kind by rules that match these sites, as one step; returns the index of the first. Parts that were frozen
+/// around the sites stay frozen, but not the adapters in them.
+pub(crate) fn place_at(
+    document: &mut Document,
+    model: &Model,
+    rules: &[String],
+    sites: &[String],
+    spec: &AdapterSpec,
+) -> usize {
+    let label = match sites.len() {
+        1 => format!("Place {}", spec.kind().name()),
+        count => format!("Place {} at {count} sites", spec.kind().name()),
+    };
+    let index = document.project().adapters.len();
+    document.edit(&label, None, |project| {
+        for stage in project.stages.iter_mut().filter_map(StageSpec::as_train_mut) {
+            if stage.adapters == AdapterUse::All {
+                for site in sites {
+                    freeze::make_room(stage, &model.graph, site);
+                }
+            }
+        }
+        project.adapters.extend(rules.iter().map(|rule| Placement::new(rule, spec.clone())));
+    });
+    index
+}
+
 /// Takes an adapter off the list. Stage rules that name its own region go with it; those of later adapters follow
 /// their new numbers.
 pub(crate) fn remove(document: &mut Document, index: usize) {
@@ -186,7 +213,7 @@ pub(crate) fn toggle_freeze(document: &mut Document, model: &Model, path: &str) 
         || model.graph.find(path).map_or(Freeze::Nothing, |id| model.op_freeze(id)),
         |part| part.freeze,
     );
-    let frozen = state == Freeze::Frozen;
+    let frozen = state.is_frozen();
     let last = path.rsplit('.').next().unwrap_or(path);
     let label = if frozen { format!("Thaw {last}") } else { format!("Freeze {last}") };
     document.edit(&label, None, |project| {

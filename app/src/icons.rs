@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 use egui::epaint::{CubicBezierShape, PathShape, PathStroke};
 use egui::{Align2, Color32, Painter, Pos2, Rect, Shape, Stroke, Vec2, pos2, vec2};
 
-use crate::theme::{KindStyle, Outline, bold};
+use crate::theme::{KindStyle, bold};
 
 /// What an icon shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Icon {
     Flame,
     /// Partly frozen: half a snowflake, half a flame would not be legible, so a divided square.
     Mixed,
+    /// Frozen, but a gradient passes: an arrow back through a ring.
+    Passing,
+    /// Find.
+    Search,
     /// Folded.
     ChevronRight,
     /// Unfolded.
@@ -79,6 +83,14 @@ const fn strokes(icon: Icon) -> &'static [&'static [(f32, f32)]] {
             &[(6.2, 2.8), (8.0, 4.4), (9.8, 2.8)],
             &[(6.2, 13.2), (8.0, 11.6), (9.8, 13.2)],
         ],
+        Icon::Passing => &[
+            &[(1.5, 8.0), (14.5, 8.0)],
+            &[(4.6, 4.9), (1.5, 8.0), (4.6, 11.1)],
+            &[(8.0, 2.2), (12.0, 4.4), (12.0, 6.2)],
+            &[(12.0, 9.8), (12.0, 11.6), (8.0, 13.8), (6.2, 12.9)],
+            &[(6.2, 3.1), (8.0, 2.2)],
+        ],
+        Icon::Search => &[&[(10.4, 10.4), (14.0, 14.0)]],
         Icon::ChevronRight => &[&[(6.0, 4.0), (10.0, 8.0), (6.0, 12.0)]],
         Icon::ChevronDown => &[&[(4.0, 6.0), (8.0, 10.0), (12.0, 6.0)]],
         Icon::Plus => &[&[(8.0, 3.0), (8.0, 13.0)], &[(3.0, 8.0), (13.0, 8.0)]],
@@ -204,6 +216,9 @@ pub fn paint(painter: &Painter, icon: Icon, center: Pos2, size: f32, color: Colo
             if icon == Icon::Clock {
                 painter.circle_stroke(center, 6.0 * scale, stroke);
             }
+            if icon == Icon::Search {
+                painter.circle_stroke(at(7.0, 7.0), 4.6 * scale, stroke);
+            }
             for line in strokes(icon) {
                 painter.line(line.iter().map(|&(x, y)| at(x, y)).collect(), stroke);
             }
@@ -250,34 +265,12 @@ fn flame(painter: &Painter, at: &dyn Fn(f32, f32) -> Pos2, color: Color32) {
 /// Draws a kind's badge: its outline filled with its hue, and its letter where there is room.
 pub fn badge(painter: &Painter, kind: KindStyle, center: Pos2, size: f32, ink: Color32) {
     let radius = size / 2.0 - 1.0;
-    painter.add(outline(kind, center, radius, kind.color, Stroke::NONE));
+    let (corners, shift) = kind.outline.corners();
+    let points = corners.iter().map(|&(x, y)| center + vec2(x, y) * radius).collect();
+    painter.add(Shape::convex_polygon(points, kind.color, Stroke::NONE));
     if size >= 10.0 {
-        painter.text(center, Align2::CENTER_CENTER, kind.letter, bold(size * 0.62), ink);
-    }
-}
-
-fn outline(kind: KindStyle, center: Pos2, radius: f32, fill: Color32, stroke: Stroke) -> Shape {
-    let polygon = |corners: &[(f32, f32)]| {
-        let points = corners.iter().map(|&(x, y)| center + vec2(x, y) * radius).collect();
-        Shape::convex_polygon(points, fill, stroke)
-    };
-    match kind.outline {
-        Outline::Circle => Shape::circle_filled(center, radius, fill),
-        Outline::Hexagon => {
-            polygon(&[(-0.55, -0.95), (0.55, -0.95), (1.1, 0.0), (0.55, 0.95), (-0.55, 0.95), (-1.1, 0.0)])
-        }
-        Outline::Diamond => polygon(&[(0.0, -1.15), (1.15, 0.0), (0.0, 1.15), (-1.15, 0.0)]),
-        Outline::Triangle => polygon(&[(0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)]),
-        Outline::Octagon => polygon(&[
-            (-0.42, -1.02),
-            (0.42, -1.02),
-            (1.02, -0.42),
-            (1.02, 0.42),
-            (0.42, 1.02),
-            (-0.42, 1.02),
-            (-1.02, 0.42),
-            (-1.02, -0.42),
-        ]),
+        let at = center + vec2(0.0, shift * radius);
+        painter.text(at, Align2::CENTER_CENTER, kind.letter, bold(size * 0.58), ink);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
-//! The rooms: `format`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `freeze`, `newest`, `sources`,
-//! `devices`, `model`, `outlook`, `measured`, `planner`, `previews`, `samples`, `session`, `files` and `fresh` know no
-//! window; `view` is what the user looks at, `actions` what they want, `widgets` small controls; `canvas`, `plots`, `panels`
+//! The rooms: `format`, `kinds`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `freeze`, `newest`, `sources`,
+//! `devices`, `model`, `reach`, `outlook`, `measured`, `planner`, `previews`, `samples`, `session`, `files` and `fresh` know no
+//! window; `view` is what the user looks at, `actions` and `graph_actions` what they want, `widgets` small controls; `canvas`, `plots`, `panels`
 //! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
 //! would stop a run; `app` performs the actions between frames.
 
 pub mod format;
 pub mod icons;
+pub mod kinds;
 pub mod theme;
 
 pub mod journal;
@@ -28,6 +29,7 @@ pub mod model;
 pub mod outlook;
 pub mod planner;
 pub mod previews;
+pub mod reach;
 pub mod samples;
 pub mod session;
 pub mod timeline;
@@ -36,6 +38,7 @@ pub mod whatif;
 pub mod view;
 
 pub mod actions;
+pub mod graph_actions;
 
 pub mod widgets;
 

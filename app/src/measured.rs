@@ -31,7 +31,11 @@ impl Measured {
             profile.nodes.iter().map(|node| (node.path.as_str(), node)).collect();
         let graph = &model.graph;
         let heat = Warmths::spread(graph, |_, path| {
-            known.get(path).map(|node| Warmth { bytes: node.bytes, secs: Some(node.secs()) })
+            known.get(path).map(|node| Warmth {
+                bytes: node.bytes,
+                secs: Some(node.secs()),
+                ..Warmth::default()
+            })
         });
         let live = graph.live();
         let ops = graph.nodes().iter().zip(live).filter(|(node, live)| {

@@ -1,12 +1,12 @@
 //! The model of the selected stage as the views read it, built away from the window's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use graft_engine::adapters::place;
 use graft_engine::data::{Source, Split, View as DataView};
-use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, RegionKind, is_below, modes};
+use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, Region, RegionKind, is_below, modes};
 use graft_engine::project::{BuildError, Project, build_stage};
 use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
@@ -19,8 +19,10 @@ use crate::sources::Sources;
 pub enum Freeze {
     /// It has no weights.
     Nothing,
-    /// None of them trains.
+    /// None of them trains, and no gradient passes.
     Frozen,
+    /// None of them trains, but a gradient passes: backward goes through, and values are kept for it.
+    Passing,
     /// All of them train.
     Trainable,
     /// Some of them train.
@@ -37,12 +39,27 @@ impl Freeze {
         }
     }
 
+    /// Whether none of its weights trains.
+    #[must_use]
+    pub const fn is_frozen(self) -> bool {
+        matches!(self, Self::Frozen | Self::Passing)
+    }
+
+    /// The state where a gradient may pass.
+    const fn with(self, gradient: bool) -> Self {
+        match self {
+            Self::Frozen if gradient => Self::Passing,
+            other => other,
+        }
+    }
+
     /// The word for it.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Nothing => "without weights",
             Self::Frozen => "frozen",
+            Self::Passing => "frozen, but a gradient passes",
             Self::Trainable => "trainable",
             Self::Mixed => "partly frozen",
         }
@@ -107,13 +124,24 @@ pub struct Model {
     pub steps: Vec<Option<u64>>,
     /// Samples that one epoch of the stage trains on.
     pub samples: usize,
+    /// Places in `parts`, by path.
+    places: HashMap<String, usize>,
+    /// Adapters at sites that have any, by the site's path, in the order in which they stack.
+    adapters_at: HashMap<String, Vec<usize>>,
 }
 
 impl Model {
     /// The part of this path.
     #[must_use]
     pub fn part(&self, path: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| part.path == path)
+        self.parts.get(*self.places.get(path)?)
+    }
+
+    /// Whether a region holds enough to be worth unfolding.
+    #[must_use]
+    pub fn can_unfold(&self, part: &Part) -> bool {
+        let inner = part.children.iter().any(|&c| !matches!(self.parts[c].kind, RegionKind::Adapter(_)));
+        !matches!(part.kind, RegionKind::Adapter(_)) && (inner || part.ops.len() > 1)
     }
 
     /// The weights at or below a path: all, trained, and the state of the base model's among them.
@@ -125,14 +153,8 @@ impl Model {
 
     /// The adapters at a site, in the order in which they stack.
     #[must_use]
-    pub fn adapters_at(&self, site: &str) -> Vec<usize> {
-        if !self.uses_adapters {
-            return Vec::new();
-        }
-        let at = |coverage: &Result<Coverage, String>| {
-            coverage.as_ref().is_ok_and(|coverage| coverage.matched.iter().any(|path| path == site))
-        };
-        (0..self.coverage.len()).filter(|&i| at(&self.coverage[i])).collect()
+    pub fn adapters_at(&self, site: &str) -> &[usize] {
+        self.adapters_at.get(site).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a gradient passes through a node's value.
@@ -157,7 +179,7 @@ impl Model {
             all += 1;
             trained += usize::from(self.is_tracked(id));
         }
-        Freeze::of(trained, all)
+        Freeze::of(trained, all).with(self.is_tracked(op))
     }
 }
 
@@ -238,10 +260,21 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
             (used.div_ceil(spec.batch.max(1)) * spec.epochs) as u64
         })
     });
+    let parts = parts(&graph, &selection, &tracked);
+    let places = parts.iter().enumerate().map(|(place, part)| (part.path.clone(), place)).collect();
+    let mut adapters_at: HashMap<String, Vec<usize>> = HashMap::new();
+    let used = coverage.iter().enumerate().filter(|_| uses_adapters);
+    for (index, covered) in used.filter_map(|(index, covered)| Some((index, covered.as_ref().ok()?))) {
+        for site in &covered.matched {
+            adapters_at.entry(site.clone()).or_default().push(index);
+        }
+    }
     Ok(Model {
         title: built.architecture.title(),
         stage: job.stage,
-        parts: parts(&graph, &selection),
+        parts,
+        places,
+        adapters_at,
         weights: graph.parameter_count(),
         trained: selection.count,
         steps: steps.collect(),
@@ -255,13 +288,22 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
     })
 }
 
-fn parts(graph: &Graph, selection: &Selection) -> Vec<Part> {
+/// A region's name; of a block the one that its path has, since rules name it so.
+fn title(region: &Region) -> String {
+    let last = region.path.rsplit('.').next().unwrap_or_default();
+    match region.kind {
+        RegionKind::Block if last.parse::<usize>().is_ok() => format!("Block {last}"),
+        _ => region.title.clone(),
+    }
+}
+
+fn parts(graph: &Graph, selection: &Selection, tracked: &[bool]) -> Vec<Part> {
     let mut parts: Vec<Part> = graph
         .regions()
         .iter()
         .map(|region| Part {
             path: region.path.clone(),
-            title: region.title.clone(),
+            title: title(region),
             kind: region.kind,
             parent: region.parent.map(graft_engine::graph::RegionId::index),
             children: Vec::new(),
@@ -307,6 +349,16 @@ fn parts(graph: &Graph, selection: &Selection) -> Vec<Part> {
     }
     for (part, (trained, all)) in parts.iter_mut().zip(counts) {
         part.freeze = Freeze::of(trained, all);
+    }
+    let passes = |part: &Part| {
+        part.ops.iter().any(|id| tracked.get(id.index()).copied().unwrap_or(false))
+            && !matches!(part.kind, RegionKind::Adapter(_))
+    };
+    let passing: Vec<usize> = (0..parts.len()).filter(|&i| passes(&parts[i])).collect();
+    for i in passing {
+        for around in above(&parts, i) {
+            parts[around].freeze = parts[around].freeze.with(true);
+        }
     }
     for i in 0..parts.len() {
         if let RegionKind::Adapter(index) = parts[i].kind {

@@ -23,18 +23,19 @@ pub struct Warmth {
     pub bytes: Option<u64>,
     /// Seconds of forward and backward of a step; none without the device's times.
     pub secs: Option<f64>,
+    /// Parameters.
+    pub params: Option<u64>,
+    /// Multiply-adds of one sample's forward.
+    pub work: Option<u64>,
 }
 
 impl Warmth {
     fn add(&mut self, other: Self) {
-        self.bytes = match (self.bytes, other.bytes) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
-        self.secs = match (self.secs, other.secs) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+        self.bytes = sum(self.bytes, other.bytes);
+        self.params = sum(self.params, other.params);
+        self.work = sum(self.work, other.work);
+        self.secs = self.secs.zip(other.secs).map(|(a, b)| a + b).or(self.secs).or(other.secs);
     }
 }
 
@@ -176,7 +177,7 @@ impl Case {
         let heat = std::mem::take(&mut plan.heat);
         let heat = Warmths::spread(&built.graph, |index, _| {
             let bytes = heat.bytes.get(index).copied()?;
-            Some(Warmth { bytes: Some(bytes), secs: heat.secs.get(index).copied() })
+            Some(Warmth { bytes: Some(bytes), secs: heat.secs.get(index).copied(), ..Warmth::default() })
         });
         let timed = self.times.is_some();
         let stage = found.turn.listed;

@@ -141,9 +141,7 @@ pub(crate) fn help(ctx: &egui::Context) -> bool {
         ui.set_width(620.0);
         ui.heading("Keys");
         ui.add_space(6.0);
-        let mut with_keys: Vec<Command> = crate::commands::fixed();
-        with_keys.extend(crate::commands::tabs());
-        with_keys.retain(|command| command.keys.is_some());
+        let with_keys = crate::commands::keyed();
         ui.columns(2, |columns| {
             for (number, group) in crate::commands::Group::ALL.into_iter().enumerate() {
                 let ui = &mut columns[usize::from(number >= 4)];

@@ -8,6 +8,7 @@ pub mod log;
 pub mod outline;
 pub mod plan;
 pub mod problems;
+pub mod selection;
 pub mod status;
 pub mod timeline;
 pub mod top_bar;

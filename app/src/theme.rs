@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use egui::{Color32, FontData, FontDefinitions, FontFamily, FontId, Stroke, TextStyle, Visuals};
 
+use crate::kinds::{self, Outline};
+
 /// The colours of one theme.
 #[derive(Debug)]
 pub struct Theme {
@@ -153,21 +155,6 @@ pub static LIGHT: Theme = Theme {
     ],
 };
 
-/// The outline of an adapter kind's badge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outline {
-    /// A circle.
-    Circle,
-    /// A hexagon.
-    Hexagon,
-    /// A triangle, point up.
-    Triangle,
-    /// A diamond.
-    Diamond,
-    /// An octagon.
-    Octagon,
-}
-
 /// How an adapter kind is told apart: hue, tint and outline together with its letter.
 #[derive(Clone, Copy, Debug)]
 pub struct KindStyle {
@@ -205,18 +192,18 @@ impl Theme {
         ground.lerp_to_gamma(self.heat(share), 0.34)
     }
 
-    /// How a kind looks, by its letter. Kinds without a place of their own share the last one.
+    /// How a kind looks, by its letter.
     #[must_use]
-    pub const fn kind(&self, letter: char) -> KindStyle {
-        let (place, outline) = match letter {
-            'L' => (0, Outline::Circle),
-            'B' => (1, Outline::Hexagon),
-            'R' => (2, Outline::Octagon),
-            'N' => (3, Outline::Diamond),
-            _ => (4, Outline::Triangle),
-        };
+    pub fn kind(&self, letter: char) -> KindStyle {
+        let (outline, place) = kinds::look(letter);
         let (color, tint) = self.kinds[place];
         KindStyle { color, tint, outline, letter }
+    }
+
+    /// What is frozen while a gradient passes through it: between frozen and trainable.
+    #[must_use]
+    pub fn passing(&self) -> Color32 {
+        self.frozen.lerp_to_gamma(self.trainable, 0.5)
     }
 }
 
@@ -354,19 +341,6 @@ mod tests {
             for pair in steps.windows(2) {
                 let away = if theme.dark { pair[1] - pair[0] } else { pair[0] - pair[1] };
                 assert!(away > 0.0, "dark {}: {steps:?}", theme.dark);
-            }
-        }
-    }
-
-    #[test]
-    fn kinds_differ_in_hue_and_outline() {
-        let letters = ['L', 'B', 'R', 'N'];
-        for theme in [&DARK, &LIGHT] {
-            for (i, a) in letters.iter().enumerate() {
-                for b in &letters[i + 1..] {
-                    assert_ne!(theme.kind(*a).color, theme.kind(*b).color, "{a} and {b}");
-                    assert_ne!(theme.kind(*a).outline, theme.kind(*b).outline, "{a} and {b}");
-                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What the window shows and what the user has chosen there; nothing of it belongs to the project.
 
+mod graph;
+
 use std::collections::BTreeSet;
 
 use egui::Vec2;
@@ -7,6 +9,8 @@ use graft_engine::data::Split;
 
 use crate::journal::Level;
 use crate::samples::Medium;
+
+pub use graph::{Bring, Find, GraphView, Painted};
 
 /// What is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,11 +47,15 @@ pub enum Heat {
     Bytes,
     /// Milliseconds of forward and backward.
     Time,
+    /// Parameters.
+    Parameters,
+    /// Multiply-adds of one sample's forward.
+    Work,
 }
 
 impl Heat {
     /// All of them, in the order in which the key goes through them.
-    pub const ALL: [Self; 3] = [Self::Off, Self::Bytes, Self::Time];
+    pub const ALL: [Self; 5] = [Self::Off, Self::Bytes, Self::Time, Self::Parameters, Self::Work];
 
     /// The next one.
     #[must_use]
@@ -55,7 +63,9 @@ impl Heat {
         match self {
             Self::Off => Self::Bytes,
             Self::Bytes => Self::Time,
-            Self::Time => Self::Off,
+            Self::Time => Self::Parameters,
+            Self::Parameters => Self::Work,
+            Self::Work => Self::Off,
         }
     }
 
@@ -66,7 +76,15 @@ impl Heat {
             Self::Off => "none",
             Self::Bytes => "kept bytes",
             Self::Time => "milliseconds",
+            Self::Parameters => "parameters",
+            Self::Work => "multiply-adds",
         }
+    }
+
+    /// Whether it is counted from the graph itself, so that no run can measure it.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        matches!(self, Self::Parameters | Self::Work)
     }
 }
 
@@ -245,4 +263,6 @@ pub struct View {
     pub log: LogView,
     /// Which samples the first page shows.
     pub samples: Option<Medium>,
+    /// The state of the canvas.
+    pub graph: GraphView,
 }

@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod equal;
+pub mod large;
 pub mod matrix;
 pub mod peer;
 pub mod proving;

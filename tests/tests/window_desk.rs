@@ -66,7 +66,7 @@ fn letters_typed_into_the_palette_are_no_shortcuts() {
 fn the_sheet_of_keys_lists_every_command_that_has_one() {
     let mut window = Window::tiny();
     window.keys(Modifiers::NONE, Key::F1);
-    for command in commands::fixed().iter().chain(&commands::tabs()) {
+    for command in commands::keyed() {
         let Some(keys) = command.keys_text() else { continue };
         let name = format!("{keys}: {}", command.title);
         assert!(window.has(&name), "{name}");
@@ -284,7 +284,7 @@ fn the_timeline_trains_and_freezes_parts_in_stages_as_one_step() {
     // By a click.
     window.until("it is frozen again", |window| window.has("Head in stage 2: trainable"));
     window.click("Head in stage 2: trainable");
-    window.until("it is frozen", |window| window.has("Head in stage 2: frozen"));
+    window.until("it is frozen", |window| window.says("Head in stage 2: frozen"));
     window.keys(Modifiers::COMMAND, Key::Z);
     assert_eq!(window.text(), before);
 }

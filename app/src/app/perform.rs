@@ -47,10 +47,8 @@ impl App {
                     self.forget_unsaved(&path);
                 }
             }
-            Action::Select(selected) => {
-                self.view.rule_draft = None;
-                self.view.selected = selected;
-            }
+            Action::Select(selected) => self.select(selected),
+            Action::Graph(action) => self.graph(ctx, action),
             Action::NextHeat => self.view.heat = self.view.heat.next(),
             Action::ShowHeat(heat) => self.view.heat = heat,
             Action::ShowOrigin(origin) => self.view.origin = origin,
@@ -210,30 +208,5 @@ impl App {
             self.was_busy = true;
         }
         self.fail(result.map_err(|error| error.to_string()));
-    }
-
-    /// Folds or unfolds. One block of a stack is open at a time; opening one opens what is around it.
-    fn toggle_fold(&mut self, path: &str) {
-        if self.view.unfolded.remove(path) {
-            return;
-        }
-        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
-        let is_block =
-            path.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-        if is_block {
-            let sibling = |other: &String| {
-                other
-                    .strip_prefix(parent)
-                    .and_then(|rest| rest.strip_prefix('.'))
-                    .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-            };
-            self.view.unfolded.retain(|other| !sibling(other));
-            let mut above = parent;
-            while let Some((next, _)) = above.rsplit_once('.') {
-                self.view.unfolded.insert(above.to_owned());
-                above = next;
-            }
-        }
-        self.view.unfolded.insert(path.to_owned());
     }
 }

@@ -2,8 +2,9 @@
 
 use egui::{Align2, Stroke, StrokeKind, pos2};
 
+use super::detail::Detail;
 use super::interact::{adapter_of, mark_rects};
-use super::paint::{NAMES, Paint};
+use super::paint::Paint;
 use super::shapes::Card;
 use crate::format;
 use crate::icons;
@@ -32,8 +33,10 @@ impl Paint<'_> {
         self.stripe(card, rect);
         self.ring(card, rect, radius);
         let badge = pos2(rect.left() + 13.0 * zoom, rect.center().y);
-        icons::badge(&self.painter, kind, badge, 14.0 * zoom, self.theme.ink);
-        if zoom >= NAMES {
+        if self.detail() >= Detail::Names {
+            icons::badge(&self.painter, kind, badge, 14.0 * zoom, self.theme.ink);
+        }
+        if self.detail() >= Detail::Plain {
             let at = pos2(rect.left() + 23.0 * zoom, rect.center().y);
             self.text(at, Align2::LEFT_CENTER, &tag, &mono(10.0), kind.color);
         }
@@ -47,6 +50,9 @@ impl Paint<'_> {
         self.painter.rect(rect, radius, kind.tint, Stroke::new(1.25, kind.color), StrokeKind::Inside);
         self.stripe(card, rect);
         self.ring(card, rect, radius);
+        if self.detail() == Detail::Outlines {
+            return;
+        }
         icons::badge(
             &self.painter,
             kind,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use egui::{Pos2, Rect, pos2, vec2};
-use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind};
+use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind, Role, SubLayer};
 
 use super::layout::Maker;
-use super::shapes::{Card, Course, Look, Mark, Piece, Wire};
-use crate::model::Freeze;
+use super::shapes::{Card, Course, Look, Mark, Piece, Spot, Wire};
+use crate::model::{Freeze, Part};
 
 /// Space between the columns of a lane.
 const COLUMN: f32 = 34.0;
@@ -94,6 +94,7 @@ fn lane(maker: &Maker<'_>, index: usize) -> Lane {
                 arrow: true,
                 course: Course::Bent,
                 label: String::new(),
+                shape: maker.shape(Some(source)),
             });
         }
     }
@@ -114,6 +115,7 @@ fn place_node(maker: &Maker<'_>, piece: &mut Piece, op: NodeId, rect: Rect) -> R
         piece.cards.push(adapter_card(inside, Look::Tab, tab, index, freeze));
         all.max.x = tab.max.x;
     }
+    piece.spots.extend(maker.spots(op, all));
     if tabs.is_empty() {
         let sites = maker.weight_sites(op);
         let shortest = sites.iter().min_by_key(|site| site.len());
@@ -145,6 +147,16 @@ pub(super) fn lane_alone(maker: &Maker<'_>, index: usize) -> Piece {
     piece
 }
 
+/// Where a sub-layer's value leaves it, before the residual add.
+fn port_of(lane: &Part) -> Port {
+    let last = lane.path.rsplit('.').next().unwrap_or_default();
+    match lane.kind {
+        _ if last.starts_with("cross") => Port::new(SubLayer::CrossAttention, Role::Output),
+        RegionKind::Attention => Port::P1,
+        _ => Port::P4,
+    }
+}
+
 /// A block with a lane for each sub-layer.
 pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
     const LEFT: f32 = 18.0;
@@ -155,7 +167,7 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         matches!(model.parts[child].kind, RegionKind::Attention | RegionKind::FeedForward | RegionKind::Other)
     };
     let children: Vec<usize> = block.children.iter().filter(is_lane).copied().collect();
-    let ports = [Port::P1, Port::P4];
+    let ports: Vec<Port> = children.iter().map(|&child| port_of(&model.parts[child])).collect();
     let lanes: Vec<Lane> = children.iter().map(|&child| lane(maker, child)).collect();
     let serial = |i: usize| ports.get(i).map(|&port| maker.port(block, port)).unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "a few adapters")]
@@ -168,26 +180,28 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         .fold(0.0, f32::max);
     let mut piece = Piece::default();
     let mut y = TOP;
-    let mut before: Option<(Pos2, bool)> = None;
+    let mut before: Option<(Pos2, Option<NodeId>)> = None;
     for (i, lane) in lanes.into_iter().enumerate() {
         let middle = y + lane.middle;
         let height = lane.piece.size.y;
+        let first = lane.piece.cards.first().map_or(0.0, |card| card.rect.width());
         let start = pos2(LEFT, middle);
         let sum = pos2(sum_x, middle);
-        let into = lane.input.is_some_and(|id| model.is_tracked(id));
-        let wire = |points: Vec<Pos2>, gradient: bool, arrow: bool, residual: bool| Wire {
+        let into = lane.input;
+        let wire = |points: Vec<Pos2>, node: Option<NodeId>, arrow: bool, residual: bool| Wire {
             points,
-            gradient,
+            gradient: node.is_some_and(|id| model.is_tracked(id)),
             arrow,
             course: if residual { Course::Residual } else { Course::Straight },
             label: String::new(),
+            shape: maker.shape(node),
         };
         match before {
             None => piece.marks.push(Mark { center: start, text: String::new() }),
-            Some((from, gradient)) => {
+            Some((from, node)) => {
                 let between = y - TOP - 6.0;
                 let down = vec![from, pos2(from.x, between), pos2(LEFT, between), start];
-                piece.wires.push(wire(down, gradient, false, false));
+                piece.wires.push(wire(down, node, false, false));
             }
         }
         piece.absorb(lane.piece.moved(vec2(LEFT + COLUMN, y)));
@@ -213,18 +227,29 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
         }
         for adapter in &adapters {
             let rect = Rect::from_min_size(pos2(x + 14.0, middle - SERIAL.y / 2.0), SERIAL);
-            let gradient = node.is_some_and(|id| model.is_tracked(id));
-            piece.wires.push(wire(vec![from, rect.left_center()], gradient, true, false));
+            piece.wires.push(wire(vec![from, rect.left_center()], node, true, false));
             let (path, freeze) = maker.tag(&site, *adapter);
             node = model.part(&path).and_then(|part| part.output).or(node);
             piece.cards.push(adapter_card(path, Look::Adapter, rect, *adapter, freeze));
             from = rect.right_center();
             x += SERIAL.x + 28.0;
         }
-        let gradient = node.is_some_and(|id| model.is_tracked(id));
-        piece.wires.push(wire(vec![from, sum - vec2(SUM, 0.0)], gradient, true, false));
+        piece.wires.push(wire(vec![from, sum - vec2(SUM, 0.0)], node, true, false));
+        let center = sum - vec2(SUM + 24.0, 0.0);
         if adapters.is_empty() {
-            piece.pluses.extend(maker.plus(&site, sum - vec2(SUM + 24.0, 0.0)));
+            piece.pluses.extend(maker.plus(&site, center));
+        }
+        piece.spots.push(Spot { site, center, node: None });
+        // The other ports of the sub-layer have no plus; a kind can be dragged there.
+        let sub_layer = ports[i].sub_layer;
+        let normed = pos2(LEFT + COLUMN + first + COLUMN / 2.0, middle);
+        for (role, center) in
+            [(Role::Input, start), (Role::Normed, normed), (Role::Added, sum + vec2(0.0, SUM + 12.0))]
+        {
+            let site = format!("{}.{}", block.path, Port::new(sub_layer, role).name());
+            if model.graph.site(&site).is_some() {
+                piece.spots.push(Spot { site, center, node: None });
+            }
         }
         let add = block.ops.get(i).copied();
         piece.cards.push(Card {
@@ -238,18 +263,19 @@ pub(super) fn lanes(maker: &Maker<'_>, index: usize) -> Piece {
             unfolded: None,
             adapters: BTreeMap::new(),
         });
-        before = Some((sum + vec2(0.0, SUM), add.is_some_and(|id| model.is_tracked(id))));
+        before = Some((sum + vec2(0.0, SUM), add));
         y += height + TOP + 24.0;
     }
-    if let Some((from, gradient)) = before {
+    if let Some((from, node)) = before {
         let at = from - vec2(-SUM, SUM);
         let end = at + vec2(20.0, 0.0);
         piece.wires.push(Wire {
             points: vec![at, end],
-            gradient,
+            gradient: node.is_some_and(|id| model.is_tracked(id)),
             arrow: false,
             course: Course::Straight,
             label: String::new(),
+            shape: maker.shape(node),
         });
         piece.marks.push(Mark { center: end, text: String::new() });
         piece.exit = end + vec2(0.0, 3.0);

@@ -105,6 +105,7 @@ pub(super) fn draw(
     projection: Projection,
     canvas: Rect,
     layout: &Layout,
+    map: Option<Rect>,
 ) {
     let theme = Theme::of(ui);
     let at = |x: f32, y: f32| projection.point(pos2(x, y));
@@ -127,6 +128,9 @@ pub(super) fn draw(
     let Some((short, all, pays)) = price(outlook) else { return };
     let content = layout.cards.iter().map(|card| card.rect.right()).fold(f32::NEG_INFINITY, f32::max);
     let room = canvas.right() - at(content, 0.0).x - 18.0;
+    // The map of the graph keeps its corner: beside it the label stands at its left.
+    let beside = map.filter(|map| map.expand(24.0).y_range().contains(anchor.y));
+    let anchor = beside.map_or(anchor, |map| pos2(map.left() - 12.0, anchor.y));
     label(ui, canvas, anchor, course, room, [&short, &all, &pays], outlook);
 }
 

@@ -1,11 +1,16 @@
 //! The heat overlay: what each drawn node or region keeps or takes, as predicted or as measured, and its place on the ramp.
 
+use std::collections::{HashMap, HashSet};
+
 use egui::{Rect, Stroke, pos2};
+use graft_engine::graph::NodeKind;
+use graft_engine::tensor::elements;
 
 use super::Scene;
 use super::paint::Paint;
 use super::shapes::{Card, Layout, Look};
 use crate::format;
+use crate::model::Model;
 use crate::outlook::{Warmth, Warmths};
 use crate::view::{Heat, Origin};
 
@@ -21,8 +26,14 @@ pub(super) struct HeatMap<'a> {
 
 impl<'a> HeatMap<'a> {
     /// The map, if anything is to be shown.
-    pub(super) fn of(scene: Scene<'a>, heat: Heat, layout: &Layout) -> Option<Self> {
+    pub(super) fn of(
+        scene: Scene<'a>,
+        counted: Option<&'a Warmths>,
+        heat: Heat,
+        layout: &Layout,
+    ) -> Option<Self> {
         let (warmths, origin) = match (scene.measured, scene.outlook) {
+            _ if heat.is_counted() => (counted?, Origin::Predicted),
             (Some(measured), _) => (&measured.heat, Origin::Measured),
             (None, Some(outlook)) => (&outlook.heat, Origin::Predicted),
             (None, None) => return None,
@@ -62,9 +73,32 @@ impl<'a> HeatMap<'a> {
         let warmth = warmth(self.warmths, card)?;
         let bytes = warmth.bytes.map(|bytes| format!("keeps {}", format::bytes(bytes)));
         let time = warmth.secs.map(|secs| format!("{} a step", format::step_time(secs)));
-        let told: Vec<String> = bytes.into_iter().chain(time).collect();
+        let params = warmth.params.map(|count| format!("{} parameters", format::whole(count)));
+        let work = warmth.work.map(|count| format!("{} multiply-adds a sample", format::short(count)));
+        let told: Vec<String> = bytes.into_iter().chain(time).chain(params).chain(work).collect();
         Some(format!("{} ({})", told.join(", "), self.origin.word()))
     }
+}
+
+/// Parameters and multiply-adds of every op; a tied parameter counts where it is read first.
+pub(super) fn counted(model: &Model) -> Warmths {
+    let graph = &model.graph;
+    let mut seen = HashSet::new();
+    let mut of: HashMap<usize, Warmth> = HashMap::new();
+    for &id in graph.order() {
+        let node = graph.node(id);
+        if !matches!(node.kind, NodeKind::Op(_)) {
+            continue;
+        }
+        let params = node
+            .inputs
+            .iter()
+            .filter(|&&input| matches!(graph.node(input).kind, NodeKind::Param(_)) && seen.insert(input));
+        let params: u64 = params.map(|&input| elements(model.shape(input)) as u64).sum();
+        let work = graph.multiply_adds(id, &model.shapes);
+        of.insert(id.index(), Warmth { params: Some(params), work: Some(work), ..Warmth::default() });
+    }
+    Warmths::spread(graph, |index, _| of.get(&index).copied())
 }
 
 fn warmth(warmths: &Warmths, card: &Card) -> Option<Warmth> {
@@ -81,6 +115,8 @@ fn value(heat: Heat, warmth: Warmth) -> Option<f64> {
         Heat::Off => None,
         Heat::Bytes => warmth.bytes.map(|bytes| bytes as f64),
         Heat::Time => warmth.secs,
+        Heat::Parameters => warmth.params.map(|count| count as f64),
+        Heat::Work => warmth.work.map(|count| count as f64),
     }
 }
 
@@ -88,6 +124,7 @@ fn value(heat: Heat, warmth: Warmth) -> Option<f64> {
 fn text(heat: Heat, value: f64) -> String {
     match heat {
         Heat::Time => format::step_time(value),
+        Heat::Parameters | Heat::Work => format::short(value as u64),
         _ => format::bytes(value as u64),
     }
 }

@@ -3,16 +3,18 @@
 use egui::{Id, PointerButton, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
+use super::detail::Detail;
 use super::heat::HeatMap;
 use super::layout::HEADER;
 use super::shapes::{Card, Layout, Look, Plus};
 use super::{Projection, Scene};
 use crate::actions::Action;
+use crate::graph_actions::GraphAction;
 use crate::model::Freeze;
-use crate::view::{Camera, Follow, Selected, View};
+use crate::view::{Camera, Follow, Painted, Selected, View};
 
 /// Zoom that the wheel reaches.
-const ZOOM: std::ops::RangeInclusive<f32> = 0.3..=2.5;
+pub(super) const ZOOM: std::ops::RangeInclusive<f32> = 0.1..=2.5;
 
 /// What the pointer meets.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +26,15 @@ pub(super) struct Deck<'a> {
 }
 
 /// Pan and zoom.
-pub(super) fn background(ui: &Ui, rect: Rect, camera: &mut Camera) -> Response {
+pub(super) fn background(ui: &Ui, rect: Rect, view: &mut View) -> Response {
+    let (camera, banded) = (&mut view.camera, view.graph.band.is_some());
     let response = ui.interact(rect, Id::unique("canvas"), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, "Graph"));
     let middle = ui.input(|input| input.pointer.button_down(PointerButton::Middle));
     let over = ui.rect_contains_pointer(rect);
-    let pan = if response.dragged() {
+    // With Shift held a drag selects.
+    let selects = banded || response.drag_started() && ui.input(|input| input.modifiers.shift);
+    let pan = if response.dragged() && !selects {
         response.drag_delta()
     } else if over && middle {
         ui.input(|input| input.pointer.delta())
@@ -70,7 +75,8 @@ pub(super) fn cards(
         register(ui, card, deck, view, actions);
     }
     let mut hovered = None;
-    for plus in &layout.pluses {
+    let names = Detail::of(deck.projection.zoom) >= Detail::Names;
+    for plus in layout.pluses.iter().filter(|_| names) {
         if register_plus(ui, plus, deck, view, actions) {
             hovered = Some(plus.site.clone());
         }
@@ -96,26 +102,19 @@ fn register(ui: &Ui, card: &Card, deck: Deck<'_>, view: &mut View, actions: &mut
     }
     let place = format!("{:?}", card.look);
     let response = ui.interact(target, Id::unique(("card", &card.path, place)), Sense::click());
-    let adapter = adapter_of(card);
-    let name = match adapter {
-        Some(index) => {
-            let kind = scene.project.adapters.get(index).map_or("Adapter", |at| at.kind.kind().name());
-            format!("{kind} {}", card.path)
-        }
-        None if card.look == Look::Tile => format!("Block {}", card.path),
-        None => format!("Card {}", card.path),
-    };
     let selected = is_selected(view, card);
-    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, name_of(card, scene)));
     if response.hovered() {
         view.hovering = Some(card.path.clone());
     }
     if response.clicked() {
-        actions.push(Action::Select(match adapter {
-            Some(index) => Selected::Adapter { index, site: site_of(&card.path) },
-            None => Selected::Part(card.path.clone()),
-        }));
-        if card.look == Look::Tile {
+        let adds = ui.input(|input| input.modifiers.shift);
+        actions.push(if adds {
+            Action::Graph(GraphAction::SelectToo(card.path.clone()))
+        } else {
+            Action::Select(selection_of(card))
+        });
+        if card.look == Look::Tile && !adds {
             actions.push(Action::ToggleFold(card.path.clone()));
         }
     }
@@ -127,10 +126,22 @@ fn register(ui: &Ui, card: &Card, deck: Deck<'_>, view: &mut View, actions: &mut
     if plain || hint.is_some() {
         tooltip(response, card, scene, hint.as_deref());
     }
-    if plain {
+    if plain || Detail::of(projection.zoom) < Detail::Plain {
         return;
     }
     marks(ui, card, projection, scene, actions);
+}
+
+/// What a card is called where it cannot be seen.
+fn name_of(card: &Card, scene: Scene<'_>) -> String {
+    match adapter_of(card) {
+        Some(index) => {
+            let kind = scene.project.adapters.get(index).map_or("Adapter", |at| at.kind.kind().name());
+            format!("{kind} {}", card.path)
+        }
+        None if card.look == Look::Tile => format!("Block {}", card.path),
+        None => format!("Card {}", card.path),
+    }
 }
 
 fn tooltip(response: Response, card: &Card, scene: Scene<'_>, hint: Option<&str>) {
@@ -161,7 +172,7 @@ fn marks(ui: &Ui, card: &Card, projection: Projection, scene: Scene<'_>, actions
     }
     if let Some(rect) = freeze.filter(|_| card.freeze != Freeze::Nothing) {
         let response = ui.interact(projection.rect(rect), Id::unique(("freeze", &card.path)), Sense::click());
-        let verb = if card.freeze == Freeze::Frozen { "Thaw" } else { "Freeze" };
+        let verb = if card.freeze.is_frozen() { "Thaw" } else { "Freeze" };
         let name = format!("{verb} {}", card.path);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, !scene.locked, &name));
         if response.clicked() && !scene.locked {
@@ -203,7 +214,7 @@ pub(super) fn mark_rects(card: &Card) -> (Option<Rect>, Option<Rect>) {
     (fold, freeze)
 }
 
-fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &View, actions: &mut Vec<Action>) -> bool {
+fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &mut View, actions: &mut Vec<Action>) -> bool {
     let Deck { projection, scene, palette, .. } = deck;
     let center = projection.point(plus.center);
     let size = (24.0 * projection.zoom).max(14.0);
@@ -214,9 +225,14 @@ fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &View, actions: &mu
     // The palette's kind if it fits here, otherwise the first that does.
     let Some(kind) = chosen(plus, view.kind) else { return false };
     let Some(spec) = palette.get(kind) else { return false };
-    let response = ui.interact(rect, Id::unique(("plus", &plus.site)), Sense::click());
-    let name = format!("Place {} at {}", spec.kind().name(), plus.site);
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    let response = ui.interact(rect, Id::unique(("plus", &plus.site)), Sense::click_and_drag());
+    response.widget_info(|| {
+        WidgetInfo::labeled(Role::Button, true, format!("Place {} at {}", spec.kind().name(), plus.site))
+    });
+    // Drawn on over like sites, all of them get the kind.
+    if response.drag_started() {
+        view.graph.painted = Some(Painted { kind, sites: vec![plus.site.clone()] });
+    }
     if response.clicked() {
         actions.push(Action::Place { site: plus.site.clone(), kind });
     }
@@ -255,6 +271,14 @@ pub(super) fn adapter_of(card: &Card) -> Option<usize> {
     matches!(card.look, Look::Adapter | Look::Tab).then(|| card.adapters.keys().next().copied()).flatten()
 }
 
+/// What a click on a card selects.
+pub(super) fn selection_of(card: &Card) -> Selected {
+    match adapter_of(card) {
+        Some(index) => Selected::Adapter { index, site: site_of(&card.path) },
+        None => Selected::Part(card.path.clone()),
+    }
+}
+
 /// The site of an adapter's region.
 fn site_of(path: &str) -> Option<String> {
     path.rsplit_once('.').map(|(site, _)| site.to_owned())
@@ -262,6 +286,9 @@ fn site_of(path: &str) -> Option<String> {
 
 /// Whether a card is what is selected.
 pub(super) fn is_selected(view: &View, card: &Card) -> bool {
+    if view.graph.also.contains(&card.path) && card.look != Look::Sum {
+        return true;
+    }
     match (&view.selected, adapter_of(card)) {
         (Selected::Adapter { index, site }, Some(own)) => {
             *index == own && site.as_ref().is_none_or(|site| site_of(&card.path).as_ref() == Some(site))

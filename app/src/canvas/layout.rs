@@ -7,12 +7,12 @@ use graft_engine::adapters::AdapterSpec;
 use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
 
 use super::block;
-use super::shapes::{Card, Course, Cut, Flow, Layout, Look, Piece, Wire};
+use super::shapes::{Card, Course, Cut, Flow, Layout, Look, Piece, Spot, Wire};
 use crate::format;
-use crate::model::{Freeze, Model, Part};
+use crate::model::{Freeze, Model};
 
 /// Space between the items of the main flow.
-const GAP: f32 = 30.0;
+pub(super) const GAP: f32 = 30.0;
 /// More space where the frozen side ends.
 const CUT: f32 = 22.0;
 /// Height of a card and of a frame's header.
@@ -21,10 +21,6 @@ pub(super) const HEADER: f32 = 36.0;
 const INSET: f32 = 16.0;
 /// Width of a folded region.
 const CARD: f32 = 300.0;
-/// A block's tile.
-const TILE: Vec2 = vec2(36.0, 40.0);
-/// Tiles in one row.
-const TILES: usize = 16;
 
 /// Lays out a model.
 #[must_use]
@@ -44,6 +40,7 @@ pub fn layout(model: &Model, unfolded: &BTreeSet<String>, flow: Flow) -> Layout 
         cards: piece.cards,
         wires: piece.wires,
         pluses: piece.pluses,
+        spots: piece.spots,
         marks: piece.marks,
         cut,
         bounds: Some(bounds),
@@ -64,15 +61,25 @@ enum Item {
 /// Holds what all steps of laying out read.
 pub(super) struct Maker<'a> {
     pub(super) model: &'a Model,
-    unfolded: &'a BTreeSet<String>,
+    pub(super) unfolded: &'a BTreeSet<String>,
     order: HashMap<NodeId, usize>,
+    /// The sites that stand for an op's weight or norm, by their place in the graph's list.
+    pub(super) sites_at: HashMap<NodeId, Vec<usize>>,
     pub(super) palette: Vec<AdapterSpec>,
 }
 
 impl<'a> Maker<'a> {
     fn new(model: &'a Model, unfolded: &'a BTreeSet<String>) -> Self {
         let order = model.graph.order().iter().enumerate().map(|(place, &id)| (id, place)).collect();
-        Self { model, unfolded, order, palette: AdapterSpec::all() }
+        let mut sites_at: HashMap<NodeId, Vec<usize>> = HashMap::new();
+        for (place, site) in model.graph.sites().iter().enumerate().filter(|(_, s)| !s.is_of_adapter()) {
+            match site.kind {
+                SiteKind::Weight { op, .. } => sites_at.entry(op).or_default().push(place),
+                SiteKind::Norm { .. } => sites_at.entry(site.node).or_default().push(place),
+                _ => {}
+            }
+        }
+        Self { model, unfolded, order, sites_at, palette: AdapterSpec::all() }
     }
 
     /// The parts and ops directly inside a region in the order of computation; neighbouring ops share a row.
@@ -217,17 +224,22 @@ impl<'a> Maker<'a> {
     }
 
     /// A wire of the main flow from one item to the next.
-    fn between(&self, from: Pos2, to: Pos2, node: Option<NodeId>) -> Wire {
+    pub(super) fn between(&self, from: Pos2, to: Pos2, node: Option<NodeId>) -> Wire {
         let straight = (from.x - to.x).abs() < 0.5 || (from.y - to.y).abs() < 0.5;
         let middle = f32::midpoint(from.y, to.y);
         let points =
             if straight { vec![from, to] } else { vec![from, pos2(from.x, middle), pos2(to.x, middle), to] };
         // The input's card tells its shape itself.
-        let label = node
-            .filter(|&id| !matches!(self.model.graph.node(id).kind, NodeKind::Input(_)))
-            .map_or_else(String::new, |id| format::shape(self.model.shape(id)));
+        let shape = self.shape(node);
+        let is_input = |id: NodeId| matches!(self.model.graph.node(id).kind, NodeKind::Input(_));
+        let label = if node.is_some_and(is_input) { String::new() } else { shape.clone() };
         let gradient = node.is_some_and(|id| self.model.is_tracked(id));
-        Wire { points, gradient, arrow: true, course: Course::Straight, label }
+        Wire { points, gradient, arrow: true, course: Course::Straight, label, shape }
+    }
+
+    /// The shape of a node's value, as wires tell it.
+    pub(super) fn shape(&self, node: Option<NodeId>) -> String {
+        node.map_or_else(String::new, |id| format::shape(self.model.shape(id)))
     }
 
     fn item(&self, region: usize, item: &Item) -> Piece {
@@ -293,7 +305,9 @@ impl<'a> Maker<'a> {
             let SiteKind::Bridge { to, .. } = &site.kind else { continue };
             let into = piece.cards.iter().find(|card| &card.path == to).map(|card| card.rect.center_top());
             let Some(top) = into else { continue };
-            piece.pluses.extend(self.plus(&site.path, top - vec2(0.0, GAP / 2.0)));
+            let center = top - vec2(0.0, GAP / 2.0);
+            piece.spots.push(Spot { site: site.path.clone(), center, node: None });
+            piece.pluses.extend(self.plus(&site.path, center));
         }
     }
 
@@ -317,10 +331,10 @@ impl<'a> Maker<'a> {
             },
             rect: Rect::NOTHING,
             title: part.title.clone(),
-            note: if blocks > 1 { format!("×{blocks}") } else { String::new() },
+            note: if blocks > 1 { format!("Blocks 0–{} ×{blocks}", blocks - 1) } else { String::new() },
             detail: format::short(part.weights),
             freeze: part.freeze,
-            unfolded: can_unfold(self.model, part).then_some(unfolded),
+            unfolded: self.model.can_unfold(part).then_some(unfolded),
             adapters: if adapter.is_some() { own() } else { part.adapters.clone() },
         }
     }
@@ -346,7 +360,7 @@ impl<'a> Maker<'a> {
             return self.alone(self.card(index, false), vec2(200.0, HEADER));
         }
         let blocks = self.blocks(index);
-        let is_open = self.unfolded.contains(&part.path) && can_unfold(self.model, part);
+        let is_open = self.unfolded.contains(&part.path) && self.model.can_unfold(part);
         if !is_open {
             let card = self.card(index, false);
             if blocks.is_empty() {
@@ -376,7 +390,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A frame with a header around a piece.
-    fn framed(&self, index: usize, inner: Piece) -> Piece {
+    pub(super) fn framed(&self, index: usize, inner: Piece) -> Piece {
         let header = self.card(index, true);
         let least = text_width(&header.title, 13.0) + 190.0;
         let width = (inner.size.x + 2.0 * INSET).max(CARD).max(least);
@@ -401,58 +415,6 @@ impl<'a> Maker<'a> {
         piece
     }
 
-    /// Tiles of a stack with the one open block below them.
-    fn stack(&self, blocks: &[usize]) -> Piece {
-        let tiles = self.tiles(blocks);
-        let open = blocks.iter().find(|&&b| self.unfolded.contains(&self.model.parts[b].path));
-        let ends = |size: Vec2| (pos2(size.x / 2.0, 0.0), pos2(size.x / 2.0, size.y));
-        let mut piece = Piece { size: tiles.size, ..Piece::default() };
-        let Some(&open) = open else {
-            (piece.entry, piece.exit) = ends(piece.size);
-            piece.absorb(tiles);
-            return piece;
-        };
-        let inner = block::lanes(self, open);
-        let width = tiles.size.x.max(inner.size.x);
-        let top = tiles.size.y + 10.0;
-        piece.size = vec2(width, top + inner.size.y);
-        (piece.entry, piece.exit) = ends(piece.size);
-        let left = (width - tiles.size.x) / 2.0;
-        piece.absorb(tiles.moved(vec2(left, 0.0)));
-        let left = (width - inner.size.x) / 2.0;
-        let lanes = Rect::from_min_size(pos2(left, top), inner.size);
-        let inner = inner.moved(vec2(left, top));
-        // The flow goes on from the end of the last lane.
-        piece.exit = inner.exit;
-        piece.absorb(inner);
-        piece.focus = Some(lanes);
-        piece
-    }
-
-    fn tiles(&self, blocks: &[usize]) -> Piece {
-        let mut piece = Piece::default();
-        let step = TILE + Vec2::splat(4.0);
-        for (i, &block) in blocks.iter().enumerate() {
-            let part = &self.model.parts[block];
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred blocks at most")]
-            let corner = pos2((i % TILES) as f32 * step.x, (i / TILES) as f32 * step.y);
-            let rect = Rect::from_min_size(corner, TILE);
-            piece.size = piece.size.max(rect.max.to_vec2());
-            piece.cards.push(Card {
-                path: part.path.clone(),
-                look: Look::Tile,
-                rect,
-                title: (i + 1).to_string(),
-                note: String::new(),
-                detail: String::new(),
-                freeze: part.freeze,
-                unfolded: Some(self.unfolded.contains(&part.path)),
-                adapters: part.adapters.clone(),
-            });
-        }
-        piece
-    }
-
     /// Neighbouring ops from left to right.
     fn row(&self, _region: usize, ops: &[NodeId]) -> Piece {
         let mut piece = Piece::default();
@@ -469,24 +431,20 @@ impl<'a> Maker<'a> {
                     arrow: true,
                     course: Course::Straight,
                     label: String::new(),
+                    shape: self.shape(Some(node)),
                 });
             } else {
                 piece.entry = rect.center_top();
             }
             piece.exit = rect.center_bottom();
             piece.cards.push(self.node(op, rect));
+            piece.spots.extend(self.spots(op, rect));
             before = Some((rect.right(), op));
             x = rect.right() + 26.0;
         }
         piece.size = vec2((x - 26.0).max(0.0), height);
         piece
     }
-}
-
-/// Whether a region holds enough to be worth unfolding.
-fn can_unfold(model: &Model, part: &Part) -> bool {
-    let inner = part.children.iter().any(|&c| !matches!(model.parts[c].kind, RegionKind::Adapter(_)));
-    !matches!(part.kind, RegionKind::Adapter(_)) && (inner || part.ops.len() > 1)
 }
 
 /// A good guess at a text's width; the layout does not know fonts.

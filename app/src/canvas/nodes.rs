@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use egui::{Pos2, Rect, Vec2, vec2};
 use graft_engine::adapters::AdapterSpec;
-use graft_engine::graph::{NodeId, NodeKind, Port, SiteKind};
+use graft_engine::graph::{NodeId, NodeKind, Port};
 
 use super::layout::{Maker, text_width};
-use super::shapes::{Card, Look, Plus};
+use super::shapes::{Card, Look, Plus, Spot};
 use crate::model::{Freeze, Part};
 
 impl Maker<'_> {
@@ -67,16 +67,14 @@ impl Maker<'_> {
     /// The adapters at a block's port, in the order in which they stack, and the port's site.
     pub(super) fn port(&self, block: &Part, port: Port) -> (String, Vec<usize>) {
         let site = format!("{}.{}", block.path, port.name());
-        let adapters = self.model.adapters_at(&site);
+        let adapters = self.model.adapters_at(&site).to_vec();
         (site, adapters)
     }
 
     /// The sites that stand for an op's weight, by path.
     pub(super) fn weight_sites(&self, node: NodeId) -> Vec<String> {
-        let is_here = |kind: &SiteKind| matches!(kind, SiteKind::Weight { op, .. } if *op == node);
-        let sites =
-            self.model.graph.sites().iter().filter(|site| is_here(&site.kind) && !site.is_of_adapter());
-        sites.map(|site| site.path.clone()).collect()
+        let places = self.sites_at.get(&node).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|&place| self.model.graph.sites()[place].path.clone()).collect()
     }
 
     /// The adapters beside an op's weight: site and index.
@@ -85,9 +83,17 @@ impl Maker<'_> {
         sites
             .flat_map(|site| {
                 let adapters = self.model.adapters_at(&site);
-                adapters.into_iter().map(move |index| (site.clone(), index)).collect::<Vec<_>>()
+                adapters.iter().map(|&index| (site.clone(), index)).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// The sites of an op, drawn at its node's right.
+    pub(super) fn spots(&self, op: NodeId, rect: Rect) -> Vec<Spot> {
+        let mut sites = self.weight_sites(op);
+        sites.sort_by_key(String::len);
+        let spot = |site| Spot { site, center: rect.right_center(), node: Some(rect) };
+        sites.into_iter().take(1).map(spot).collect()
     }
 
     /// The path of an adapter's own region, and whether it trains.

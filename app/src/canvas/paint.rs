@@ -4,6 +4,7 @@ use egui::epaint::CubicBezierShape;
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
+use super::detail::Detail;
 use super::heat::HeatMap;
 use super::interact::{chosen, is_selected, mark_rects};
 use super::layout::HEADER;
@@ -14,10 +15,8 @@ use crate::model::Freeze;
 use crate::theme::{KindStyle, Theme, bold, medium, mono, regular};
 use crate::view::View;
 
-/// Under this zoom shapes are hidden.
-pub(super) const SHAPES: f32 = 0.6;
-/// Under this zoom only names and badges are shown.
-pub(super) const NAMES: f32 = 0.45;
+/// How far outside the canvas a card still reaches into it: rings, badges and arrowheads.
+const REACH: f32 = 24.0;
 
 /// What painting reads.
 pub(super) struct Paint<'a> {
@@ -34,16 +33,18 @@ pub(super) struct Paint<'a> {
 impl Paint<'_> {
     pub(super) fn all(&self, layout: &Layout, canvas: Rect) {
         self.ground(layout, canvas);
-        for card in layout.cards.iter().filter(|card| card.look == Look::Group) {
+        let seen = self.projection.back(canvas.expand(REACH));
+        let cards = || layout.cards.iter().filter(|card| seen.intersects(card.rect));
+        for card in cards().filter(|card| card.look == Look::Group) {
             self.group(card);
         }
-        for wire in &layout.wires {
+        for wire in layout.wires.iter().filter(|wire| seen.intersects(Rect::from_points(&wire.points))) {
             self.wire(wire);
         }
-        for mark in &layout.marks {
+        for mark in layout.marks.iter().filter(|mark| seen.contains(mark.center)) {
             self.mark(mark.center, &mark.text);
         }
-        for card in layout.cards.iter().filter(|card| card.look != Look::Group) {
+        for card in cards().filter(|card| card.look != Look::Group) {
             match card.look {
                 Look::Sum => self.sum(card),
                 Look::Tile => self.tile(card),
@@ -53,9 +54,15 @@ impl Paint<'_> {
                 _ => self.card(card),
             }
         }
-        for plus in &layout.pluses {
-            self.plus(plus);
+        if self.detail() >= Detail::Names {
+            for plus in layout.pluses.iter().filter(|plus| seen.contains(plus.center)) {
+                self.plus(plus);
+            }
         }
+    }
+
+    pub(super) fn detail(&self) -> Detail {
+        Detail::of(self.zoom())
     }
 
     pub(super) fn zoom(&self) -> f32 {
@@ -110,7 +117,7 @@ impl Paint<'_> {
                 Stroke::NONE,
             ));
         }
-        if !wire.label.is_empty() && self.zoom() >= SHAPES {
+        if !wire.label.is_empty() && self.detail() == Detail::Full {
             // Beside the wire's first stretch, away from where it turns.
             let middle = if points.len() == 2 { first.lerp(last, 0.5) } else { first.lerp(points[1], 0.5) };
             let turns_right = points.get(2).is_some_and(|next| next.x > first.x);
@@ -128,7 +135,7 @@ impl Paint<'_> {
             self.painter.circle(at, 3.0 * self.zoom(), theme.panel, Stroke::new(1.25, theme.edge));
             return;
         }
-        if self.zoom() < NAMES {
+        if self.detail() < Detail::Plain {
             return;
         }
         let galley = self.painter.layout_no_wrap(text.to_owned(), self.scaled(&regular(11.0)), theme.label);
@@ -193,7 +200,8 @@ impl Paint<'_> {
         let middle = rect.top() + height * zoom / 2.0;
         let (fold, freeze) = mark_rects(card);
         let mut x = rect.left() + 12.0 * zoom;
-        if let (Some(mark), Some(unfolded)) = (fold, card.unfolded) {
+        let detail = self.detail();
+        if let (Some(mark), Some(unfolded)) = (fold.filter(|_| detail >= Detail::Plain), card.unfolded) {
             let icon = if unfolded { Icon::ChevronDown } else { Icon::ChevronRight };
             icons::paint(&self.painter, icon, self.projection.rect(mark).center(), 13.0 * zoom, theme.label);
             x = self.projection.rect(mark).right();
@@ -202,13 +210,13 @@ impl Paint<'_> {
             icons::paint(&self.painter, Icon::Film, pos2(x + 8.0 * zoom, middle), 14.0 * zoom, theme.body);
             x += 22.0 * zoom;
         }
-        if let Some(mark) = freeze {
+        if let Some(mark) = freeze.filter(|_| detail >= Detail::Plain) {
             self.freeze_icon(card.freeze, self.projection.rect(mark).center(), 15.0 * zoom);
             x = self.projection.rect(mark).right() + 2.0 * zoom;
         }
         let title = self.text(pos2(x, middle), Align2::LEFT_CENTER, &card.title, &bold(13.0), theme.text);
         x = title.right() + 6.0 * zoom;
-        if !card.note.is_empty() {
+        if !card.note.is_empty() && detail >= Detail::Plain {
             let note =
                 self.text(pos2(x, middle), Align2::LEFT_CENTER, &card.note, &regular(11.0), theme.label);
             x = note.right() + 6.0 * zoom;
@@ -217,10 +225,10 @@ impl Paint<'_> {
         // A value takes the place of the weights while the overlay is on.
         let value = self.heat.filter(|_| card.look != Look::Input).and_then(|heat| heat.text(card));
         let color = if value.is_some() { theme.text } else { theme.label };
-        let detail = value.filter(|_| !card.detail.is_empty()).unwrap_or_else(|| card.detail.clone());
-        if zoom >= NAMES && !detail.is_empty() {
-            let detail = self.text(pos2(right, middle), Align2::RIGHT_CENTER, &detail, &mono(11.0), color);
-            right = detail.left() - 8.0 * zoom;
+        let words = value.filter(|_| !card.detail.is_empty()).unwrap_or_else(|| card.detail.clone());
+        if detail >= Detail::Plain && !words.is_empty() {
+            let words = self.text(pos2(right, middle), Align2::RIGHT_CENTER, &words, &mono(11.0), color);
+            right = words.left() - 8.0 * zoom;
         }
         if card.look != Look::Input {
             self.badges(card, x, right, middle);
@@ -233,7 +241,7 @@ impl Paint<'_> {
         let mut x = right;
         for (&index, &sites) in card.adapters.iter().rev() {
             let Some(kind) = self.kind(index) else { continue };
-            if sites > 1 && zoom >= NAMES {
+            if sites > 1 && self.detail() >= Detail::Plain {
                 let count = self.text(
                     pos2(x, middle),
                     Align2::RIGHT_CENTER,
@@ -271,6 +279,9 @@ impl Paint<'_> {
         self.painter.rect(rect, radius, self.warmed(card, fill), stroke, StrokeKind::Inside);
         self.stripe(card, rect);
         self.ring(card, rect, radius);
+        if self.detail() == Detail::Outlines {
+            return;
+        }
         let center = rect.center_top();
         self.text(
             center + vec2(0.0, 10.0 * zoom),
@@ -303,7 +314,15 @@ impl Paint<'_> {
         self.painter.rect(rect, radius, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
         self.stripe(card, rect);
         self.ring(card, rect, radius);
-        let with_detail = !card.detail.is_empty() && zoom >= SHAPES;
+        match self.detail() {
+            Detail::Outlines => return,
+            Detail::Names => {
+                self.text(rect.center(), Align2::CENTER_CENTER, &card.title, &medium(12.0), theme.text);
+                return;
+            }
+            Detail::Plain | Detail::Full => {}
+        }
+        let with_detail = !card.detail.is_empty() && self.detail() == Detail::Full;
         let (_, freeze) = mark_rects(card);
         let x = if let Some(mark) = freeze {
             let center = self.projection.rect(mark).center();
@@ -330,7 +349,9 @@ impl Paint<'_> {
         let rect = self.projection.rect(card.rect);
         let theme = self.theme;
         self.painter.circle(rect.center(), rect.width() / 2.0, theme.raised, Stroke::new(1.0, theme.outline));
-        icons::paint(&self.painter, Icon::Plus, rect.center(), 11.0 * self.zoom(), theme.body);
+        if self.detail() >= Detail::Plain {
+            icons::paint(&self.painter, Icon::Plus, rect.center(), 11.0 * self.zoom(), theme.body);
+        }
     }
 
     /// A free site: faint until the pointer comes near, in the kind's colour under it.
@@ -362,11 +383,12 @@ impl Paint<'_> {
     }
 }
 
-/// Snowflake, flame, or the divided circle between them.
+/// Snowflake, flame, the divided circle between them, or the arrow that goes back through what is frozen.
 pub(crate) fn freeze_icon(painter: &Painter, theme: &Theme, freeze: Freeze, center: Pos2, size: f32) {
     let (icon, color) = match freeze {
         Freeze::Nothing => return,
         Freeze::Frozen => (Icon::Snowflake, theme.frozen),
+        Freeze::Passing => (Icon::Passing, theme.passing()),
         Freeze::Trainable => (Icon::Flame, theme.trainable),
         Freeze::Mixed => (Icon::Mixed, theme.trainable),
     };

@@ -61,8 +61,10 @@ pub struct Wire {
     pub arrow: bool,
     /// How it runs.
     pub course: Course,
-    /// The shape of the value on it.
+    /// What stands beside it.
     pub label: String,
+    /// The shape of the value on it, told under the pointer.
+    pub shape: String,
 }
 
 /// How a wire runs.
@@ -85,6 +87,17 @@ pub struct Plus {
     pub center: Pos2,
     /// The kinds that fit there, by their place in the palette.
     pub kinds: Vec<usize>,
+}
+
+/// A site that is drawn, free or not.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    /// The site's path.
+    pub site: String,
+    /// Where it is.
+    pub center: Pos2,
+    /// The node whose weight it is.
+    pub node: Option<Rect>,
 }
 
 /// A name on a lane.
@@ -116,6 +129,8 @@ pub struct Layout {
     pub wires: Vec<Wire>,
     /// Free sites.
     pub pluses: Vec<Plus>,
+    /// All sites that are drawn.
+    pub spots: Vec<Spot>,
     /// Names on lanes.
     pub marks: Vec<Mark>,
     /// Where the frozen side ends.
@@ -142,6 +157,7 @@ pub(super) struct Piece {
     pub(super) cards: Vec<Card>,
     pub(super) wires: Vec<Wire>,
     pub(super) pluses: Vec<Plus>,
+    pub(super) spots: Vec<Spot>,
     pub(super) marks: Vec<Mark>,
     /// Where the flow comes in and leaves.
     pub(super) entry: Pos2,
@@ -161,6 +177,10 @@ impl Piece {
         for plus in &mut self.pluses {
             plus.center += by;
         }
+        for spot in &mut self.spots {
+            spot.center += by;
+            spot.node = spot.node.map(|rect| rect.translate(by));
+        }
         for mark in &mut self.marks {
             mark.center += by;
         }
@@ -175,6 +195,7 @@ impl Piece {
         self.cards.extend(other.cards);
         self.wires.extend(other.wires);
         self.pluses.extend(other.pluses);
+        self.spots.extend(other.spots);
         self.marks.extend(other.marks);
         self.focus = other.focus.or(self.focus);
     }

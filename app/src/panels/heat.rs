@@ -23,7 +23,8 @@ pub fn ui(
     actions: &mut Vec<Action>,
 ) {
     let theme = Theme::of(ui);
-    let size = vec2(196.0, 30.0);
+    let words: f32 = Heat::ALL.iter().map(|heat| word_width(ui, heat_word(*heat))).sum();
+    let size = vec2(words + 24.0 + 4.0 + 26.0 + 6.0, 30.0);
     let frame = Rect::from_min_size(canvas.left_bottom() + vec2(12.0, -size.y - 10.0), size);
     ui.painter().rect(frame, 7, theme.card, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
     let layout = Layout::left_to_right(Align::Center);
@@ -46,14 +47,20 @@ pub fn ui(
     }
 }
 
-fn segment(ui: &mut Ui, heat: Heat, active: bool) -> bool {
-    let theme = Theme::of(ui);
-    let word = match heat {
+const fn heat_word(heat: Heat) -> &'static str {
+    match heat {
         Heat::Off => "None",
         Heat::Bytes => "Bytes",
         Heat::Time => "Time",
-    };
-    let width = ui.painter().layout_no_wrap(word.to_owned(), medium(12.0), theme.text).size().x + 16.0;
+        Heat::Parameters => "Params",
+        Heat::Work => "Work",
+    }
+}
+
+fn segment(ui: &mut Ui, heat: Heat, active: bool) -> bool {
+    let theme = Theme::of(ui);
+    let word = heat_word(heat);
+    let width = word_width(ui, word);
     let (rect, response) = ui.allocate_exact_size(vec2(width, 24.0), Sense::click());
     let name = format!("Heat {}", heat.word());
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, active, &name));
@@ -170,10 +177,12 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn of(desk: Desk<'a>, view: &View, top: Option<&'a str>) -> Self {
         let heat = view.heat;
-        let refusal = desk.measured.err();
-        let found = desk.measured_for(view);
+        let counted = heat.is_counted();
+        let refusal = if counted { Some("it is counted from the graph") } else { desk.measured.err() };
+        let found = desk.measured_for(view).filter(|_| !counted);
         let origin = if found.is_some() { Origin::Measured } else { Origin::Predicted };
         let why = match (found, desk.planner.outlook(), top) {
+            _ if counted && top.is_some() => None,
             (Some(_), _, None) if heat == Heat::Bytes => Some("the run could not count bytes by node"),
             (Some(_), _, None) => Some("the run measured none of these nodes"),
             (None, None, _) => Some("nothing is predicted"),
@@ -199,6 +208,7 @@ impl<'a> Reading<'a> {
     fn remark(&self) -> String {
         match self.run {
             Some(run) => format!("Measured in one step of {run}, forward and backward, node by node"),
+            None if self.heat.is_counted() => "Counted from the graph, for one sample".to_owned(),
             None => "Predicted from what each op keeps and takes on this device".to_owned(),
         }
     }

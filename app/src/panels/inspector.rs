@@ -4,16 +4,18 @@ use egui::{Align2, Color32, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::adapters::{Placement, Setting};
 use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
 
-use super::Desk;
+use super::{Desk, selection};
 use crate::actions::Action;
 use crate::canvas::freeze_icon;
 use crate::format;
+use crate::graph_actions::GraphAction;
 use crate::icons::{self, Icon};
 use crate::model::{Freeze, Model};
 use crate::outlook::{Warmth, Warmths};
+use crate::reach::{self, every_block};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{Selected, View};
-use crate::widgets::{Weight, key_value, note, rule, section, shorten_front, wide_button};
+use crate::widgets::{Weight, focus_ring, key_value, note, rule, section, shorten_front, wide_button};
 
 /// Parameters that are listed one by one.
 const PARAMS: usize = 24;
@@ -24,6 +26,7 @@ const SITES: usize = 12;
 pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
     ui.spacing_mut().item_spacing.y = 0.0;
     egui::ScrollArea::vertical().id_salt("inspector").auto_shrink([false, false]).show(ui, |ui| {
+        selection::several(ui, desk, view, actions);
         match view.selected.clone() {
             Selected::Nothing => nothing(ui, desk),
             Selected::Part(path) => part(ui, &path, desk, actions),
@@ -118,6 +121,8 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
     let Some(region) = model.part(path) else {
         if let Some(id) = model.graph.find(path) {
             op(ui, path, id, model, desk, actions);
+        } else if let Some(site) = model.graph.site(path) {
+            selection::site(ui, site, desk);
         } else {
             section(ui, "Not in this stage", "");
             note(ui, path, theme.label);
@@ -223,7 +228,7 @@ fn op(ui: &mut Ui, path: &str, id: NodeId, model: &Model, desk: Desk<'_>, action
     if !adapters.is_empty() {
         rule(ui);
         section(ui, "Adapters here", "");
-        for index in adapters {
+        for &index in adapters {
             adapter_row(ui, index, desk, actions);
         }
     }
@@ -234,7 +239,7 @@ fn freeze_button(ui: &mut Ui, path: &str, freeze: Freeze, desk: Desk<'_>, action
         return;
     }
     let (icon, word) =
-        if freeze == Freeze::Frozen { (Icon::Flame, "Make trainable") } else { (Icon::Snowflake, "Freeze") };
+        if freeze.is_frozen() { (Icon::Flame, "Make trainable") } else { (Icon::Snowflake, "Freeze") };
     ui.add_space(8.0);
     ui.horizontal(|ui| {
         ui.add_space(12.0);
@@ -431,7 +436,10 @@ fn rule_ui(
     actions: &mut Vec<Action>,
 ) {
     let theme = Theme::of(ui);
-    let coverage = desk.model.and_then(|model| model.coverage.get(index));
+    // What is typed is matched at every letter.
+    let typed = view.rule_draft.as_ref().filter(|(own, _)| *own == index);
+    let live = typed.zip(desk.model).map(|((_, rule), model)| reach::draft(model, &placement.kind, rule));
+    let coverage = live.as_ref().or_else(|| desk.model.and_then(|model| model.coverage.get(index)));
     let remark = match coverage {
         Some(Ok(covered)) if covered.near.is_empty() => format!("{} matched", covered.matched.len()),
         Some(Ok(covered)) => format!("{} matched · {} near", covered.matched.len(), covered.near.len()),
@@ -468,9 +476,9 @@ fn rule_ui(
     if let Some(wide) = wide.filter(|wide| *wide != placement.at) {
         ui.horizontal(|ui| {
             ui.add_space(12.0);
-            let button = wide_button(ui, None, "Widen to every block", Weight::Plain, !desk.locked);
+            let button = wide_button(ui, None, "Copy to like sites", Weight::Plain, !desk.locked);
             if button.on_hover_text(&wide).clicked() {
-                actions.push(Action::SetRule { adapter: index, rule: wide.clone() });
+                actions.push(Action::Graph(GraphAction::CopyToLike));
             }
         });
         ui.add_space(8.0);
@@ -478,13 +486,13 @@ fn rule_ui(
     match coverage {
         Some(Ok(covered)) => {
             for path in covered.matched.iter().take(SITES) {
-                site_row(ui, path, true);
+                site_row(ui, path, true, actions);
             }
             if covered.matched.len() > SITES {
                 note(ui, &format!("and {} more", covered.matched.len() - SITES), theme.label);
             }
             for path in covered.near.iter().take(4) {
-                site_row(ui, path, false);
+                site_row(ui, path, false, actions);
             }
             if covered.near.len() > 4 {
                 note(ui, &format!("and {} more near", covered.near.len() - 4), theme.label);
@@ -496,17 +504,15 @@ fn rule_ui(
     ui.add_space(8.0);
 }
 
-/// A rule for one block, for all of them.
-fn every_block(rule: &str) -> Option<String> {
-    let mut segments: Vec<&str> = rule.split('.').collect();
-    let place = segments.iter().position(|segment| *segment == "blocks")?;
-    *segments.get_mut(place + 1)? = "*";
-    Some(segments.join("."))
-}
-
-fn site_row(ui: &mut Ui, path: &str, matched: bool) {
+fn site_row(ui: &mut Ui, path: &str, matched: bool, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::click());
+    let word = if matched { "Matched" } else { "Near" };
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{word} {path}")));
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 0, theme.raised);
+    }
+    focus_ring(ui, &response, rect.shrink(2.0));
     let y = rect.center().y;
     let (icon, color) = if matched { (Icon::Check, theme.brand) } else { (Icon::Minus, theme.faint) };
     icons::paint(ui.painter(), icon, pos2(rect.left() + 18.0, y), 12.0, color);
@@ -514,6 +520,9 @@ fn site_row(ui: &mut Ui, path: &str, matched: bool) {
     let text = shorten_front(ui, path, &mono(10.0), rect.right() - 12.0 - x);
     let color = if matched { theme.body } else { theme.label };
     ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, text, mono(10.0), color);
+    if response.clicked() {
+        actions.push(Action::Graph(GraphAction::Show(path.to_owned())));
+    }
     response.on_hover_text(if matched { path.to_owned() } else { format!("near, not matched: {path}") });
 }
 
@@ -554,16 +563,4 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
     key_value(ui, "In this stage", state);
     costs(ui, desk, |heat| heat.adapter(index));
     ui.add_space(8.0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_widens_over_blocks_only() {
-        let wide = every_block("model.temporal.blocks.1.attention.query");
-        assert_eq!(wide.as_deref(), Some("model.temporal.blocks.*.attention.query"));
-        assert_eq!(every_block("model.bridge"), None);
-    }
 }

@@ -156,7 +156,7 @@ fn row_ui(ui: &mut Ui, row: &Row<'_>, desk: Desk<'_>, view: &mut View, actions: 
 fn freeze_toggle(ui: &Ui, row: &Row<'_>, target: Rect, desk: Desk<'_>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     let toggle = ui.interact(target, Id::unique(("outline freeze", row.path)), Sense::click());
-    let verb = if row.freeze == Freeze::Frozen { "Thaw" } else { "Freeze" };
+    let verb = if row.freeze.is_frozen() { "Thaw" } else { "Freeze" };
     let name = format!("{verb} {} in the outline", row.path);
     toggle.widget_info(|| WidgetInfo::labeled(Role::Button, !desk.locked, &name));
     if toggle.hovered() && !desk.locked {
@@ -261,8 +261,8 @@ fn placements(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Ac
     });
 }
 
-fn palette(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) {
-    let remark = if desk.locked { "locked while training" } else { "a plus places the chosen one" };
+fn palette(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
+    let remark = if desk.locked { "locked while training" } else { "drag one onto the graph" };
     section(ui, "Adapters", remark);
     presets(ui, desk, actions);
     let width = (ui.available_width() - 24.0 - 6.0) / 2.0;
@@ -272,8 +272,12 @@ fn palette(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Action>) 
             ui.add_space(12.0);
             for (column, spec) in pair.iter().enumerate() {
                 let place = 2 * row + column;
-                if tile(ui, spec, width, view.kind == place, desk.locked).clicked() {
+                let response = tile(ui, spec, width, view.kind == place, desk.locked);
+                if response.clicked() || response.drag_started() {
                     actions.push(Action::ChooseKind(place));
+                }
+                if response.drag_started() && !desk.locked {
+                    view.graph.carried = Some(place);
                 }
             }
         });
@@ -305,7 +309,7 @@ fn presets(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
 fn tile(ui: &mut Ui, spec: &AdapterSpec, width: f32, chosen: bool, locked: bool) -> Response {
     let theme = Theme::of(ui);
     let kind = spec.kind();
-    let (rect, response) = ui.allocate_exact_size(vec2(width, 44.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 44.0), Sense::click_and_drag());
     let name = format!("Kind {}", kind.name());
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, !locked, chosen, &name));
     let style = theme.kind(kind.letter());

@@ -3,7 +3,7 @@
 use egui::{Align, Align2, Layout, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::Desk;
-use crate::commands::fixed;
+use crate::commands::keyed;
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::session::State;
@@ -28,7 +28,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
 fn keys(ui: &mut Ui, desk: Desk<'_>, room: f32) {
     let theme = Theme::of(ui);
     let begin = ui.cursor().left();
-    for command in fixed() {
+    for command in keyed() {
         let Some(keys) = command.keys_text().filter(|_| command.hinted && command.blocked(desk).is_none())
         else {
             continue;

@@ -160,7 +160,7 @@ fn cell_ui(
         ui.painter().extend(egui::Shape::dashed_line(&line, Stroke::new(1.0, theme.line), 2.0, 4.0));
         return;
     };
-    let trains = state != Freeze::Frozen;
+    let trains = !state.is_frozen();
     let sense = if desk.locked { Sense::hover() } else { Sense::click() };
     let response = ui.interact(rect, Id::unique(("timeline cell", row.path.as_str(), column)), sense);
     let name = format!("{} in stage {}: {}", row.title, column + 1, state.word());
@@ -169,8 +169,10 @@ fn cell_ui(
         let fill = color.gamma_multiply(if state == Freeze::Mixed { 0.16 } else { 0.3 });
         ui.painter().rect(rect, 4, fill, Stroke::new(1.25, color), StrokeKind::Inside);
     } else {
+        // Where a gradient passes, the line has its colour: it costs memory though nothing learns.
+        let color = if state == Freeze::Passing { theme.trainable } else { theme.outline };
         let line = [rect.left_center() + vec2(4.0, 0.0), rect.right_center() - vec2(4.0, 0.0)];
-        ui.painter().line_segment(line, Stroke::new(1.0, theme.outline));
+        ui.painter().line_segment(line, Stroke::new(1.0, color));
     }
     let word = if trains { state.word() } else { "" };
     if rect.width() > 70.0 {
@@ -192,9 +194,8 @@ fn cell_ui(
 
 /// Ends of the spans: the edge, and whether the span lies before it.
 fn ends(row: &Row) -> Vec<(usize, bool)> {
-    let trains = |stage: usize| {
-        row.states.get(stage).is_some_and(|it| it.is_some_and(|state| state != Freeze::Frozen))
-    };
+    let trains =
+        |stage: usize| row.states.get(stage).is_some_and(|it| it.is_some_and(|state| !state.is_frozen()));
     let mut ends = Vec::new();
     for edge in 0..=row.states.len() {
         let before = edge > 0 && trains(edge - 1);

@@ -1,0 +1,148 @@
+//! A graph of ViT-L's size behind the window, frame by frame and without a screen.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may end at whatever is wrong")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use egui::{
+    Context, Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, Pos2, RawInput, Rect, TouchPhase,
+    ViewportId, vec2,
+};
+use graft_app::planner::Clock;
+use graft_app::{App, Options};
+use tempfile::TempDir;
+
+use crate::repository;
+
+/// The window's size in points.
+pub const SIZE: egui::Vec2 = vec2(1600.0, 1000.0);
+
+/// A project of an image transformer of ViT-L's shape: 24 blocks, with adapters in each, over 1,000 nodes.
+#[must_use]
+pub fn project_text() -> String {
+    let digits = std::path::absolute(repository("assets/digits")).unwrap();
+    format!(
+        "(version: 1, name: \"large\", model: Vit(width: 1024, blocks: 24, heads: 16, mlp: 4096, patch: 16), \
+          data: Digits(folder: {:?}), \
+          adapters: [(at: \"model.**.attention.{{query,value}}\", kind: Lora(rank: 8)), \
+                     (at: \"model.**.{{P1,P4}}\", kind: Bottleneck(width: 48))], \
+          stages: [Train(freeze: [\"model\"], train: [\"**.adapter_*\"], epochs: 1)])",
+        digits.display().to_string()
+    )
+}
+
+/// The window's program on a context of its own.
+pub struct Frames {
+    /// The context.
+    pub ctx: Context,
+    /// The program.
+    pub app: App,
+    events: Vec<Event>,
+    secs: f64,
+    _folder: TempDir,
+}
+
+impl Frames {
+    /// Opens a project and waits until its model and its prediction are there.
+    #[must_use]
+    pub fn open(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.ron");
+        std::fs::write(&path, text).unwrap();
+        let ctx = Context::default();
+        let options = Options {
+            project: Some(path),
+            runs: folder.path().join("runs"),
+            clock: Clock::Given(None),
+            ..Options::default()
+        };
+        let app = App::new(&ctx, options).unwrap();
+        let mut frames = Self { ctx, app, events: Vec::new(), secs: 0.0, _folder: folder };
+        let begin = Instant::now();
+        loop {
+            let _ = frames.frame();
+            let app = &frames.app;
+            if app.builder().model().is_some() && app.builder().is_settled() && app.planner().is_current() {
+                break;
+            }
+            assert!(begin.elapsed() < Duration::from_mins(1), "no model: {:?}", app.builder().error());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        frames.rest();
+        frames
+    }
+
+    /// Unfolds all blocks.
+    pub fn unfold_all(&mut self) {
+        self.key(Modifiers::SHIFT, Key::E);
+        self.rest();
+    }
+
+    /// Frames until nothing moves any more.
+    pub fn rest(&mut self) {
+        for _ in 0..60 {
+            let _ = self.frame();
+        }
+    }
+
+    /// Presses a key in the next frame.
+    pub fn key(&mut self, modifiers: Modifiers, key: Key) {
+        for pressed in [true, false] {
+            self.events.push(Event::Key { key, physical_key: None, pressed, repeat: false, modifiers });
+        }
+    }
+
+    /// Something that happens in the next frame.
+    pub fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Turns the wheel over a point in the next frame.
+    pub fn wheel(&mut self, at: Pos2, points: f32) {
+        self.events.push(Event::PointerMoved(at));
+        self.events.push(Event::MouseWheel {
+            unit: MouseWheelUnit::Point,
+            delta: vec2(0.0, points),
+            phase: TouchPhase::Move,
+            source: MouseWheelSource::Unknown,
+            modifiers: Modifiers::NONE,
+        });
+    }
+
+    /// One frame up to the meshes that a graphics card draws. Gives after what time the program wants the next frame,
+    /// and how many meshes there were.
+    #[must_use]
+    pub fn frame(&mut self) -> (Duration, usize) {
+        self.secs += 1.0 / 60.0;
+        let input = RawInput {
+            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, SIZE)),
+            time: Some(self.secs),
+            events: std::mem::take(&mut self.events),
+            focused: true,
+            ..RawInput::default()
+        };
+        let app = &mut self.app;
+        let mut output = self.ctx.run_ui(input, |ui| {
+            app.logic(ui.ctx());
+            app.ui(ui);
+        });
+        let shapes = std::mem::take(&mut output.shapes);
+        let meshes = self.ctx.tessellate(shapes, output.pixels_per_point);
+        let root = output.viewport_output.get(&ViewportId::ROOT);
+        let wanted = root.map_or(Duration::MAX, |root| root.repaint_delay);
+        output.drop_without_applying_deltas();
+        (wanted, meshes.len())
+    }
+}
+
+impl std::fmt::Debug for Frames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frames").field("secs", &self.secs).finish_non_exhaustive()
+    }
+}
+
+/// Where the repository's sample project is.
+#[must_use]
+pub fn sample() -> PathBuf {
+    repository("projects/vivit_frozen_spatial.ron")
+}
