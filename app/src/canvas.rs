@@ -24,7 +24,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use egui::{Pos2, Rect, Ui, Vec2};
+use egui::{Pos2, Rect, Ui, Vec2, pos2};
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::project::Project;
 
@@ -129,6 +129,11 @@ impl Canvas {
         let whole = flow == Flow::Down;
         let map = minimap::frame(&self.layout, rect, &view.camera, scene.locked).filter(|_| whole);
         self.lit.update(self.number, &self.layout, scene, view);
+        let outlook = scene.outlook.filter(|_| !view.cut_hidden);
+        let cut = outlook.and_then(|outlook| Some((outlook, outlook.plan.cut.as_ref()?)));
+        let cut = cut.and_then(|(outlook, cut)| {
+            Some((outlook, cut::course(scene.model, &self.layout, &cut.after, flow)?))
+        });
         let painter = paint::Paint {
             painter: ui.painter().clone(),
             theme: Theme::of(&ui),
@@ -138,13 +143,11 @@ impl Canvas {
             palette: &palette,
             hovered_plus: touched,
             heat,
+            cut_at: cut.and_then(|(_, course)| course.at_left()).map(|y| projection.point(pos2(0.0, y)).y),
         };
         painter.all(&self.layout, rect);
         painter.lit(&self.lit, &self.layout);
-        let cut = scene.outlook.filter(|_| !view.cut_hidden).and_then(|outlook| outlook.plan.cut.as_ref());
-        if let (Some(cut), Some(outlook)) = (cut, scene.outlook)
-            && let Some(course) = cut::course(scene.model, &self.layout, &cut.after, flow)
-        {
+        if let Some((outlook, course)) = cut {
             cut::draw(&ui, course, outlook, projection, rect, &self.layout, map);
         }
         edges::ui(&ui, &self.layout, projection, &background);
