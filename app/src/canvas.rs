@@ -24,7 +24,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use egui::{Pos2, Rect, Ui, Vec2};
+use egui::{Pos2, Rect, Ui, Vec2, pos2};
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::project::Project;
 
@@ -45,6 +45,16 @@ const STRIP: f32 = 200.0;
 
 /// The zoom at which what was unfolded is still easy to read.
 const LEGIBLE: f32 = 0.9;
+
+/// The zoom at which several unfolded blocks are read at once.
+const FAR: f32 = 0.6;
+
+/// The zoom that everything is shown at, unless all of it is asked for: at least, and at most.
+const LEAST: f32 = 0.3;
+const MOST: f32 = 1.15;
+
+/// Room beside the graph for what the cache costs, in points.
+const BESIDE: f32 = 160.0;
 
 /// The canvas keeps its layout as long as nothing that it depends on changes.
 #[derive(Debug, Default)]
@@ -129,6 +139,11 @@ impl Canvas {
         let whole = flow == Flow::Down;
         let map = minimap::frame(&self.layout, rect, &view.camera, scene.locked).filter(|_| whole);
         self.lit.update(self.number, &self.layout, scene, view);
+        let outlook = scene.outlook.filter(|_| !view.cut_hidden);
+        let cut = outlook.and_then(|outlook| Some((outlook, outlook.plan.cut.as_ref()?)));
+        let cut = cut.and_then(|(outlook, cut)| {
+            Some((outlook, cut::course(scene.model, &self.layout, &cut.after, flow)?))
+        });
         let painter = paint::Paint {
             painter: ui.painter().clone(),
             theme: Theme::of(&ui),
@@ -138,13 +153,11 @@ impl Canvas {
             palette: &palette,
             hovered_plus: touched,
             heat,
+            cut_at: cut.and_then(|(_, course)| course.at_left()).map(|y| projection.point(pos2(0.0, y)).y),
         };
         painter.all(&self.layout, rect);
         painter.lit(&self.lit, &self.layout);
-        let cut = scene.outlook.filter(|_| !view.cut_hidden).and_then(|outlook| outlook.plan.cut.as_ref());
-        if let (Some(cut), Some(outlook)) = (cut, scene.outlook)
-            && let Some(course) = cut::course(scene.model, &self.layout, &cut.after, flow)
-        {
+        if let Some((outlook, course)) = cut {
             cut::draw(&ui, course, outlook, projection, rect, &self.layout, map);
         }
         edges::ui(&ui, &self.layout, projection, &background);
@@ -217,16 +230,28 @@ impl Canvas {
         let room = egui::vec2(size.x - 2.0 * margin, size.y - top - foot).max(Vec2::splat(40.0));
         let whole = (room / bounds.size().max(Vec2::splat(1.0))).min_elem();
         let focus = self.layout.focus.filter(|_| camera.follow == Follow::Focus);
-        let legible =
-            focus.map_or(0.3, |focus| (room / focus.size().max(Vec2::splat(1.0))).min_elem().min(LEGIBLE));
-        let least = if camera.follow == Follow::All { *interact::ZOOM.start() } else { legible.max(0.3) };
-        camera.zoom = whole.clamp(least, 1.15);
+        // What is much taller than the canvas is read from its top, a few blocks at a time.
+        let legible = focus.map_or(LEAST, |focus| {
+            let by = room / focus.size().max(Vec2::splat(1.0));
+            if by.y < by.x / 2.0 { by.x.min(FAR) } else { by.min_elem().min(LEGIBLE) }
+        });
+        let least = if camera.follow == Follow::All { *interact::ZOOM.start() } else { legible.max(LEAST) };
+        camera.zoom = whole.clamp(least, MOST);
+        if size.x - bounds.width() * camera.zoom < 2.0 * BESIDE {
+            // The price of the cache stands beside the graph.
+            camera.zoom = camera.zoom.min(1.0);
+        }
         let free = room - bounds.size() * camera.zoom;
         camera.offset = egui::vec2(margin + free.x / 2.0, top + (free.y / 2.0).min(40.0));
         if let Some(focus) = focus.filter(|_| free.y < 0.0) {
             // What does not fit is cut at the far ends; the focus comes to the middle.
-            let middle = top + room.y / 2.0 - focus.center().y * camera.zoom;
-            camera.offset.y = middle.clamp(top + free.y, top);
+            let is_tall = focus.height() * camera.zoom > room.y;
+            let at = if is_tall {
+                focus.top() * camera.zoom
+            } else {
+                focus.center().y * camera.zoom - room.y / 2.0
+            };
+            camera.offset.y = (top - at).clamp(top + free.y, top);
         }
         if let Some(focus) = focus.filter(|_| free.x < 0.0) {
             camera.offset.x = margin + room.x / 2.0 - focus.center().x * camera.zoom;

@@ -71,3 +71,13 @@ fn far_away(bencher: Bencher<'_, '_>) {
     frames.rest();
     bencher.bench_local(|| black_box(frames.frame().1));
 }
+
+/// Frames with a new layout: all blocks fold and unfold in turn.
+#[divan::bench(sample_count = 100, sample_size = 1)]
+fn unfolding(bencher: Bencher<'_, '_>) {
+    let mut frames = unfolded();
+    bencher.bench_local(|| {
+        frames.key(egui::Modifiers::SHIFT, egui::Key::E);
+        black_box(frames.frame().1 + frames.frame().1)
+    });
+}

@@ -348,3 +348,33 @@ fn the_view_goes_to_the_selection_and_by_the_small_map() {
     window.keys(Modifiers::NONE, Key::Num1);
     assert!(!window.has("Minimap"), "all of it is in view");
 }
+
+#[test]
+fn a_rectangle_selects_what_it_touches() {
+    let mut window = three();
+    window.click("Block model.temporal.blocks.0");
+    window.until("it is open", |window| window.has("Card model.temporal.blocks.0.attention.query"));
+    window.harness.run_steps(3);
+    let rect = |name: &str| {
+        window.harness.get_by_label(&format!("Card model.temporal.blocks.0.attention.{name}")).rect()
+    };
+    let (from, to) = (rect("query").left_top() - egui::vec2(4.0, 4.0), rect("key").center());
+    let offset = window.app().view().camera.offset;
+    window.harness.event(Event::ModifiersChanged(Modifiers::SHIFT));
+    window.harness.drag_at(from);
+    window.harness.run_steps(2);
+    for share in [0.3, 0.7, 1.0] {
+        window.harness.hover_at(from + (to - from) * share);
+        window.harness.run_steps(2);
+    }
+    window.harness.drop_at(to);
+    window.harness.event(Event::ModifiersChanged(Modifiers::NONE));
+    window.harness.run_steps(3);
+    assert_eq!(window.app().view().camera.offset, offset, "it does not pan");
+    let also: Vec<&String> = window.app().view().graph.also.iter().collect();
+    assert_eq!(
+        window.app().view().selected,
+        Selected::Part("model.temporal.blocks.0.attention.query".to_owned())
+    );
+    assert_eq!(also, ["model.temporal.blocks.0.attention.key"]);
+}

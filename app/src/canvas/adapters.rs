@@ -65,6 +65,11 @@ impl Paint<'_> {
         if let Some(mark) = freeze {
             self.freeze_icon(card.freeze, self.projection.rect(mark).center(), 14.0 * zoom);
         }
+        if card.detail.is_empty() && self.detail() < Detail::Full {
+            let at = pos2(x, rect.center().y);
+            self.text(at, Align2::LEFT_CENTER, name, &bold(12.0), theme.text);
+            return;
+        }
         if card.detail.is_empty() {
             let up = pos2(x, rect.center().y - 7.0 * zoom);
             self.text(up, Align2::LEFT_CENTER, name, &bold(12.0), theme.text);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use egui::{Pos2, Rect, pos2, vec2};
-use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind, Role, SubLayer};
+use graft_engine::graph::{NodeId, NodeKind, Port, RegionKind, Role, SiteKind, SubLayer};
 
 use super::layout::Maker;
 use super::shapes::{Card, Course, Look, Mark, Piece, Spot, Wire};
@@ -117,11 +117,20 @@ fn place_node(maker: &Maker<'_>, piece: &mut Piece, op: NodeId, rect: Rect) -> R
     }
     piece.spots.extend(maker.spots(op, all));
     if tabs.is_empty() {
+        // A norm's site takes what is dragged there; a plus would hide its name.
+        let is_weight = |site: &&String| {
+            let kind = model_site(maker, site);
+            matches!(kind, Some(SiteKind::Weight { .. }))
+        };
         let sites = maker.weight_sites(op);
-        let shortest = sites.iter().min_by_key(|site| site.len());
+        let shortest = sites.iter().filter(is_weight).min_by_key(|site| site.len());
         piece.pluses.extend(shortest.and_then(|site| maker.plus(site, rect.right_center())));
     }
     all
+}
+
+fn model_site<'a>(maker: &Maker<'a>, site: &str) -> Option<&'a SiteKind> {
+    maker.model.graph.site(site).map(|site| &site.kind)
 }
 
 fn adapter_card(path: String, look: Look, rect: Rect, index: usize, freeze: Freeze) -> Card {

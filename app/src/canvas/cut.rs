@@ -30,6 +30,16 @@ pub(super) enum Course {
     Upright(f32),
 }
 
+impl Course {
+    /// Its height at the left edge, unless it goes from top to bottom.
+    pub(super) const fn at_left(self) -> Option<f32> {
+        match self {
+            Self::Level(y) | Self::Step { low: y, .. } => Some(y),
+            Self::Upright(_) => None,
+        }
+    }
+}
+
 /// The line after the last of the kept nodes that is drawn.
 pub(super) fn course(model: &Model, layout: &Layout, after: &[String], flow: Flow) -> Option<Course> {
     let graph = &model.graph;
@@ -60,12 +70,17 @@ pub(super) fn course(model: &Model, layout: &Layout, after: &[String], flow: Flo
     };
     let alone = card.look != Look::Tile && !layout.cards.iter().any(|other| beside(&other));
     if !alone {
-        let x = if inside {
+        let x = if inside && card.look == Look::Tile {
+            // Along the block's edge, not through its number.
+            rect.left()
+        } else if inside {
             rect.center().x
         } else {
             rect.right() + if card.look == Look::Tile { 2.0 } else { BESIDE }
         };
-        return Some(Course::Step { low: rect.bottom() + BESIDE, x, high: rect.top() - BESIDE });
+        // Tiles stand close below the name of what they are in.
+        let away = if card.look == Look::Tile { 3.0 } else { BESIDE };
+        return Some(Course::Step { low: rect.bottom() + away, x, high: rect.top() - away });
     }
     Some(Course::Level(match layout.cut {
         Some(Cut::Below(y)) if !inside && (0.0..NEAR).contains(&(y - rect.bottom())) => y,

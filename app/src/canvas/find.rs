@@ -71,7 +71,7 @@ pub(super) fn ui(
     let kind = view.kind;
     let Some(find) = &mut view.graph.find else { return };
     let theme = Theme::of(ui);
-    let width = (canvas.width() - 2.0 * CORNER.x).min(430.0);
+    let width = (canvas.width() - 2.0 * CORNER.x).min(336.0);
     let frame = Rect::from_min_size(canvas.min + CORNER, vec2(width, 34.0));
     // What lies over the canvas takes the pointer from it.
     ui.interact(frame, Id::unique("find frame"), Sense::click_and_drag());
@@ -92,6 +92,8 @@ pub(super) fn ui(
         .hint_text("A part of a path, or a rule")
         .font(mono(11.0))
         .frame(egui::Frame::NONE)
+        .align(egui::Align2::LEFT_CENTER)
+        .min_size(vec2(0.0, 26.0))
         .desired_width(width - 172.0);
     let response = ui.add(field);
     let response = response.accessible_name("Find on the graph");

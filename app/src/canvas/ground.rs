@@ -38,7 +38,7 @@ impl Paint<'_> {
             Some(Cut::Below(y)) => {
                 let y = self.projection.point(pos2(0.0, y)).y.round();
                 // Nearer to the top it would stand under the stages.
-                let is_clear = y > canvas.top() + 64.0;
+                let is_clear = y > canvas.top() + 96.0;
                 if canvas.y_range().contains(y) {
                     let ends = [pos2(canvas.left(), y), pos2(canvas.right(), y)];
                     self.painter.extend(Shape::dashed_line(&ends, stroke, 6.0, 4.0));
@@ -50,17 +50,19 @@ impl Paint<'_> {
                 } else {
                     ("Frozen", "Trains")
                 };
+                // The line of the cache may run through the words.
+                let is_free = |rows: std::ops::Range<f32>| self.cut_at.is_none_or(|at| !rows.contains(&at));
                 if is_clear && room > 40.0 && canvas.y_range().contains(y) {
                     let left = canvas.left() + 16.0;
                     let font = regular(11.0);
-                    self.painter.text(
-                        pos2(left, y - 8.0),
-                        Align2::LEFT_BOTTOM,
-                        above,
-                        font.clone(),
-                        theme.frozen,
-                    );
-                    self.painter.text(pos2(left, y + 8.0), Align2::LEFT_TOP, below, font, theme.trainable);
+                    if is_free(y - 26.0..y - 3.0) {
+                        let at = pos2(left, y - 8.0);
+                        self.painter.text(at, Align2::LEFT_BOTTOM, above, font.clone(), theme.frozen);
+                    }
+                    if is_free(y + 3.0..y + 26.0) {
+                        let at = pos2(left, y + 8.0);
+                        self.painter.text(at, Align2::LEFT_TOP, below, font, theme.trainable);
+                    }
                 }
             }
             Some(Cut::RightOf(x)) => {

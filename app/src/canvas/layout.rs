@@ -319,6 +319,8 @@ impl<'a> Maker<'a> {
             RegionKind::Adapter(index) => Some(index),
             _ => None,
         };
+        let range = format!("Blocks 0–{}", blocks.saturating_sub(1));
+        let is_stack = part.kind == RegionKind::Stack && blocks > 1;
         let own = || adapter.iter().map(|&index| (index, 1)).collect();
         Card {
             path: part.path.clone(),
@@ -330,8 +332,12 @@ impl<'a> Maker<'a> {
                 Look::Card
             },
             rect: Rect::NOTHING,
-            title: part.title.clone(),
-            note: if blocks > 1 { format!("Blocks 0–{} ×{blocks}", blocks - 1) } else { String::new() },
+            title: if is_stack { range.clone() } else { part.title.clone() },
+            note: match blocks {
+                0 | 1 => String::new(),
+                _ if is_stack => format!("×{blocks}"),
+                _ => format!("{range} ×{blocks}"),
+            },
             detail: format::short(part.weights),
             freeze: part.freeze,
             unfolded: self.model.can_unfold(part).then_some(unfolded),
@@ -363,11 +369,12 @@ impl<'a> Maker<'a> {
         let is_open = self.unfolded.contains(&part.path) && self.model.can_unfold(part);
         if !is_open {
             let card = self.card(index, false);
+            let wide = header_width(&card).max(CARD);
             if blocks.is_empty() {
-                return self.alone(card, vec2(CARD, HEADER));
+                return self.alone(card, vec2(wide, HEADER));
             }
             let tiles = self.tiles(&blocks);
-            let size = vec2(CARD.max(tiles.size.x + 2.0 * 12.0), HEADER + tiles.size.y + 10.0);
+            let size = vec2(wide.max(tiles.size.x + 2.0 * 12.0), HEADER + tiles.size.y + 10.0);
             let mut piece = self.alone(card, size);
             let left = (size.x - tiles.size.x) / 2.0;
             piece.absorb(tiles.moved(vec2(left, HEADER - 2.0)));
@@ -392,7 +399,7 @@ impl<'a> Maker<'a> {
     /// A frame with a header around a piece.
     pub(super) fn framed(&self, index: usize, inner: Piece) -> Piece {
         let header = self.card(index, true);
-        let least = text_width(&header.title, 13.0) + 190.0;
+        let least = header_width(&header);
         let width = (inner.size.x + 2.0 * INSET).max(CARD).max(least);
         let is_stack = matches!(header.look, Look::Group)
             && matches!(self.model.parts[index].kind, RegionKind::Stack | RegionKind::Block);
@@ -445,6 +452,14 @@ impl<'a> Maker<'a> {
         piece.size = vec2((x - 26.0).max(0.0), height);
         piece
     }
+}
+
+/// What a card's line needs: marks, name, note, a badge with a number for each adapter, and what stands at the right.
+fn header_width(card: &Card) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a few adapters")]
+    let badges = card.adapters.len() as f32 * 42.0;
+    let words = text_width(&card.title, 13.0) + text_width(&card.note, 11.0);
+    words + badges + text_width(&card.detail, 12.0) + 100.0
 }
 
 /// A good guess at a text's width; the layout does not know fonts.

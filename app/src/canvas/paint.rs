@@ -28,6 +28,8 @@ pub(super) struct Paint<'a> {
     pub(super) palette: &'a [AdapterSpec],
     pub(super) hovered_plus: Option<String>,
     pub(super) heat: Option<HeatMap<'a>>,
+    /// Where the line of the cache meets the canvas's left edge, on the screen.
+    pub(super) cut_at: Option<f32>,
 }
 
 impl Paint<'_> {

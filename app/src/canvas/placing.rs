@@ -22,6 +22,9 @@ use crate::view::{Painted, View};
 /// How near the pointer must be to a site, in points.
 const NEAR: f32 = 15.0;
 
+/// Within this distance a site shows that it refuses, in points.
+const AROUND: f32 = 110.0;
+
 /// Where a kind may go, for one model and one kind.
 #[derive(Debug, Default)]
 pub(super) struct Legality {
@@ -241,6 +244,7 @@ fn show(
     let veil = theme.well.gamma_multiply(0.65);
     let zoom = projection.zoom;
     let seen = projection.back(canvas);
+    let hand = ui.input(|input| input.pointer.latest_pos());
     for card in layout.cards.iter().filter(|card| seen.intersects(card.rect)) {
         let rect = projection.rect(card.rect);
         match card.look {
@@ -277,7 +281,7 @@ fn show(
         } else if legality.allows(&spot.site) {
             let stroke = Stroke::new(1.75, style.color);
             painter.circle(center, 8.0 * zoom.max(0.5), style.tint, stroke);
-        } else {
+        } else if hand.is_some_and(|at| at.distance(center) < AROUND) {
             let line = Stroke::new(1.25, theme.faint.gamma_multiply(0.6));
             let half = vec2(3.5, 3.5) * zoom.max(0.6);
             let turned = vec2(half.x, -half.y);

@@ -6,7 +6,7 @@ use graft_engine::project::{Project, parse};
 
 use super::shapes::{Card, Cut, Layout, Look};
 use super::*;
-use crate::model::Builder;
+use crate::model::{Builder, Freeze};
 
 fn project() -> Project {
     let text = "(version: 1, name: \"a\", \
@@ -140,4 +140,43 @@ fn the_cut_goes_below_a_card_beside_a_tile_and_up_through_the_strip() {
     };
     assert!(x > card(&across, "model.spatial").right());
     assert_eq!(cut::course(&model, &down, &["model.nowhere".to_owned()], Flow::Down), None);
+}
+
+#[test]
+fn frozen_parts_that_a_gradient_passes_are_told_apart() {
+    let mut project = project();
+    let spec = project.stages[0].as_train_mut().unwrap();
+    spec.freeze.clear();
+    spec.train = vec!["**.adapter_*".to_owned()];
+    let model = model(project);
+    let open = unfolded(&["model.temporal", "model.temporal.blocks.0"]);
+    let layout = layout(&model, &open, Flow::Down);
+    let state = |path: &str, look: Look| {
+        let card = layout.cards.iter().find(|card| card.path == path && card.look == look);
+        card.unwrap_or_else(|| panic!("{path}")).freeze
+    };
+    assert_eq!(state("model.spatial", Look::Card), Freeze::Frozen, "nothing passes in front of the adapters");
+    assert_eq!(state("model.temporal", Look::Group), Freeze::Passing);
+    assert_eq!(state("model.temporal.blocks.0.mlp.fc1", Look::Node), Freeze::Passing);
+    assert_eq!(state("model.head", Look::Card), Freeze::Passing);
+    assert_eq!(state("model.bridge.adapter_0", Look::Adapter), Freeze::Trainable);
+    assert!(Freeze::Passing.is_frozen() && !Freeze::Mixed.is_frozen());
+}
+
+#[test]
+fn every_edge_tells_a_shape_and_every_drawn_site_has_a_place() {
+    let model = model(project());
+    let all: Vec<&str> = model.parts.iter().map(|part| part.path.as_str()).collect();
+    let layout = layout(&model, &unfolded(&all), Flow::Down);
+    for wire in &layout.wires {
+        assert!(wire.shape.contains(|c: char| c.is_ascii_digit()), "{wire:?}");
+    }
+    let spots: BTreeSet<&str> = layout.spots.iter().map(|spot| spot.site.as_str()).collect();
+    for plus in &layout.pluses {
+        assert!(spots.contains(plus.site.as_str()) || plus.site == "model.head", "{}", plus.site);
+    }
+    for taken in ["attention.query", "P1", "P4", "P0", "P2", "P5", "attention.norm"] {
+        let site = format!("model.temporal.blocks.0.{taken}");
+        assert!(spots.contains(site.as_str()), "{site}");
+    }
 }
