@@ -322,13 +322,18 @@ impl App {
         }
     }
 
-    /// Asks what the selected adapter costs, once model and prediction are those of the document.
+    /// Asks what a change that is thought of would cost, once model and prediction are those of the document.
     fn ask_what_if(&mut self) {
         let (Some(document), Some(model)) = (&self.document, self.builder.model()) else { return };
         if !self.builder.is_settled() || !self.planner.is_current() || self.session.state().is_busy() {
             return;
         }
-        let Selected::Adapter { index, .. } = self.view.selected else { return };
+        // What the pointer is over comes before what is selected.
+        let change = match (&self.view.graph.thought, &self.view.selected) {
+            (Some((site, kind)), _) => Change::With { site: site.clone(), kind: *kind },
+            (None, Selected::Adapter { index, .. }) => Change::Without(*index),
+            (None, _) => return,
+        };
         let Some(predicted) = self.planner.outlook().and_then(Outlook::predicted) else { return };
         let now = Now {
             revision: document.revision(),
@@ -338,7 +343,7 @@ impl App {
             times: self.planner.calibration(),
             process_bytes: predicted.process_bytes,
         };
-        self.what_if.ask(&now, Change::Without(index));
+        self.what_if.ask(&now, change);
     }
 
     /// One frame.
@@ -524,6 +529,8 @@ impl App {
                 project: document.project(),
                 locked,
                 outlook: desk.outlook(),
+                what_if: desk.what_if,
+                budget_bytes: view.budget.bytes,
                 measured: desk.measured_for(view),
             };
             canvas.ui(ui, scene, view, actions);

@@ -35,6 +35,7 @@ use crate::model::Model;
 use crate::outlook::{Outlook, Warmths};
 use crate::theme::Theme;
 use crate::view::{Camera, Follow, Heat, Selected, View};
+use crate::whatif::WhatIf;
 pub(crate) use interact::zoom_at;
 use layout::layout;
 pub(crate) use paint::freeze_icon;
@@ -83,6 +84,10 @@ pub struct Scene<'a> {
     pub locked: bool,
     /// What this stage will cost, where that is known.
     pub outlook: Option<&'a Outlook>,
+    /// What changes would cost.
+    pub what_if: &'a WhatIf,
+    /// The memory that the stage should fit into, in bytes.
+    pub budget_bytes: Option<u64>,
     /// What was measured of it, where that is what colours the graph.
     pub measured: Option<&'a Measured>,
 }
@@ -114,6 +119,7 @@ impl Projection {
 impl Canvas {
     /// Shows the graph in all the space there is.
     pub fn ui(&mut self, ui: &mut Ui, scene: Scene<'_>, view: &mut View, actions: &mut Vec<Action>) {
+        view.graph.thought = None;
         let rect = ui.available_rect_before_wrap();
         let flow = if rect.height() < STRIP { Flow::Across } else { Flow::Down };
         let fresh = self.update(scene.model, &view.unfolded, flow);
@@ -261,3 +267,4 @@ impl Canvas {
 
 #[cfg(test)]
 mod tests;
+mod thought;

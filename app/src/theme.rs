@@ -1,159 +1,150 @@
-//! Colours, type and the egui style made from them. No raw colour stands anywhere else.
+//! Colours, type and the egui style made from them. Colours stand in `assets/themes` and nowhere else.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use egui::{Color32, FontData, FontDefinitions, FontFamily, FontId, Stroke, TextStyle, Visuals};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::kinds::{self, Outline};
 
 /// The colours of one theme.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Theme {
     /// Whether it is the dark one.
     pub dark: bool,
     /// Canvas and plot wells.
+    #[serde(deserialize_with = "color")]
     pub well: Color32,
     /// Panels and bars.
+    #[serde(deserialize_with = "color")]
     pub panel: Color32,
     /// Cards.
+    #[serde(deserialize_with = "color")]
     pub card: Color32,
     /// Inner nodes, buttons, hovered rows.
+    #[serde(deserialize_with = "color")]
     pub raised: Color32,
     /// Selected rows and the active segment.
+    #[serde(deserialize_with = "color")]
     pub active: Color32,
     /// Text and number fields.
+    #[serde(deserialize_with = "color")]
     pub field: Color32,
     /// Menus and hover cards.
+    #[serde(deserialize_with = "color")]
     pub popup: Color32,
     /// Rules between panels and the plots' grid.
+    #[serde(deserialize_with = "color")]
     pub line: Color32,
     /// Outlines of cards and fields.
+    #[serde(deserialize_with = "color")]
     pub outline: Color32,
     /// Edges that carry no gradient.
+    #[serde(deserialize_with = "color")]
     pub edge: Color32,
     /// Titles and values.
+    #[serde(deserialize_with = "color")]
     pub text: Color32,
     /// Body text.
+    #[serde(deserialize_with = "color")]
     pub body: Color32,
     /// Labels, units and axes.
+    #[serde(deserialize_with = "color")]
     pub label: Color32,
     /// Placeholders and decoration.
+    #[serde(deserialize_with = "color")]
     pub faint: Color32,
     /// Selection ring and row marker.
+    #[serde(deserialize_with = "color")]
     pub selection: Color32,
     /// Letter on a filled badge.
+    #[serde(deserialize_with = "color")]
     pub ink: Color32,
     /// Train, the active tab, progress, measured curves.
+    #[serde(deserialize_with = "color")]
     pub brand: Color32,
     /// Text on the brand colour.
+    #[serde(deserialize_with = "color")]
     pub brand_ink: Color32,
     /// A faint ground of the brand colour.
+    #[serde(deserialize_with = "color")]
     pub brand_tint: Color32,
     /// Frozen parts.
+    #[serde(deserialize_with = "color")]
     pub frozen: Color32,
     /// Ground of the frozen side.
+    #[serde(deserialize_with = "color")]
     pub frozen_tint: Color32,
     /// Trainable parts and edges that carry a gradient.
+    #[serde(deserialize_with = "color")]
     pub trainable: Color32,
     /// Ground of trainable marks.
+    #[serde(deserialize_with = "color")]
     pub trainable_tint: Color32,
     /// Unsaved or tight.
+    #[serde(deserialize_with = "color")]
     pub warning: Color32,
     /// Errors; always with words.
+    #[serde(deserialize_with = "color")]
     pub error: Color32,
     /// Ground of errors.
+    #[serde(deserialize_with = "color")]
     pub error_tint: Color32,
     /// Step time: data, frozen forward, trainable forward, backward, optimizer.
+    #[serde(deserialize_with = "row")]
     pub phases: [Color32; 5],
     /// The ramp of the heat overlay, each step further from the ground than the one before.
+    #[serde(deserialize_with = "row")]
     heat: [Color32; 5],
+    #[serde(deserialize_with = "pairs")]
     kinds: [(Color32, Color32); 5],
 }
 
-const fn rgb(hex: u32) -> Color32 {
-    let [_, red, green, blue] = hex.to_be_bytes();
-    Color32::from_rgb(red, green, blue)
+/// A colour as a theme's file writes it: `"#1C2027"`.
+fn color<'de, D: Deserializer<'de>>(from: D) -> Result<Color32, D::Error> {
+    let text = String::deserialize(from)?;
+    hex(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no colour such as \"#1C2027\"")))
+}
+
+fn hex(text: &str) -> Option<Color32> {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
+    let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
+    Some(Color32::from_rgb(red, green, blue))
+}
+
+/// [`color`] for rows of five.
+fn row<'de, D: Deserializer<'de>>(from: D) -> Result<[Color32; 5], D::Error> {
+    let texts = <[String; 5]>::deserialize(from)?;
+    let mut colors = [Color32::PLACEHOLDER; 5];
+    for (color, text) in colors.iter_mut().zip(&texts) {
+        *color = hex(text).ok_or_else(|| D::Error::custom(format!("`{text}` is no colour")))?;
+    }
+    Ok(colors)
+}
+
+/// [`row`] for pairs of a hue and its tint.
+fn pairs<'de, D: Deserializer<'de>>(from: D) -> Result<[(Color32, Color32); 5], D::Error> {
+    let texts = <[(String, String); 5]>::deserialize(from)?;
+    let mut colors = [(Color32::PLACEHOLDER, Color32::PLACEHOLDER); 5];
+    for (own, (color, tint)) in colors.iter_mut().zip(&texts) {
+        let both = hex(color).zip(hex(tint));
+        *own = both.ok_or_else(|| D::Error::custom(format!("`{color}` or `{tint}` is no colour")))?;
+    }
+    Ok(colors)
+}
+
+fn read(text: &str) -> Theme {
+    ron::from_str(text)
+        .unwrap_or_else(|error| unreachable!("the themes of this build are read by its tests: {error}"))
 }
 
 /// The dark theme.
-pub static DARK: Theme = Theme {
-    dark: true,
-    well: rgb(0x000E_1014),
-    panel: rgb(0x0015_181D),
-    card: rgb(0x001C_2027),
-    raised: rgb(0x0025_2A33),
-    active: rgb(0x0031_3846),
-    field: rgb(0x0010_1318),
-    popup: rgb(0x0025_2A33),
-    line: rgb(0x0024_2932),
-    outline: rgb(0x003A_4250),
-    edge: rgb(0x005A_6474),
-    text: rgb(0x00EE_F1F6),
-    body: rgb(0x00BF_C6D2),
-    label: rgb(0x008C_95A4),
-    faint: rgb(0x0066_7080),
-    selection: rgb(0x00F4_F7FB),
-    ink: rgb(0x000C_0E12),
-    brand: rgb(0x004C_C38F),
-    brand_ink: rgb(0x0006_170F),
-    brand_tint: rgb(0x0016_271F),
-    frozen: rgb(0x00A4_C1DE),
-    frozen_tint: rgb(0x0011_171F),
-    trainable: rgb(0x00F2_8C58),
-    trainable_tint: rgb(0x002C_1C14),
-    warning: rgb(0x00E9_A23B),
-    error: rgb(0x00F2_686A),
-    error_tint: rgb(0x002E_1719),
-    phases: [rgb(0x004A_5363), rgb(0x005F_7D9C), rgb(0x00DF_AE90), rgb(0x00D4_743F), rgb(0x008A_4523)],
-    heat: [rgb(0x002B_2338), rgb(0x0054_305A), rgb(0x008A_3B66), rgb(0x00C4_575C), rgb(0x00EE_8F5B)],
-    kinds: [
-        (rgb(0x00A7_9EF2), rgb(0x0022_1F36)),
-        (rgb(0x006F_EADF), rgb(0x0013_2C2C)),
-        (rgb(0x00EC_CB62), rgb(0x002D_2815)),
-        (rgb(0x00D9_669A), rgb(0x0033_1B28)),
-        (rgb(0x0054_81FC), rgb(0x0016_2140)),
-    ],
-};
+pub static DARK: LazyLock<Theme> = LazyLock::new(|| read(include_str!("../../assets/themes/dark.ron")));
 
 /// The light theme.
-pub static LIGHT: Theme = Theme {
-    dark: false,
-    well: rgb(0x00F1_F3F6),
-    panel: rgb(0x00FB_FCFD),
-    card: rgb(0x00FF_FFFF),
-    raised: rgb(0x00EE_F0F4),
-    active: rgb(0x00DF_E4EC),
-    field: rgb(0x00FF_FFFF),
-    popup: rgb(0x00FF_FFFF),
-    line: rgb(0x00E1_E5EB),
-    outline: rgb(0x00C3_CAD5),
-    edge: rgb(0x008A_94A3),
-    text: rgb(0x0012_161D),
-    body: rgb(0x0039_424F),
-    label: rgb(0x005F_6979),
-    faint: rgb(0x008A_94A3),
-    selection: rgb(0x0012_161D),
-    ink: rgb(0x00FF_FFFF),
-    brand: rgb(0x0014_804F),
-    brand_ink: rgb(0x00FF_FFFF),
-    brand_tint: rgb(0x00E3_F3EB),
-    frozen: rgb(0x0045_5B71),
-    frozen_tint: rgb(0x00E7_EDF4),
-    trainable: rgb(0x00BB_4E1D),
-    trainable_tint: rgb(0x00FB_EBE2),
-    warning: rgb(0x00A8_6400),
-    error: rgb(0x00C4_302F),
-    error_tint: rgb(0x00FC_E8E7),
-    phases: [rgb(0x00B4_BCC8), rgb(0x006F_8AA6), rgb(0x00F0_BFA3), rgb(0x00BB_4E1D), rgb(0x0074_2C0C)],
-    heat: [rgb(0x00E9_DFF0), rgb(0x00CD_B0DA), rgb(0x00C6_83B0), rgb(0x00D9_6870), rgb(0x00C9_561F)],
-    kinds: [
-        (rgb(0x007E_2FC8), rgb(0x00F2_E8FB)),
-        (rgb(0x0011_7E91), rgb(0x00E0_F2F5)),
-        (rgb(0x005A_4400), rgb(0x00F7_EFCF)),
-        (rgb(0x00A8_1B51), rgb(0x00FA_E6EE)),
-        (rgb(0x000E_2492), rgb(0x00E4_E8F8)),
-    ],
-};
+pub static LIGHT: LazyLock<Theme> = LazyLock::new(|| read(include_str!("../../assets/themes/light.ron")));
 
 /// How an adapter kind is told apart: hue, tint and outline together with its letter.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +225,7 @@ pub const fn mono(size: f32) -> FontId {
 /// Installs fonts and both themes' styles.
 pub fn install(ctx: &egui::Context) {
     ctx.set_fonts(fonts());
-    for (theme, of) in [(egui::Theme::Dark, &DARK), (egui::Theme::Light, &LIGHT)] {
+    for (theme, of) in [(egui::Theme::Dark, &*DARK), (egui::Theme::Light, &*LIGHT)] {
         ctx.style_mut_of(theme, |style| apply(style, of));
     }
 }
@@ -336,7 +327,7 @@ mod tests {
             let luminance = 0.2126 * linear.r() + 0.7152 * linear.g() + 0.0722 * linear.b();
             luminance.cbrt()
         };
-        for theme in [&DARK, &LIGHT] {
+        for theme in [&*DARK, &*LIGHT] {
             let steps: Vec<f32> = (0..=20u8).map(|i| lightness(theme.heat(f32::from(i) / 20.0))).collect();
             for pair in steps.windows(2) {
                 let away = if theme.dark { pair[1] - pair[0] } else { pair[0] - pair[1] };

@@ -288,3 +288,25 @@ fn the_timeline_trains_and_freezes_parts_in_stages_as_one_step() {
     window.keys(Modifiers::COMMAND, Key::Z);
     assert_eq!(window.text(), before);
 }
+
+#[test]
+fn over_a_free_site_stands_what_a_click_would_cost() {
+    let mut window = Window::tiny();
+    let (now, _) = window.predicted();
+    window.click("Block model.temporal.blocks.0");
+    let name = "Place LoRA at model.temporal.blocks.0.attention.key";
+    window.until("the site is drawn", |window| window.has(name));
+    window.harness.run_steps(4);
+    let at = window.harness.get_by_label(name).rect().center();
+    window.harness.hover_at(at);
+    let site = "model.temporal.blocks.0.attention.key".to_owned();
+    let change = Change::With { site, kind: 0 };
+    window.until("the answer is there", |window| window.app().what_if().answer(&change).is_some());
+    let then = window.app().what_if().answer(&change).unwrap().unwrap();
+    window.until("it is told", |window| window.says("Peak memory"));
+    window.harness.get_by_label(name).click();
+    window.harness.run_steps(2);
+    let (placed, _) = window.predicted();
+    assert_eq!(then.peak_bytes, Some(placed), "as predicted before the click");
+    assert_ne!(placed, now);
+}

@@ -257,7 +257,11 @@ fn register_plus(ui: &Ui, plus: &Plus, deck: Deck<'_>, view: &mut View, actions:
         if plus.kinds.len() > 1 {
             ui.label("Right click for other kinds");
         }
+        super::thought::ui(ui, scene, &plus.site, kind);
     });
+    if hovered {
+        view.graph.thought = Some((plus.site.clone(), kind));
+    }
     hovered
 }
 

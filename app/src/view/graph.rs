@@ -16,6 +16,8 @@ pub struct GraphView {
     pub carried: Option<usize>,
     /// Free sites that the pointer has been drawn over, all to get the same kind.
     pub painted: Option<Painted>,
+    /// The free site under the pointer, and the kind that a click would place there, by its place in the palette.
+    pub thought: Option<(String, usize)>,
     /// Where a rectangle of selection began, in screen points.
     pub band: Option<egui::Pos2>,
 }
