@@ -55,7 +55,8 @@ impl Paint<'_> {
                 _ => self.card(card),
             }
         }
-        if self.detail() >= Detail::Names {
+        // While a kind is carried, the sites themselves show what takes it.
+        if self.detail() >= Detail::Names && self.view.graph.carried.is_none() {
             for plus in layout.pluses.iter().filter(|plus| seen.contains(plus.center)) {
                 self.plus(plus);
             }
