@@ -19,7 +19,9 @@ mod paint;
 mod placing;
 pub mod shapes;
 mod stack;
+mod strip;
 mod walk;
+mod wires;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -45,16 +45,6 @@ pub fn sites(model: &Model, spec: &AdapterSpec, path: &str) -> Vec<String> {
     meant.map(|site| site.path.clone()).collect()
 }
 
-/// The sites at the same place as this one in all blocks of its stack, as far as they take the kind.
-#[must_use]
-pub fn like(model: &Model, spec: &AdapterSpec, site: &str) -> Vec<String> {
-    let Some(own) = Place::of(site) else { return vec![site.to_owned()] };
-    let same = |other: &&Site| {
-        Place::of(&other.path).is_some_and(|place| place.head == own.head && place.tail == own.tail)
-    };
-    accepted(&model.graph, spec).filter(same).map(|site| site.path.clone()).collect()
-}
-
 /// A site's path around the number of its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place<'a> {
@@ -77,7 +67,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The fewest rules, each with what it matches, that match these sites and no others that take the kind.
+/// The fewest rules that match these sites and no others that take the kind.
 #[must_use]
 pub fn rules(model: &Model, spec: &AdapterSpec, sites: &[String]) -> Vec<String> {
     let known: Vec<&Site> = accepted(&model.graph, spec).collect();

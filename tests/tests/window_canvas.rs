@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use egui::{Event, Key, Modifiers, Pos2};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use graft_app::view::{Heat, Origin, Selected};
 use graft_engine::memory::Counting;
 use graft_engine::project::{self, Project};
@@ -377,4 +377,44 @@ fn a_rectangle_selects_what_it_touches() {
         Selected::Part("model.temporal.blocks.0.attention.query".to_owned())
     );
     assert_eq!(also, ["model.temporal.blocks.0.attention.key"]);
+}
+
+/// What can be pressed, moved or typed into says what it is, on the canvas and around it.
+#[test]
+fn every_control_has_a_name() {
+    use egui::accesskit::Role;
+    let mut window = three();
+    window.keys(Modifiers::SHIFT, Key::E);
+    window.until("all is open", |window| window.has("Block model.temporal.blocks.0"));
+    window.click("Row model.temporal");
+    let controls = |window: &Window| {
+        let roles = [
+            Role::Button,
+            Role::CheckBox,
+            Role::RadioButton,
+            Role::Link,
+            Role::Slider,
+            Role::SpinButton,
+            Role::TextInput,
+            Role::ComboBox,
+            Role::TreeItem,
+            Role::ListItem,
+            Role::Canvas,
+        ];
+        let all = window.harness.root().children_recursive();
+        let named = all.map(|node| (node.accesskit_node().role(), node.accesskit_node().label()));
+        named.filter(|(role, _)| roles.contains(role)).collect::<Vec<_>>()
+    };
+    for open in [false, true] {
+        if open {
+            window.keys(Modifiers::NONE, Key::Slash);
+        }
+        let found = controls(&window);
+        assert!(found.len() > 60, "{} controls", found.len());
+        let nameless: Vec<_> = found
+            .iter()
+            .filter(|(_, name)| name.as_ref().is_none_or(|name| name.trim().is_empty()))
+            .collect();
+        assert!(nameless.is_empty(), "search open: {open}: {nameless:?}");
+    }
 }

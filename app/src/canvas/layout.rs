@@ -49,7 +49,7 @@ pub fn layout(model: &Model, unfolded: &BTreeSet<String>, flow: Flow) -> Layout 
 }
 
 /// One thing in a flow.
-enum Item {
+pub(super) enum Item {
     /// The model's input.
     Input,
     /// A region.
@@ -110,7 +110,7 @@ impl<'a> Maker<'a> {
         items
     }
 
-    fn output(&self, item: &Item) -> Option<NodeId> {
+    pub(super) fn output(&self, item: &Item) -> Option<NodeId> {
         match item {
             Item::Input => self.input(),
             Item::Part(index) => self.model.parts[*index].output,
@@ -119,7 +119,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Only what has weights can be frozen.
-    fn has_weights(&self, item: &Item) -> bool {
+    pub(super) fn has_weights(&self, item: &Item) -> bool {
         match item {
             Item::Input => false,
             Item::Part(index) => self.model.parts[*index].weights > 0,
@@ -171,58 +171,6 @@ impl<'a> Maker<'a> {
         (result, cut)
     }
 
-    /// Items from left to right, everything folded.
-    fn across(&self, region: usize, items: &[Item]) -> (Piece, Option<Cut>) {
-        let mut result = Piece::default();
-        let (mut x, height) = (0.0, HEADER);
-        let mut before: Option<Option<NodeId>> = None;
-        let mut cut = None;
-        let mut weights_before = false;
-        let singles = items.iter().flat_map(|item| match item {
-            Item::Input => vec![Item::Input],
-            Item::Part(index) => vec![Item::Part(*index)],
-            Item::Row(ops) => ops.iter().map(|&op| Item::Row(vec![op])).collect(),
-        });
-        for item in singles {
-            let mut piece = match &item {
-                Item::Part(index) => {
-                    let mut card = self.card(*index, false);
-                    card.detail.clear();
-                    card.unfolded = None;
-                    let badges: usize = card.adapters.len();
-                    #[expect(clippy::cast_precision_loss, reason = "a few badges")]
-                    let badges = badges as f32 * 20.0;
-                    let wide = text_width(&card.title, 13.0) + text_width(&card.note, 11.0) + 52.0 + badges;
-                    self.alone(card, vec2(wide.max(96.0), height))
-                }
-                item => self.item(region, item),
-            };
-            let by = vec2(x, (height - piece.size.y) / 2.0);
-            piece = piece.moved(by);
-            let output = self.output(&item);
-            if let Some(node) = before {
-                let mut wire = self.between(pos2(x - GAP, height / 2.0), pos2(x, height / 2.0), node);
-                wire.label.clear();
-                result.wires.push(wire);
-                let tracked = |id: NodeId| self.model.is_tracked(id);
-                let at_cut = output.is_some_and(tracked) && !node.is_some_and(tracked);
-                if cut.is_none() && at_cut && weights_before {
-                    cut = Some(Cut::RightOf(x - GAP / 2.0));
-                }
-            }
-            before = Some(output);
-            weights_before |= self.has_weights(&item);
-            x += piece.size.x + GAP;
-            piece.pluses.clear();
-            result.absorb(piece);
-        }
-        result.size = vec2((x - GAP).max(0.0), height);
-        if self.model.trained == 0 {
-            cut = Some(Cut::AllFrozen);
-        }
-        (result, cut)
-    }
-
     /// A wire of the main flow from one item to the next.
     pub(super) fn between(&self, from: Pos2, to: Pos2, node: Option<NodeId>) -> Wire {
         let straight = (from.x - to.x).abs() < 0.5 || (from.y - to.y).abs() < 0.5;
@@ -242,7 +190,7 @@ impl<'a> Maker<'a> {
         node.map_or_else(String::new, |id| format::shape(self.model.shape(id)))
     }
 
-    fn item(&self, region: usize, item: &Item) -> Piece {
+    pub(super) fn item(&self, region: usize, item: &Item) -> Piece {
         match item {
             Item::Input => self.input_piece(),
             Item::Part(index) => self.part(*index),
@@ -268,7 +216,7 @@ impl<'a> Maker<'a> {
     }
 
     /// One card as a piece.
-    fn alone(&self, mut card: Card, size: Vec2) -> Piece {
+    pub(super) fn alone(&self, mut card: Card, size: Vec2) -> Piece {
         card.rect = Rect::from_min_size(Pos2::ZERO, size);
         let mut piece = Piece {
             size,
@@ -312,7 +260,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A region's card.
-    fn card(&self, index: usize, unfolded: bool) -> Card {
+    pub(super) fn card(&self, index: usize, unfolded: bool) -> Card {
         let part = &self.model.parts[index];
         let blocks = self.blocks(index).len();
         let adapter = match part.kind {

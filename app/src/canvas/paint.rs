@@ -1,6 +1,5 @@
 //! Draws a laid-out graph: flat rectangles, circles, polylines and text, snapped to whole pixels.
 
-use egui::epaint::CubicBezierShape;
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2};
 use graft_engine::adapters::AdapterSpec;
 
@@ -8,7 +7,7 @@ use super::detail::Detail;
 use super::heat::HeatMap;
 use super::interact::{chosen, is_selected, mark_rects};
 use super::layout::HEADER;
-use super::shapes::{Card, Course, Layout, Look, Plus, Wire};
+use super::shapes::{Card, Layout, Look, Plus};
 use super::{Projection, Scene};
 use crate::icons::{self, Icon};
 use crate::model::Freeze;
@@ -56,7 +55,8 @@ impl Paint<'_> {
                 _ => self.card(card),
             }
         }
-        if self.detail() >= Detail::Names {
+        // While a kind is carried, the sites themselves show what takes it.
+        if self.detail() >= Detail::Names && self.view.graph.carried.is_none() {
             for plus in layout.pluses.iter().filter(|plus| seen.contains(plus.center)) {
                 self.plus(plus);
             }
@@ -79,54 +79,6 @@ impl Paint<'_> {
 
     pub(super) fn text(&self, at: Pos2, align: Align2, text: &str, font: &FontId, color: Color32) -> Rect {
         self.painter.text(at, align, text, self.scaled(font), color)
-    }
-
-    fn wire(&self, wire: &Wire) {
-        let theme = self.theme;
-        let color = if wire.gradient { theme.trainable } else { theme.edge };
-        let width = if wire.course == Course::Residual { 1.0 } else { 1.5 };
-        let stroke = Stroke::new(width, color);
-        let mut points: Vec<Pos2> = wire.points.iter().map(|&point| self.projection.point(point)).collect();
-        let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return };
-        let before = points[points.len().saturating_sub(2)];
-        let bent = wire.course == Course::Bent && (first.y - last.y).abs() > 1.0;
-        let head = 6.0 * self.zoom().clamp(0.6, 1.0);
-        let direction = if bent { vec2(1.0, 0.0) } else { (last - before).normalized() };
-        if wire.arrow
-            && let Some(end) = points.last_mut()
-        {
-            *end -= direction * head;
-        }
-        if bent {
-            let end = last - direction * if wire.arrow { head } else { 0.0 };
-            let middle = f32::midpoint(first.x, end.x);
-            let controls = [first, pos2(middle, first.y), pos2(middle, end.y), end];
-            self.painter.add(CubicBezierShape::from_points_stroke(
-                controls,
-                false,
-                Color32::TRANSPARENT,
-                stroke,
-            ));
-        } else {
-            self.painter.line(rounded(&points, 8.0 * self.zoom()), stroke);
-        }
-        if wire.arrow {
-            let side = direction.rot90() * head * 0.66;
-            let back = last - direction * head;
-            self.painter.add(Shape::convex_polygon(
-                vec![last, back + side, back - side],
-                color,
-                Stroke::NONE,
-            ));
-        }
-        if !wire.label.is_empty() && self.detail() == Detail::Full {
-            // Beside the wire's first stretch, away from where it turns.
-            let middle = if points.len() == 2 { first.lerp(last, 0.5) } else { first.lerp(points[1], 0.5) };
-            let turns_right = points.get(2).is_some_and(|next| next.x > first.x);
-            let (side, align) =
-                if turns_right { (-8.0, Align2::RIGHT_CENTER) } else { (8.0, Align2::LEFT_CENTER) };
-            self.text(middle + vec2(side, 0.0), align, &wire.label, &mono(10.0), theme.label);
-        }
     }
 
     /// A lane's name on its residual line, or the small circle where a lane begins and ends.
@@ -395,24 +347,4 @@ pub(crate) fn freeze_icon(painter: &Painter, theme: &Theme, freeze: Freeze, cent
         Freeze::Mixed => (Icon::Mixed, theme.trainable),
     };
     icons::paint(painter, icon, center, size, color);
-}
-
-/// A polyline with round corners.
-fn rounded(points: &[Pos2], radius: f32) -> Vec<Pos2> {
-    let mut result = Vec::with_capacity(points.len() * 4);
-    for (i, &corner) in points.iter().enumerate() {
-        let (Some(&before), Some(&after)) = (i.checked_sub(1).and_then(|i| points.get(i)), points.get(i + 1))
-        else {
-            result.push(corner);
-            continue;
-        };
-        let reach = radius.min(corner.distance(before) / 2.0).min(corner.distance(after) / 2.0);
-        let begin = corner + (before - corner).normalized() * reach;
-        let end = corner + (after - corner).normalized() * reach;
-        for step in 0..=6u8 {
-            let t = f32::from(step) / 6.0;
-            result.push(begin.lerp(corner, t).lerp(corner.lerp(end, t), t));
-        }
-    }
-    result
 }

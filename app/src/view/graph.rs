@@ -36,7 +36,7 @@ pub struct Bring {
 pub struct Find {
     /// What was typed.
     pub text: String,
-    /// What it was last searched for in, by the model's stage and number of parts, with the text.
+    /// The paths that match, in the order of the data.
     pub matches: Vec<String>,
     /// The match that is shown.
     pub at: Option<usize>,
