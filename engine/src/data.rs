@@ -15,6 +15,7 @@ mod batch;
 mod digits;
 mod field;
 mod folder;
+mod folder_source;
 mod frame_folder;
 mod glyph;
 mod idx;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{Choice, DROPOUTS, SCALES, is_default, is_one, on, whole};
+use super::setting::{Choice, DROPOUTS, Inner, SCALES, is_default, is_one, on};
 use super::{Activation, AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site, SiteKind};
 use crate::ops::{Add, Dropout, Multiply, Scale};
@@ -143,20 +143,6 @@ impl Default for Bottleneck {
     }
 }
 
-/// A width by number or by reduction factor.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "widths are small"
-)]
-pub(super) fn width_of(features: usize, width: usize, reduction: f64) -> usize {
-    if reduction > 0.0 { ((features as f64 / reduction).round() as usize).max(1) } else { width }
-}
-
-/// Bounds of a reduction factor; 0 is none.
-pub(super) const REDUCTIONS: (f64, f64) = (0.0, 1024.0);
-
 impl Bottleneck {
     fn width_at(&self, site: &Site) -> usize {
         self.width_for(site.width)
@@ -165,7 +151,11 @@ impl Bottleneck {
     /// The bottleneck's width at a value of so many features.
     #[must_use]
     pub fn width_for(&self, features: usize) -> usize {
-        width_of(features, self.width, self.reduction)
+        self.inner().at(features)
+    }
+
+    const fn inner(&self) -> Inner {
+        Inner { width: self.width, reduction: self.reduction }
     }
 
     fn projections(&self) -> [Init; 2] {
@@ -292,9 +282,10 @@ impl AdapterKind for Bottleneck {
     }
 
     fn settings(&self) -> Vec<Setting> {
+        let [width, reduction] = self.inner().settings("Width");
         vec![
-            Setting::width("width", "Width", self.width),
-            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
+            width,
+            reduction,
             Setting::choice("reads", "Reads", self.reads),
             Setting::choice("activation", "Activation", self.activation),
             Setting::switch("activate_after", "Activate after", self.activate_after),
@@ -312,10 +303,10 @@ impl AdapterKind for Bottleneck {
     }
 
     fn assign(&mut self, name: &str, value: f64) {
+        if Inner::assign(&mut self.width, &mut self.reduction, name, value) {
+            return;
+        }
         match name {
-            // A width of its own ends a reduction.
-            "width" => (self.width, self.reduction) = (whole(value), 0.0),
-            "reduction" => self.reduction = value,
             "reads" => self.reads = Reads::numbered(value),
             "activation" => self.activation = Activation::numbered(value),
             "activate_after" => self.activate_after = on(value),
