@@ -32,10 +32,11 @@ const PEFT: [&str; 7] = [
     "peft_shira",
     "peft_shira_unseeded",
 ];
-const HUB: [&str; 7] = [
+const HUB: [&str; 8] = [
     "hub_seq_bn",
     "hub_double_seq_bn",
     "hub_par_bn",
+    "hub_par_bn_both",
     "hub_learned",
     "hub_compacter",
     "hub_compacterpp",
