@@ -9,6 +9,7 @@ mod pytorch;
 mod report;
 mod safetensors;
 mod save;
+mod scan;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use save::{
     StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
     write_stored, write_tensors,
 };
+pub use scan::Scan;
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]

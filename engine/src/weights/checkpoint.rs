@@ -74,6 +74,13 @@ impl WeightsFile {
         }
     }
 
+    fn is_float(&self, name: &str) -> bool {
+        match self {
+            Self::Safetensors(file) => file.is_float(name),
+            Self::Pytorch(file) => file.is_float(name),
+        }
+    }
+
     fn read(&self, name: &str) -> Result<Tensor, WeightsError> {
         match self {
             Self::Safetensors(file) => file.read(name),
@@ -136,6 +143,12 @@ impl Checkpoint {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// Whether a tensor is there and of a type that weights have.
+    #[must_use]
+    pub fn is_float(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|place| self.files[*place].is_float(name))
     }
 
     /// A tensor's extents.
