@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod fit;
+mod flax;
 mod load;
 mod params;
 mod pytorch;
@@ -10,6 +11,7 @@ mod report;
 mod safetensors;
 mod save;
 mod scan;
+mod scenic;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -32,8 +34,8 @@ pub use scan::Scan;
 pub enum WeightsError {
     /// The folder holds no weights.
     #[error(
-        "no weights here; looked for model.safetensors, pytorch_model.bin (or either's .index.json), model.pt and \
-         model.pth: {}", folder.display()
+        "no weights here; looked for model.safetensors, pytorch_model.bin (or either's .index.json), model.pt, \
+         model.pth and Flax's checkpoint: {}", folder.display()
     )]
     Missing {
         /// Where.
