@@ -46,7 +46,7 @@ impl Medium {
     const fn of(data: &DataSpec) -> Self {
         match data {
             DataSpec::MovingDigits(_) | DataSpec::FrameFolder(_) => Self::Video,
-            DataSpec::Digits(_) | DataSpec::ImageFolder(_) => Self::Image,
+            DataSpec::Digits(_) | DataSpec::ImageFolder(_) | DataSpec::Shapes(_) => Self::Image,
             DataSpec::Sounds(_) | DataSpec::AudioFolder(_) => Self::Audio,
             DataSpec::Sentences(_) => Self::Text,
             DataSpec::Tensors(_) => Self::Other,

@@ -15,6 +15,7 @@ mod batch;
 mod digits;
 mod field;
 mod folder;
+mod folder_source;
 mod frame_folder;
 mod glyph;
 mod idx;
@@ -25,6 +26,7 @@ mod moving_digits;
 mod order;
 mod picture;
 mod sentences;
+mod shapes;
 mod sounds;
 mod tensors;
 mod view;
@@ -48,6 +50,7 @@ pub use moving_digits::MovingDigitsSpec;
 pub use order::{batches, epoch_order};
 pub use picture::Fit;
 pub use sentences::{SentenceTask, SentencesSpec};
+pub use shapes::ShapesSpec;
 pub use sounds::SoundsSpec;
 pub use tensors::TensorsSpec;
 pub use view::{FrameShuffle, View};
@@ -256,6 +259,8 @@ pub enum DataSpec {
     AudioFolder(AudioFolderSpec),
     /// Synthesised sequences of tokens, most of whose classes are in the order only.
     Sentences(SentencesSpec),
+    /// Drawn shapes, a phrase that names one, and its mask.
+    Shapes(ShapesSpec),
     /// Arrays in one `.safetensors` file.
     Tensors(TensorsSpec),
 }
@@ -276,6 +281,7 @@ impl DataSpec {
             Self::Sounds(spec) => sounds::open(spec, view),
             Self::AudioFolder(spec) => audio_folder::open(spec, base, view),
             Self::Sentences(spec) => sentences::open(spec, view),
+            Self::Shapes(spec) => shapes::open(spec, view),
             Self::Tensors(spec) => tensors::open(spec, base, view),
         }?;
         view.choose(source)
@@ -337,6 +343,7 @@ mod tests {
             "Sounds",
             "AudioFolder",
             "Sentences",
+            "Shapes",
             "Tensors",
         ] {
             let spec: DataSpec = options.from_str(&format!("{name}()")).unwrap();

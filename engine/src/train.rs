@@ -18,7 +18,7 @@ pub use caching::Caching;
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
 pub use control::{Control, Wish};
 pub use cost::{OptimizerSecs, optimizer_secs};
-pub use evaluation::{Evaluation, evaluate};
+pub use evaluation::{Evaluation, evaluate, headline};
 pub use merge::{MergeError, merge, mergeable};
 pub use optimiser::{AdamW, Optimiser, OptimiserSpec, Sgd};
 pub use rates::{Decay, ScheduleSpec};

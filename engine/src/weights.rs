@@ -3,12 +3,15 @@
 
 mod checkpoint;
 mod fit;
+mod flax;
 mod load;
 mod params;
 mod pytorch;
 mod report;
 mod safetensors;
 mod save;
+mod scan;
+mod scenic;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -24,14 +27,15 @@ pub use save::{
     StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
     write_stored, write_tensors,
 };
+pub use scan::Scan;
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The folder holds no weights.
     #[error(
-        "no weights here; looked for model.safetensors, pytorch_model.bin (or either's .index.json), model.pt and \
-         model.pth: {}", folder.display()
+        "no weights here; looked for model.safetensors, pytorch_model.bin (or either's .index.json), model.pt, \
+         model.pth and Flax's checkpoint: {}", folder.display()
     )]
     Missing {
         /// Where.

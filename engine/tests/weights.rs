@@ -196,6 +196,15 @@ fn values_that_are_no_numbers_are_counted() {
         data[start..start + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
     });
     forward_refuses(folder.path(), &[], &[NORM, "in 2 of its 24 values; so does 1 other tensor", FILE]);
+    let path = folder.path().to_string_lossy().into_owned();
+    let told = String::from_utf8(run(&["inspect", &path, "--values"]).stdout).unwrap();
+    assert!(told.contains("with values that are not finite: 2"), "{told}");
+    assert!(told.contains(&format!("`{NORM}`: 1 NaN, 1 infinite of 24")), "{told}");
+    assert!(!String::from_utf8(run(&["inspect", &path]).stdout).unwrap().contains("not finite"));
+    let all: Value = serde_json::from_slice(&run(&["inspect", &path, "--values", "--json"]).stdout).unwrap();
+    let scans = all["values"].as_array().unwrap();
+    let unsound = scans.iter().filter(|scan| scan["nan"] != 0 || scan["infinite"] != 0);
+    assert_eq!((unsound.count(), scans.len() > 20), (2, true));
     let folder = changed(|header, data| {
         let start = range(header, NORM).start;
         data[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -355,10 +364,6 @@ fn configs_that_no_model_can_follow_are_told() {
     with(|c| c["model_type"] = json!("vitt"), &["`vitt`", "known are", "dinov2", "the nearest is `vit`"]);
     with(|c| c["hidden_act"] = json!("swish"), &["`hidden_act`", "swish", "known: gelu, gelu_new"]);
     with(|c| c["hidden_act"] = json!(5), &["`hidden_act`", "5"]);
-    with(
-        |c| c["position_embedding_type"] = json!("relative_key"),
-        &["position_embedding_type", "relative_key", "absolute"],
-    );
     with(|c| c["quantization_config"] = json!({"bits": 4}), &["quantization_config", "bits", "floats"]);
     with(|c| c["hidden_size"] = json!(1_000_000_000_000_u64), &["`hidden_size`", "1000000000000"]);
     with(|c| c["hidden_size"] = json!(0), &["`hidden_size`", "from 1"]);
@@ -370,6 +375,25 @@ fn configs_that_no_model_can_follow_are_told() {
     with(|c| c["image_size"] = json!(1_u64 << 62), &["`image_size`"]);
     with(|c| c["num_channels"] = json!(u64::MAX), &["`num_channels`"]);
     with(|c| c["layer_norm_eps"] = json!(-1.0), &["`layer_norm_eps`", "-1"]);
+    // What only some types read is looked at in those only.
+    for (field, value) in [
+        ("position_embedding_type", json!("relative_key")),
+        ("is_decoder", json!(true)),
+        ("add_cross_attention", json!(true)),
+    ] {
+        let edited = |name: &str| {
+            let folder = copy_of(name);
+            let path = folder.path().join("config.json");
+            let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            config[field] = value.clone();
+            std::fs::write(&path, config.to_string()).unwrap();
+            folder
+        };
+        inspect_refuses(edited("bert_tiny").path(), &["config.json", field, "known"]);
+        let vit = edited("vit_tiny");
+        let opened = graft_engine::models::open(vit.path());
+        assert!(opened.is_ok(), "{field}: {opened:?}");
+    }
     let folder = copy_of("vit_tiny");
     std::fs::write(folder.path().join("config.json"), "{").unwrap();
     inspect_refuses(folder.path(), &["config.json", "is not JSON"]);

@@ -2,8 +2,8 @@
 
     python roundtrip.py [--graft PATH] [--work FOLDER]
 
-Graft writes, Python reads: a tiny ViT with each kind of adapter is trained for a few steps, exported, loaded by peft or
-adapters, and run on the same pixels by both. Python writes, Graft reads: the library's own adapters, every value drawn
+Graft writes, Python reads: a tiny ViT (or BERT) with each kind of adapter is trained for a few steps, exported, loaded by
+peft or adapters, and run on the same inputs by both. Python writes, Graft reads: the library's own adapters, every value drawn
 at random, are saved and run by both. Prints one line each with the largest difference of a logit; ends with 1 if one
 is beyond 1e-4 of the largest logit.
 """
@@ -26,7 +26,7 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import ViTForImageClassification
+from transformers import BertForSequenceClassification, ViTForImageClassification
 
 try:
     import adapters
@@ -34,7 +34,8 @@ except ImportError:
     adapters = None
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = ROOT / "tests/fixtures/vit_tiny"
+VIT = ROOT / "tests/fixtures/vit_tiny"
+BERT = ROOT / "tests/fixtures/bert_tiny"
 TOLERANCE = 1e-4
 OLD_NAMES = int(transformers.__version__.split(".")[0]) < 5
 
@@ -83,6 +84,15 @@ TRAINED = {
     ),
 }
 
+# The same on BERT, whose norms follow the residual adds.
+TRAINED_BERT = {
+    "bottleneck at P1 and P4": ("adapters", [("model.blocks.*.{P1,P4}", "Bottleneck(width: 6)")]),
+    "bottleneck from behind add and norm": (
+        "adapters",
+        [("model.blocks.*.P4", "Bottleneck(width: 6, reads: AddNorm, activation: Relu)")],
+    ),
+}
+
 
 def lora(**settings):
     return peft.LoraConfig(r=4, lora_alpha=6, modules_to_save=["classifier"], **settings)
@@ -108,8 +118,40 @@ def own():
     yield "compacter++", "adapters", "compacter++[phm_dim=3,reduction_factor=4,shared_phm_rule=False,phm_rank=2]"
 
 
-def base():
-    return ViTForImageClassification.from_pretrained(BASE).eval()
+def own_bert():
+    """The same for BERT."""
+    if adapters is None:
+        return
+    for settings in ("seq_bn[reduction_factor=4]", "seq_bn[reduction_factor=4,mh_adapter=True]", "double_seq_bn[reduction_factor=4]"):
+        yield settings.replace("reduction_factor=4", "").replace("[,", "[").replace("[]", ""), "adapters", settings
+
+
+class Subject:
+    """A base model, the inputs that logits are compared on, and data to train on."""
+
+    def __init__(self, word, folder, cls, inputs, data, work):
+        self.word, self.folder, self.cls, self.inputs = word, folder, cls, inputs
+        save_file(inputs, work / f"{word}.safetensors")
+        save_file(data, work / f"{word}_data.safetensors")
+
+    def base(self):
+        return self.cls.from_pretrained(self.folder).eval()
+
+
+def vit(work):
+    data = {"inputs": torch.randn(64, 3, 30, 30), "labels": torch.randint(0, 5, (64,))}
+    data |= {"test_inputs": torch.randn(16, 3, 30, 30), "test_labels": torch.randint(0, 5, (16,))}
+    return Subject("vit", VIT, ViTForImageClassification, {"pixel_values": torch.randn(4, 3, 30, 30)}, data, work)
+
+
+def bert(work):
+    words = json.loads((BERT / "config.json").read_text())["vocab_size"]
+    ids = lambda rows: torch.randint(0, words, (rows, 7))
+    mask = torch.tensor([[1] * length + [0] * (7 - length) for length in (7, 5, 3, 6)])
+    data = {"inputs": ids(64), "labels": torch.randint(0, 5, (64,)), "attention_mask": torch.ones(64, 7, dtype=torch.int64)}
+    data |= {f"test_{name}": values[:16].clone() for name, values in data.items()}
+    inputs = {"input_ids": ids(4), "attention_mask": mask}
+    return Subject("bert", BERT, BertForSequenceClassification, inputs, data, work)
 
 
 def run(command, work):
@@ -119,25 +161,26 @@ def run(command, work):
     return done.stdout
 
 
-def graft_logits(graft, folder, work):
+def graft_logits(graft, subject, folder, work):
     out = work / "forward.safetensors"
-    run([graft, "forward", "--model", BASE, "--adapter", folder, "--input", work / "pixels.safetensors", "--output", out], work)
+    given = work / f"{subject.word}.safetensors"
+    run([graft, "forward", "--model", subject.folder, "--adapter", folder, "--input", given, "--output", out], work)
     return load_file(out)["logits"]
 
 
-def python_logits(model, pixels):
+def python_logits(model, subject):
     with torch.no_grad():
-        return model.eval()(pixels).logits
+        return model.eval()(**subject.inputs).logits
 
 
-def trained(graft, work, number, library, kinds, pixels):
+def trained(graft, work, number, library, kinds, subject):
     """Trains and exports by Graft, loads by the library."""
     placed = ", ".join(f'(at: "{at}", kind: {kind})' for at, kind in kinds)
-    project = work / f"project_{number}.ron"
+    project = work / f"project_{subject.word}_{number}.ron"
     project.write_text(
         f"""(
-            version: 2, name: "roundtrip_{number}", seed: {number}, model: Folder("{BASE}"),
-            data: Tensors(file: "data.safetensors"), adapters: [{placed}],
+            version: 2, name: "roundtrip_{subject.word}_{number}", seed: {number}, model: Folder("{subject.folder}"),
+            data: Tensors(file: "{subject.word}_data.safetensors"), adapters: [{placed}],
             stages: [Train(
                 train: ["model.head"], epochs: 6, batch: 8, evaluate_every: 0,
                 optimiser: AdamW(learning_rate: 2e-2),
@@ -146,26 +189,26 @@ def trained(graft, work, number, library, kinds, pixels):
     )
     events = run([graft, "train", project, "--json"], work).splitlines()
     folder = work / "runs" / json.loads(events[0])["run"]
-    out = work / f"exported_{number}"
+    out = work / f"exported_{subject.word}_{number}"
     command = [graft, "export", folder, "--out", out, "--format", "adapterhub" if library == "adapters" else "peft"]
     if not OLD_NAMES:
         command += ["--names", "transformers5"]
     run(command, work)
-    model = base()
-    plain = python_logits(model, pixels)
+    model = subject.base()
+    plain = python_logits(model, subject)
     if library == "peft":
         model = peft.PeftModel.from_pretrained(model, out)
     else:
         adapters.init(model)
         model.load_adapter(str(out), set_active=True, use_safetensors=True)
-    return out, plain, python_logits(model, pixels)
+    return out, plain, python_logits(model, subject)
 
 
-def written(work, number, library, settings, pixels):
+def written(work, number, library, settings, subject):
     """Draws every value of an adapter of the library's own, and saves it."""
-    out = work / f"saved_{number}"
-    model = base()
-    plain = python_logits(model, pixels)
+    out = work / f"saved_{subject.word}_{number}"
+    model = subject.base()
+    plain = python_logits(model, subject)
     generator = torch.Generator().manual_seed(number)
     if library == "peft":
         model = peft.get_peft_model(model, settings)
@@ -188,7 +231,7 @@ def written(work, number, library, settings, pixels):
             save_file({name: tensor.clone() for name, tensor in state.items()}, out / f"{safe}.safetensors")
     else:
         model.save_adapter(str(out), "mine", use_safetensors=True)
-    return out, plain, python_logits(model, pixels)
+    return out, plain, python_logits(model, subject)
 
 
 def main():
@@ -203,33 +246,31 @@ def main():
     work = (options.work or Path(tempfile.mkdtemp(prefix="roundtrip-"))).resolve()
     options.graft = options.graft.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    pixels = torch.randn(4, 3, 30, 30)
-    save_file({"pixel_values": pixels}, work / "pixels.safetensors")
-    data = {"inputs": torch.randn(64, 3, 30, 30), "labels": torch.randint(0, 5, (64,))}
-    data |= {"test_inputs": torch.randn(16, 3, 30, 30), "test_labels": torch.randint(0, 5, (16,))}
-    save_file(data, work / "data.safetensors")
+    subjects = [(vit(work), TRAINED, own), (bert(work), TRAINED_BERT, own_bert)]
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
     versions["adapters"] = getattr(adapters, "__version__", "not installed")
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"{'':7} {'':9} {'adapter':36} {'moved by':>9} {'apart':>9} {'largest':>8}")
+    print(f"{'':7} {'':9} {'adapter':40} {'moved by':>9} {'apart':>9} {'largest':>8}")
     worst = 0.0
 
-    def line(direction, library, name, plain, theirs, folder):
+    def line(direction, library, subject, name, plain, theirs, folder):
         nonlocal worst
-        ours = graft_logits(options.graft, folder, work)
+        ours = graft_logits(options.graft, subject, folder, work)
         apart, largest = (ours - theirs).abs().max().item(), theirs.abs().max().item()
         moved = (theirs - plain).abs().max().item()
         worst = max(worst, apart / largest)
-        print(f"{direction:7} {library:9} {name:36} {moved:9.3f} {apart:9.1e} {largest:8.3f}", flush=True)
+        name = name if subject.word == "vit" else f"{subject.word}: {name}"
+        print(f"{direction:7} {library:9} {name:40} {moved:9.3f} {apart:9.1e} {largest:8.3f}", flush=True)
 
-    for number, (name, (library, kinds)) in enumerate(TRAINED.items()):
-        if library == "adapters" and adapters is None:
-            continue
-        folder, plain, theirs = trained(options.graft, work, number, library, kinds, pixels)
-        line("graft →", library, name, plain, theirs, folder)
-    for number, (name, library, settings) in enumerate(own()):
-        folder, plain, theirs = written(work, number, library, settings, pixels)
-        line("→ graft", library, name, plain, theirs, folder)
+    for subject, kinds_of, own_of in subjects:
+        for number, (name, (library, kinds)) in enumerate(kinds_of.items()):
+            if library == "adapters" and adapters is None:
+                continue
+            folder, plain, theirs = trained(options.graft, work, number, library, kinds, subject)
+            line("graft →", library, subject, name, plain, theirs, folder)
+        for number, (name, library, settings) in enumerate(own_of()):
+            folder, plain, theirs = written(work, number, library, settings, subject)
+            line("→ graft", library, subject, name, plain, theirs, folder)
     print(f"worst: {worst:.1e} of the largest logit; {TOLERANCE:.0e} allowed")
     return 0 if worst <= TOLERANCE else 1
 

@@ -11,7 +11,7 @@ mod probe;
 pub use architecture::{Subject, subjects};
 pub use cell::{Found, examine};
 pub use kind::{Subkind, kinds};
-pub use place::{Class, classes};
+pub use place::{Class, classes, name_of};
 
 /// A value as project files write it.
 ///

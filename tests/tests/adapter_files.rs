@@ -32,10 +32,11 @@ const PEFT: [&str; 7] = [
     "peft_shira",
     "peft_shira_unseeded",
 ];
-const HUB: [&str; 7] = [
+const HUB: [&str; 8] = [
     "hub_seq_bn",
     "hub_double_seq_bn",
     "hub_par_bn",
+    "hub_par_bn_both",
     "hub_learned",
     "hub_compacter",
     "hub_compacterpp",
@@ -492,7 +493,13 @@ fn what_a_format_cannot_hold_is_refused_by_name() {
 #[test]
 fn bottlenecks_of_a_post_norm_model_compute_what_the_library_computes() {
     let model = Model::open("bert_tiny");
-    for name in ["hub_bert_double", "hub_bert_parallel", "hub_bert_compacter"] {
+    for name in [
+        "hub_bert_double",
+        "hub_bert_parallel",
+        "hub_bert_compacter",
+        "hub_bert_seq_bn",
+        "hub_bert_seq_bn_both",
+    ] {
         let adapter = model.read(&folder_of(name)).unwrap();
         let (graph, params) = model.with(&adapter);
         let file = format!("adapters/{name}/io.safetensors");
@@ -508,13 +515,17 @@ fn bottlenecks_of_a_post_norm_model_compute_what_the_library_computes() {
         AdapterHub.write(&adapter, &model.base(), out.path()).unwrap();
         assert_eq!(model.read(out.path()).unwrap(), adapter, "{name}");
     }
-    // What it reads behind the norm and adds before it is no bottleneck of Graft's.
+    let kinds = model.read(&folder_of("hub_bert_seq_bn_both")).unwrap().placements;
+    let places: Vec<&str> = kinds.values().map(|placement| placement.at.as_str()).collect();
+    assert_eq!(places, ["model.blocks.{0,1}.{P1,P4}"]);
+    // Its own value behind the norm, and the norm once more, is no bottleneck of Graft's.
     let folder = copied("hub_bert_double");
     change_json(folder.path(), "adapter_config.json", |json| {
         json["config"]["original_ln_before"] = json!(true);
+        json["config"]["residual_before_ln"] = json!(false);
     });
     let error = model.read(folder.path()).unwrap_err();
-    assert!(error.contains("original_ln_before") && error.contains("post-norm"), "{error}");
+    assert!(error.contains("original_ln_before") && error.contains("residual"), "{error}");
 }
 
 /// Adapters of three layouts on one model, each found in its own way.

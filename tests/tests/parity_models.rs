@@ -53,6 +53,12 @@ fn vit_in_shards_with_pooler_and_tanh_gelu() {
     check("vit_sharded", 2);
 }
 
+/// What Scenic trains, as Flax saves it: names and axes are others, and an optimiser's tree has the same names.
+#[test]
+fn factorised_video_transformer_in_a_flax_checkpoint() {
+    check("vivit_flax", 1);
+}
+
 #[test]
 fn dinov2_at_its_own_size_and_at_an_odd_one() {
     check("dinov2_tiny", 4);

@@ -5,7 +5,7 @@
 
 use burn::tensor::Device;
 use graft_engine::adapters::{
-    Activation, AdapterKind as _, AdapterSpec, Bottleneck, Placement, Start, place,
+    Activation, AdapterKind as _, AdapterSpec, Bottleneck, Placement, Preset, Start, place,
 };
 use graft_engine::device;
 use graft_engine::exec::{Inputs, infer};
@@ -187,6 +187,19 @@ fn shallow_adapters_have_the_published_count() {
     let counts = [sum("decoder.extracted"), sum("condition.text"), count("model.condition.text", 256)];
     assert_eq!(counts, [2_363_136, 1_575_936, 262_912]);
     assert_eq!(counts.iter().sum::<u64>(), 4_201_984);
+}
+
+/// Both presets place what the counts above are of, with the condition's bottleneck in each.
+#[test]
+fn presets_for_clipseg_have_the_published_counts() {
+    for (name, count) in [("VLSM dense", 3_237_376), ("VLSM shallow", 4_201_984)] {
+        let base = published_clipseg();
+        let mut graph = base.clone();
+        for (number, placement) in Preset::named(name).unwrap().placements("model", 0).iter().enumerate() {
+            graph = place(&graph, number, placement).unwrap().0;
+        }
+        assert_eq!(graph.parameter_count() - base.parameter_count(), count, "{name}");
+    }
 }
 
 #[test]

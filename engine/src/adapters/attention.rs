@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bottleneck::{REDUCTIONS, width_of};
 use super::legal::grid;
-use super::setting::whole;
+use super::setting::{Inner, whole};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Init, Patch, PatchBuilder, Site};
 use crate::ops::{Add, Attention, Gelu, GeluForm};
@@ -30,7 +29,9 @@ impl Default for AttentionAdapter {
 
 impl AttentionAdapter {
     fn width_at(&self, site: &Site) -> usize {
-        width_of(site.width, self.width, self.reduction).next_multiple_of(self.head_width.max(1))
+        Inner { width: self.width, reduction: self.reduction }
+            .at(site.width)
+            .next_multiple_of(self.head_width.max(1))
     }
 }
 
@@ -99,11 +100,9 @@ impl AdapterKind for AttentionAdapter {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        vec![
-            Setting::width("width", "Width", self.width),
-            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
-            Setting::width("head_width", "Head width", self.head_width),
-        ]
+        let inner = Inner { width: self.width, reduction: self.reduction };
+        let [width, reduction] = inner.settings("Width");
+        vec![width, reduction, Setting::width("head_width", "Head width", self.head_width)]
     }
 
     fn size(&self) -> Option<&'static str> {
@@ -111,10 +110,8 @@ impl AdapterKind for AttentionAdapter {
     }
 
     fn assign(&mut self, name: &str, value: f64) {
-        match name {
-            "width" => (self.width, self.reduction) = (whole(value), 0.0),
-            "reduction" => self.reduction = value,
-            _ => self.head_width = whole(value),
+        if !Inner::assign(&mut self.width, &mut self.reduction, name, value) {
+            self.head_width = whole(value);
         }
     }
 }

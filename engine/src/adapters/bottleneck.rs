@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{Choice, DROPOUTS, SCALES, is_default, is_one, on, whole};
+use super::setting::{Choice, DROPOUTS, Inner, SCALES, is_default, is_one, on};
 use super::{Activation, AdapterKind, Illegal, Setting};
-use crate::graph::{Graph, Init, NodeId, Patch, PatchBuilder, Port, Site, SiteKind};
+use crate::graph::{Graph, Init, NodeId, NodeKind, Patch, PatchBuilder, Port, Site, SiteKind};
 use crate::ops::{Add, Dropout, Multiply, Scale};
 
 /// Which value of the block a bottleneck reads.
@@ -26,18 +26,22 @@ pub enum Reads {
     P3,
     /// The feed-forward part's output.
     P4,
+    /// What the residual add and the norm behind it make of the sub-layer's output, computed once more before anything
+    /// is added: in post-norm blocks, as `AdapterHub`'s sequential bottlenecks have it.
+    AddNorm,
 }
 
 impl Choice for Reads {
-    const ALL: &'static [Self] = &[Self::Own, Self::P0, Self::Normed, Self::P1, Self::P2, Self::P3, Self::P4];
+    const ALL: &'static [Self] =
+        &[Self::Own, Self::P0, Self::Normed, Self::P1, Self::P2, Self::P3, Self::P4, Self::AddNorm];
     const NAMES: &'static [&'static str] =
-        &["its own value", "P0", "normed P0", "P1", "P2", "P3 (normed P2)", "P4"];
+        &["its own value", "P0", "normed P0", "P1", "P2", "P3 (normed P2)", "P4", "add & norm of its own"];
 }
 
 impl Reads {
     const fn port(self) -> Option<Port> {
         match self {
-            Self::Own => None,
+            Self::Own | Self::AddNorm => None,
             Self::P0 => Some(Port::P0),
             Self::Normed => Some(Port::NORMED),
             Self::P1 => Some(Port::P1),
@@ -143,20 +147,6 @@ impl Default for Bottleneck {
     }
 }
 
-/// A width by number or by reduction factor.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "widths are small"
-)]
-pub(super) fn width_of(features: usize, width: usize, reduction: f64) -> usize {
-    if reduction > 0.0 { ((features as f64 / reduction).round() as usize).max(1) } else { width }
-}
-
-/// Bounds of a reduction factor; 0 is none.
-pub(super) const REDUCTIONS: (f64, f64) = (0.0, 1024.0);
-
 impl Bottleneck {
     fn width_at(&self, site: &Site) -> usize {
         self.width_for(site.width)
@@ -165,7 +155,11 @@ impl Bottleneck {
     /// The bottleneck's width at a value of so many features.
     #[must_use]
     pub fn width_for(&self, features: usize) -> usize {
-        width_of(features, self.width, self.reduction)
+        self.inner().at(features)
+    }
+
+    const fn inner(&self) -> Inner {
+        Inner { width: self.width, reduction: self.reduction }
     }
 
     fn projections(&self) -> [Init; 2] {
@@ -202,13 +196,47 @@ impl Bottleneck {
         builder.op("scale", Multiply, &[branch, learned])
     }
 
-    /// The value that it reads at a site.
+    /// The residual add that a port's value goes to and the norm behind it, where the block has both.
+    fn add_and_norm(graph: &Graph, site: &Site, own: Port) -> Result<[NodeId; 2], Illegal> {
+        let behind = match own {
+            Port::P1 => Port::P2,
+            Port::P4 => Port::P5,
+            _ => return Err(Illegal::NoSuchPort),
+        };
+        let norm = graph.port_beside(site, behind).map(|beside| beside.node).ok_or(Illegal::NoSuchPort)?;
+        let is =
+            |node: NodeId, op: &str| matches!(&graph.node(node).kind, NodeKind::Op(own) if own.name() == op);
+        let add = *graph.node(norm).inputs.first().ok_or(Illegal::NoSuchPort)?;
+        let reads_own = graph.node(add).inputs.contains(&site.node);
+        let found = is(norm, "layer norm") && is(add, "add") && reads_own;
+        if found { Ok([add, norm]) } else { Err(Illegal::NoSuchPort) }
+    }
+
+    /// The value that it reads at a site, computed for it where it is no value of the block.
+    fn read(&self, builder: &mut PatchBuilder<'_>, site: &Site) -> NodeId {
+        if self.reads == Reads::AddNorm
+            && let SiteKind::Port(own) = site.kind
+            && let Ok([add, norm]) = Self::add_and_norm(builder.graph(), site, own)
+        {
+            let inputs = builder.graph().node(add).inputs.clone();
+            let added = builder.repeat("read_add", add, &inputs);
+            let mut inputs = builder.graph().node(norm).inputs.clone();
+            inputs[0] = added;
+            return builder.repeat("read_norm", norm, &inputs);
+        }
+        self.source(builder.graph(), site).unwrap_or(site.node)
+    }
+
+    /// The value of the block that it reads at a site.
     fn source(&self, graph: &Graph, site: &Site) -> Result<NodeId, Illegal> {
         let own = match site.kind {
             SiteKind::Port(own) => own,
             SiteKind::Bridge { .. } if self.reads == Reads::Own => return Ok(site.node),
             _ => return Err(Illegal::NotAnEdge),
         };
+        if self.reads == Reads::AddNorm {
+            return Self::add_and_norm(graph, site, own).map(|_| site.node);
+        }
         let Some(other) = self.reads.port().filter(|other| *other != own) else { return Ok(site.node) };
         let at = |port: Port| Port::ALL.iter().position(|known| *known == port);
         if at(other) > at(own) {
@@ -256,7 +284,7 @@ impl AdapterKind for Bottleneck {
         let site = builder.site().clone();
         let (features, width) = (site.width, self.width_at(&site));
         let [down_start, up_start] = self.projections();
-        let mut x = self.source(builder.graph(), &site).unwrap_or(site.node);
+        let mut x = self.read(&mut builder, &site);
         if self.norm {
             x = builder.layer_norm("norm", x, features, 1e-5);
         }
@@ -292,9 +320,10 @@ impl AdapterKind for Bottleneck {
     }
 
     fn settings(&self) -> Vec<Setting> {
+        let [width, reduction] = self.inner().settings("Width");
         vec![
-            Setting::width("width", "Width", self.width),
-            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
+            width,
+            reduction,
             Setting::choice("reads", "Reads", self.reads),
             Setting::choice("activation", "Activation", self.activation),
             Setting::switch("activate_after", "Activate after", self.activate_after),
@@ -312,10 +341,10 @@ impl AdapterKind for Bottleneck {
     }
 
     fn assign(&mut self, name: &str, value: f64) {
+        if Inner::assign(&mut self.width, &mut self.reduction, name, value) {
+            return;
+        }
         match name {
-            // A width of its own ends a reduction.
-            "width" => (self.width, self.reduction) = (whole(value), 0.0),
-            "reduction" => self.reduction = value,
             "reads" => self.reads = Reads::numbered(value),
             "activation" => self.activation = Activation::numbered(value),
             "activate_after" => self.activate_after = on(value),

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bottleneck::{REDUCTIONS, width_of};
 use super::convolution::picture;
 use super::legal::grid;
-use super::setting::{DROPOUTS, is_default, whole};
+use super::setting::{DROPOUTS, Inner, is_default, whole};
 use super::{AdapterError, AdapterKind, Illegal, Setting};
 use crate::graph::{Beginning, Graph, Init, NodeId, Patch, PatchBuilder, Site, When};
 use crate::ops::{
@@ -42,7 +41,7 @@ const MOMENTUM: f64 = 0.1;
 
 impl Conformer {
     fn width_at(&self, site: &Site) -> usize {
-        width_of(site.width, self.width, self.reduction)
+        Inner { width: self.width, reduction: self.reduction }.at(site.width)
     }
 
     /// Batch normalisation with running statistics.
@@ -133,9 +132,11 @@ impl AdapterKind for Conformer {
     }
 
     fn settings(&self) -> Vec<Setting> {
+        let inner = Inner { width: self.width, reduction: self.reduction };
+        let [width, reduction] = inner.settings("Channels");
         vec![
-            Setting::width("width", "Channels", self.width),
-            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
+            width,
+            reduction,
             Setting::width("kernel", "Kernel", self.kernel),
             Setting::number("dropout", "Dropout", self.dropout, DROPOUTS),
         ]
@@ -146,9 +147,10 @@ impl AdapterKind for Conformer {
     }
 
     fn assign(&mut self, name: &str, value: f64) {
+        if Inner::assign(&mut self.width, &mut self.reduction, name, value) {
+            return;
+        }
         match name {
-            "width" => (self.width, self.reduction) = (whole(value), 0.0),
-            "reduction" => self.reduction = value,
             // An even kernel has no middle; the next odd one is meant.
             "kernel" => self.kernel = whole(value) | 1,
             _ => self.dropout = value,

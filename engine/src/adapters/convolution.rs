@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bottleneck::{REDUCTIONS, width_of};
 use super::legal::grid;
-use super::setting::{is_default, whole};
+use super::setting::{Inner, is_default, whole};
 use super::{AdapterKind, Illegal, Setting};
 use crate::graph::{Graph, Grid, Init, NodeId, Patch, PatchBuilder, Site};
 use crate::ops::{AddLast, Conv2d, Gelu, GeluForm, GridOf, GridToTokens, TokensToGrid};
@@ -46,7 +45,7 @@ pub(super) fn picture(builder: &mut PatchBuilder<'_>, name: &str, x: NodeId) -> 
 
 impl Convolution {
     fn width_at(&self, site: &Site) -> usize {
-        width_of(site.width, self.width, self.reduction)
+        Inner { width: self.width, reduction: self.reduction }.at(site.width)
     }
 }
 
@@ -109,11 +108,9 @@ impl AdapterKind for Convolution {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        vec![
-            Setting::width("width", "Channels", self.width),
-            Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS),
-            Setting::width("depth", "Blocks", self.depth),
-        ]
+        let inner = Inner { width: self.width, reduction: self.reduction };
+        let [width, reduction] = inner.settings("Channels");
+        vec![width, reduction, Setting::width("depth", "Blocks", self.depth)]
     }
 
     fn size(&self) -> Option<&'static str> {
@@ -121,10 +118,8 @@ impl AdapterKind for Convolution {
     }
 
     fn assign(&mut self, name: &str, value: f64) {
-        match name {
-            "width" => (self.width, self.reduction) = (whole(value), 0.0),
-            "reduction" => self.reduction = value,
-            _ => self.depth = whole(value),
+        if !Inner::assign(&mut self.width, &mut self.reduction, name, value) {
+            self.depth = whole(value);
         }
     }
 }

@@ -56,6 +56,12 @@ fn adaptformer(width: usize) -> Bottleneck {
     Bottleneck { width, reads, activation, dropout: 0.1, scale: 0.1, start, ..Bottleneck::default() }
 }
 
+/// VLSM-Adapter's: an activation on either side, so that what is added is never negative.
+fn vlsm(width: usize) -> Bottleneck {
+    let (activation, start) = (Activation::Relu, Start::Torch);
+    Bottleneck { width, activation, activate_after: true, start, ..Bottleneck::default() }
+}
+
 fn compacter(parts: &mut Parts, rule: &str) {
     let kind = Bottleneck { reduction: 32.0, activation: Activation::GeluTanh, ..Bottleneck::default() };
     let number = parts.bottleneck(rule, kind);
@@ -128,12 +134,18 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "VLSM dense",
-        description: "Dhakal et al., 2024: width 64 after both sub-layers, activation on either side",
+        description: "Dhakal et al., 2024, for CLIPSeg: width 64 in both towers' first nine blocks, 256 on the condition",
         make: |parts| {
-            let (activation, start) = (Activation::Relu, Start::Torch);
-            let kind =
-                Bottleneck { width: 64, activation, activate_after: true, start, ..Bottleneck::default() };
-            parts.bottleneck(BOTH, kind);
+            parts.bottleneck("{vision,text}.blocks.{0,1,2,3,4,5,6,7,8}.{P1,P4}", vlsm(64));
+            parts.bottleneck("condition.text", vlsm(256));
+        },
+    },
+    Preset {
+        name: "VLSM shallow",
+        description: "Dhakal et al., 2024, for CLIPSeg: width 512 on the extracted states and texts, 256 on the condition",
+        make: |parts| {
+            parts.bottleneck("*.{extracted,text}_*", vlsm(512));
+            parts.bottleneck("condition.text", vlsm(256));
         },
     },
     Preset {

@@ -26,6 +26,51 @@ pub(super) const SCALES: (f64, f64) = (-1000.0, 1000.0);
 /// Probabilities of dropout.
 pub(super) const DROPOUTS: (f64, f64) = (0.0, 0.99);
 
+/// Bounds of a reduction factor; 0 is none.
+const REDUCTIONS: (f64, f64) = (0.0, 1024.0);
+
+/// An inner width: a number, or a share of the features of the value that it stands at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Inner {
+    /// The width, where there is no reduction.
+    pub width: usize,
+    /// Features divided by this give the width, where it is not 0.
+    pub reduction: f64,
+}
+
+impl Inner {
+    /// The width at a value of so many features.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "widths are small"
+    )]
+    pub(super) fn at(self, features: usize) -> usize {
+        if self.reduction > 0.0 {
+            ((features as f64 / self.reduction).round() as usize).max(1)
+        } else {
+            self.width
+        }
+    }
+
+    /// Both settings for editors, the width by a name of the kind's own.
+    pub(super) fn settings(self, label: &'static str) -> [Setting; 2] {
+        let reduction = Setting::number("reduction", "Reduction", self.reduction, REDUCTIONS);
+        [Setting::width("width", label, self.width), reduction]
+    }
+
+    /// Takes a checked value, if the setting is one of the two. A width of its own ends a reduction.
+    pub(super) fn assign(width: &mut usize, reduction: &mut f64, name: &str, value: f64) -> bool {
+        match name {
+            "width" => (*width, *reduction) = (whole(value), 0.0),
+            "reduction" => *reduction = value,
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// A closed set of settings that have names.
 pub(super) trait Choice: Copy + PartialEq + 'static {
     /// All of them.

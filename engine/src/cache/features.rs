@@ -102,7 +102,7 @@ impl Features {
     }
 
     /// The same for an inference of another graph to `results` that begins with a part of the prefix; `None` when it has
-    /// no part of it. Each batch has its labels, where there are any.
+    /// no part of it. Each batch has its labels and masks, where there are any.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -123,7 +123,13 @@ impl Features {
         let mut given = graph.without_batch(results);
         given.extend(shared.after());
         let mut left = columns_read(graph, &Schedule::inference(graph, results, &given));
-        left.extend(source.columns().into_iter().map(|column| column.name).filter(|name| name == "labels"));
+        left.extend(
+            source
+                .columns()
+                .into_iter()
+                .map(|column| column.name)
+                .filter(|name| name == "labels" || name == "masks"),
+        );
         Self::open_with(shared, left, params, source, split, session).map(Some)
     }
 

@@ -6,7 +6,7 @@ use crate::graph::{Graph, NodeKind, RegionKind, SiteKind, is_below};
 use crate::models;
 use crate::project::{self, build_stage, open_source};
 use crate::tensor::Shape;
-use crate::weights::{LoadReport, compare};
+use crate::weights::{Checkpoint, LoadReport, Scan, WeightSource, compare};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -19,17 +19,27 @@ pub(super) struct Inspect {
     /// Print one JSON object with every node.
     #[arg(long)]
     json: bool,
+    /// Read every tensor of the model's file and tell which hold values that are not finite.
+    #[arg(long)]
+    values: bool,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Done> {
-        let (title, graph, shapes, trainable, loading) = if self.target.is_dir() {
+        let scans = |weights: Option<&WeightSource>| -> anyhow::Result<Option<Vec<Scan>>> {
+            match weights.filter(|_| self.values) {
+                Some(source) => Ok(Some(Checkpoint::open(&source.folder)?.scan()?)),
+                None => Ok(None),
+            }
+        };
+        let (title, graph, shapes, trainable, loading, values) = if self.target.is_dir() {
             let resolved = models::open(&self.target)?;
             let graph = resolved.architecture.build("model")?;
             // Before any arithmetic on sizes that only the config vouches for.
             let loading = resolved.weights.as_ref().map(|source| compare(&graph, source)).transpose()?;
             let shapes = graph.shapes(&resolved.architecture.binding(1))?;
-            (resolved.architecture.title(), graph, shapes, None, loading)
+            let values = scans(resolved.weights.as_ref())?;
+            (resolved.architecture.title(), graph, shapes, None, loading, values)
         } else {
             let project = project::load(&self.target)?;
             let base = self.target.parent().unwrap_or(std::path::Path::new(".")).to_path_buf();
@@ -38,12 +48,16 @@ impl Inspect {
             let built = build_stage(&project, &base, last, source.as_ref())?;
             let loading = built.weights.as_ref().map(|source| compare(&built.graph, source)).transpose()?;
             let shapes = built.graph.shapes(&built.binding(source.as_ref(), 1))?;
-            (built.architecture.title(), built.graph, shapes, Some(built.selection), loading)
+            let values = scans(built.weights.as_ref())?;
+            (built.architecture.title(), built.graph, shapes, Some(built.selection), loading, values)
         };
         if self.json {
             let mut all = describe(&title, &graph, &shapes, trainable.as_ref().map(|s| s.count));
             if let Some(report) = &loading {
                 all["weights"] = loading_json(report);
+            }
+            if let Some(scans) = &values {
+                all["values"] = json!(scans);
             }
             line(&all.to_string())?;
             return Ok(Done::Well);
@@ -75,8 +89,26 @@ impl Inspect {
             list("not in the file, would begin fresh", &report.missing)?;
             list("in the file, used by nothing", &report.unused.iter().map(Quoted).collect::<Vec<_>>())?;
         }
+        if let Some(scans) = &values {
+            tell_values(scans)?;
+        }
         Ok(Done::Well)
     }
+}
+
+/// How many tensors hold values that are not finite, and which.
+fn tell_values(scans: &[Scan]) -> std::io::Result<()> {
+    let range =
+        scans.iter().fold((0f32, 0f32), |(least, most), scan| (least.min(scan.least), most.max(scan.most)));
+    line(&format!("values: {} tensors read, finite ones from {} to {}", scans.len(), range.0, range.1))?;
+    let unsound: Vec<String> = scans
+        .iter()
+        .filter(|scan| !scan.is_sound())
+        .map(|scan| {
+            format!("`{}`: {} NaN, {} infinite of {}", scan.name, scan.nan, scan.infinite, scan.values)
+        })
+        .collect();
+    list("with values that are not finite", &unsound)
 }
 
 /// Entries of one kind that are listed; of the rest only the number is told.

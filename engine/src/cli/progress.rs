@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::runs::{Event, EventBody};
+use crate::train::headline;
 
 /// Prints events to stderr: a line that is rewritten on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
@@ -93,11 +94,11 @@ impl Progress {
             }
             EventBody::Stopped { steps } => self.say(&format!("stopped after {steps} steps, saved")),
             EventBody::Finished { secs, steps, metrics, peak_bytes, samples_per_sec } => {
-                let top1 = metrics
-                    .get("top1")
-                    .map_or_else(String::new, |v| format!(", test top1 {:.2} %", v * 100.0));
+                let score = headline(metrics).map_or_else(String::new, |(name, value)| {
+                    format!(", test {name} {:.2} %", value * 100.0)
+                });
                 self.say(&format!(
-                    "finished in {secs:.1} s, {steps} steps, {samples_per_sec:.1} samples/s, peak {} MiB{top1}",
+                    "finished in {secs:.1} s, {steps} steps, {samples_per_sec:.1} samples/s, peak {} MiB{score}",
                     peak_bytes >> 20
                 ));
             }

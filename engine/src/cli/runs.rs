@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::data::Split;
 use crate::runs::{EventBody, RunFolder, evaluate_run_under_noise};
+use crate::train::headline;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -110,11 +111,13 @@ impl Runs {
             return Ok(Done::Well);
         }
         for row in rows {
-            let top1 = row["metrics"]["top1"]
-                .as_f64()
-                .map_or_else(|| "–".to_owned(), |v| format!("{:.2} %", v * 100.0));
+            let metrics = serde_json::from_value(row["metrics"].clone()).unwrap_or_default();
+            let score = headline(&metrics).map_or_else(
+                || "top-1 –".to_owned(),
+                |(name, value)| format!("{name} {:.2} %", value * 100.0),
+            );
             line(&format!(
-                "{:<48} {:<9} {:>7} steps  top1 {top1}",
+                "{:<48} {:<9} {:>7} steps  {score}",
                 row["run"].as_str().unwrap_or_default(),
                 row["state"].as_str().unwrap_or_default(),
                 row["steps"]

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::field::INPUT_VALUES;
-use super::folder::{Catalogue, Layout};
+use super::folder::Layout;
+use super::folder_source::{Decoder, FolderSource};
 use super::log_mel::LogMel;
-use super::{
-    Column, DataError, Field, Fractions, LogMelSpec, Sample, SampleError, Source, Split, View, field, wav,
-};
+use super::{DataError, Fractions, LogMelSpec, SampleError, Source, View, wav};
 
 /// `<folder>/<class>/<file>`: classes in alphabetical order, WAV files of 8, 16, 24 or 32-bit integers or 32-bit floats.
 ///
@@ -57,59 +56,32 @@ pub(super) fn open(spec: &AudioFolderSpec, base: &Path, view: &View) -> Result<B
         samples: "sounds (.wav, .wave)",
         is_sample: |entry| !entry.is_folder && entry.has_extension(&wav::EXTENSIONS),
     };
-    Ok(Box::new(AudioFolder { catalogue: layout.catalogue(base)?, log_mel }))
+    Ok(Box::new(FolderSource { catalogue: layout.catalogue(base)?, decoder: log_mel }))
 }
 
-#[derive(Debug)]
-struct AudioFolder {
-    catalogue: Catalogue,
-    log_mel: LogMel,
-}
+impl Decoder for LogMel {
+    const COLUMN: &'static str = INPUT_VALUES;
 
-impl Source for AudioFolder {
-    fn len(&self, split: Split) -> usize {
-        self.catalogue.splits[split.position()].len()
+    fn shape(&self) -> Vec<usize> {
+        Self::shape(self).to_vec()
     }
 
-    fn classes(&self) -> &[String] {
-        &self.catalogue.classes
+    fn fingerprint(&self) -> String {
+        format!("sound {:?}", self.spec())
     }
 
-    fn sample_shape(&self) -> Vec<usize> {
-        self.log_mel.shape().to_vec()
-    }
-
-    fn columns(&self) -> Vec<Column> {
-        vec![Column::floats(INPUT_VALUES, &self.log_mel.shape()), Column::integers(field::LABELS, &[])]
-    }
-
-    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
-        self.catalogue.key(split, index, column)
-    }
-
-    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
-        Some(self.catalogue.fingerprint(column, &format!("sound {:?}", self.log_mel.spec())))
-    }
-
-    fn identity(&self, split: Split, index: usize) -> u128 {
-        self.catalogue.identity(split, index)
-    }
-
-    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
-        SampleError::check_range(split, index, self.len(split))?;
-        let item = &self.catalogue.splits[split.position()][index];
-        let rate_hz = self.log_mel.spec().rate_hz;
-        let waveform = wav::read(&item.path, rate_hz, self.log_mel.longest())?;
-        if waveform.len() < self.log_mel.shortest() {
+    fn values(&self, path: &Path) -> Result<Vec<f32>, SampleError> {
+        let rate_hz = self.spec().rate_hz;
+        let waveform = wav::read(path, rate_hz, self.longest())?;
+        if waveform.len() < self.shortest() {
             let reason = format!(
                 "it holds {} samples at {rate_hz} Hz, and one frame takes {}",
                 waveform.len(),
-                self.log_mel.shortest()
+                self.shortest()
             );
-            return Err(SampleError::Unreadable { reason, path: item.path.clone() });
+            return Err(SampleError::Unreadable { reason, path: path.to_path_buf() });
         }
-        let values = Field::floats(self.log_mel.values(&waveform), &self.log_mel.shape());
-        Ok(Sample::labelled([(INPUT_VALUES, values)], item.label))
+        Ok(Self::values(self, &waveform))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::field::{LABELS, kind};
+use super::field::{LABELS, MASKS, kind};
 use super::{Column, Field, Sample, SampleError, Source, Split};
 use crate::device::panic_message;
 
@@ -86,6 +86,12 @@ impl Batch {
     #[must_use]
     pub fn labels(&self) -> &[i64] {
         self.columns.get(LABELS).and_then(Field::as_integers).unwrap_or_default()
+    }
+
+    /// The values of `masks`, `[batch, …]`; empty when there is no such column of floats.
+    #[must_use]
+    pub fn masks(&self) -> &[f32] {
+        self.columns.get(MASKS).and_then(Field::as_floats).unwrap_or_default()
     }
 
     /// Consecutive parts of at most `rows` (at least 1) samples; all of `skipped` goes with the first.

@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::field::{LABELS, PIXELS};
 use super::glyph::Scaler;
 use super::idx::{self, Pictures};
-use super::{DataError, Sample, SampleError, Source, Split, View, check_normalisation, positive};
+use super::{
+    Column, DataError, Field, Sample, SampleError, Source, Split, View, check_normalisation, positive,
+};
 use crate::tensor::Stream;
+
+/// The column of a canvas's side, where there are several.
+const SIZE: &str = "size";
 
 /// Ten classes of handwritten digits on a canvas of `size` × `size` pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +29,11 @@ pub struct DigitsSpec {
     pub size: usize,
     /// Side of the digit, pixels: areas are averaged on the way down, interpolated on the way up.
     pub digit: usize,
+    /// Sides of further canvases, pixels: the canvas of each sample is drawn from `size` and these, and the digit is as
+    /// large a part of it as `digit` is of `size`. The column `size` then tells which it is, and only samples of one size
+    /// share a batch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<usize>,
     /// 1, or 3 equal ones.
     pub channels: usize,
     /// Differently placed copies of each training image in one epoch. The other splits have one.
@@ -43,6 +53,7 @@ impl Default for DigitsSpec {
             seed: 0,
             size: 32,
             digit: 16,
+            sizes: Vec::new(),
             channels: 1,
             repeats: 1,
             validation: 500,
@@ -57,6 +68,7 @@ pub(super) fn open(spec: &DigitsSpec, base: &Path, view: &View) -> Result<Box<dy
     check_canvas(spec.size, spec.digit, spec.channels)?;
     positive("repeats", spec.repeats)?;
     check_normalisation(&[spec.mean], &[spec.std])?;
+    let canvases = canvases(spec)?;
     let folder = base.join(&spec.folder);
     let train = idx::read(&folder, &["train"])?;
     let test = idx::read(&folder, &["test", "t10k"])?;
@@ -67,13 +79,38 @@ pub(super) fn open(spec: &DigitsSpec, base: &Path, view: &View) -> Result<Box<dy
     }
     Ok(Box::new(Digits {
         streams: Split::streams(spec.seed, "data.digits"),
-        scalers: [&train, &test].map(|set| Scaler::new(set.height, set.width, spec.digit)),
+        choices: Split::streams(spec.seed, "data.digits.size"),
+        scalers: [&train, &test].map(|set| {
+            canvases.iter().map(|canvas| Scaler::new(set.height, set.width, canvas.digit)).collect()
+        }),
+        canvases,
         members: [kept, held, (0..test.len()).collect()],
         classes: (0..10).map(|digit| digit.to_string()).collect(),
         spec: spec.clone(),
         train,
         test,
     }))
+}
+
+/// A square canvas and the digit on it, sides in pixels.
+#[derive(Clone, Copy, Debug)]
+struct Canvas {
+    size: usize,
+    digit: usize,
+}
+
+/// `size` and the further ones, in which a digit has the same share.
+fn canvases(spec: &DigitsSpec) -> Result<Vec<Canvas>, DataError> {
+    let mut canvases = vec![Canvas { size: spec.size, digit: spec.digit }];
+    for &size in &spec.sizes {
+        positive("sizes", size)?;
+        if canvases.iter().any(|canvas| canvas.size == size) {
+            return Err(DataError::setting("sizes", size, "each size must be named once, `size` included"));
+        }
+        let digit = ((spec.digit * size + spec.size / 2) / spec.size).clamp(1, size);
+        canvases.push(Canvas { size, digit });
+    }
+    Ok(canvases)
 }
 
 /// Refuses canvases that the digit does not fit on.
@@ -96,8 +133,11 @@ struct Digits {
     spec: DigitsSpec,
     train: Pictures,
     test: Pictures,
-    /// For the training and the test pictures.
-    scalers: [Scaler; 2],
+    canvases: Vec<Canvas>,
+    /// For the training and the test pictures, one a canvas.
+    scalers: [Vec<Scaler>; 2],
+    /// Which canvas a sample has.
+    choices: [Stream; 3],
     /// Pictures of each split.
     members: [Vec<usize>; 3],
     streams: [Stream; 3],
@@ -106,12 +146,20 @@ struct Digits {
 
 impl Digits {
     /// Which picture a sample shows, of which set, and what scales those.
-    fn picture(&self, split: Split, index: usize) -> (&Pictures, &Scaler, usize) {
+    fn picture(&self, split: Split, index: usize) -> (&Pictures, &[Scaler], usize) {
         let members = &self.members[split.position()];
         let picture = members[index % members.len()];
         match split {
             Split::Test => (&self.test, &self.scalers[1], picture),
             Split::Train | Split::Validation => (&self.train, &self.scalers[0], picture),
+        }
+    }
+
+    /// The number of a sample's canvas.
+    fn canvas(&self, split: Split, index: usize) -> usize {
+        match self.canvases.len() {
+            1 => 0,
+            count => self.choices[split.position()].at(index as u64).below(count),
         }
     }
 }
@@ -133,14 +181,36 @@ impl Source for Digits {
     }
 
     fn sample_shape(&self) -> Vec<usize> {
-        vec![self.spec.channels, self.spec.size, self.spec.size]
+        let largest = self.canvases.iter().map(|canvas| canvas.size).max().unwrap_or(self.spec.size);
+        vec![self.spec.channels, largest, largest]
     }
 
+    fn columns(&self) -> Vec<Column> {
+        let side = if self.canvases.len() > 1 { None } else { Some(self.spec.size) };
+        let extents = vec![Some(self.spec.channels), side, side];
+        let pixels = Column { name: PIXELS.to_owned(), integers: false, extents };
+        let mut columns = vec![pixels, Column::integers(LABELS, &[])];
+        columns.extend(side.is_none().then(|| Column::integers(SIZE, &[])));
+        columns
+    }
+
+    fn group(&self, split: Split, index: usize) -> u64 {
+        self.canvas(split, index) as u64
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "a picture's side is small")]
     fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
-        (column == LABELS && index < self.len(split)).then(|| {
-            let (set, _, picture) = self.picture(split, index);
-            i64::from(set.label(picture))
-        })
+        if index >= self.len(split) {
+            return None;
+        }
+        match column {
+            LABELS => {
+                let (set, _, picture) = self.picture(split, index);
+                Some(i64::from(set.label(picture)))
+            }
+            SIZE if self.canvases.len() > 1 => Some(self.canvases[self.canvas(split, index)].size as i64),
+            _ => None,
+        }
     }
 
     fn fingerprint(&self, split: Split, column: &str) -> Option<String> {
@@ -149,25 +219,39 @@ impl Source for Digits {
         // `validation` says which picture an index shows; how many copies there are says nothing of each.
         let shown = format!("digits {} without {validation}", set.digest());
         Some(match column {
+            PIXELS | SIZE if self.canvases.len() > 1 => {
+                format!("{shown} {column} {:?}", (seed, size, digit, &self.spec.sizes, channels, mean, std))
+            }
             PIXELS => format!("{shown} {:?}", (seed, size, digit, channels, mean, std)),
             _ => shown,
         })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a position on a canvas of a few thousand pixels at most")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_wrap,
+        reason = "positions and sides on a canvas of a few thousand pixels at most"
+    )]
     fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
         SampleError::check_range(split, index, self.len(split))?;
-        let (set, scaler, picture) = self.picture(split, index);
+        let (set, scalers, picture) = self.picture(split, index);
+        let number = self.canvas(split, index);
+        let Canvas { size, digit } = self.canvases[number];
         let mut draws = self.streams[split.position()].at(index as u64);
-        let room = self.spec.size - self.spec.digit + 1;
+        let room = size - digit + 1;
         let (x, y) = (draws.below(room), draws.below(room));
-        let mut pixels = vec![0.0; self.spec.size * self.spec.size];
-        scaler.glyph(set.pixels(picture)).place(&mut pixels, self.spec.size, x as f32, y as f32);
+        let mut pixels = vec![0.0; size * size];
+        scalers[number].glyph(set.pixels(picture)).place(&mut pixels, size, x as f32, y as f32);
         for pixel in &mut pixels {
             *pixel = (*pixel - self.spec.mean) / self.spec.std;
         }
         let label = i64::from(set.label(picture));
-        Ok(Sample::classified(pixels.repeat(self.spec.channels), &self.sample_shape(), label))
+        let shape = [self.spec.channels, size, size];
+        let mut sample = Sample::classified(pixels.repeat(self.spec.channels), &shape, label);
+        if self.canvases.len() > 1 {
+            sample.columns.insert(SIZE.to_owned(), Field::integers(vec![size as i64], &[]));
+        }
+        Ok(sample)
     }
 }
 
@@ -183,6 +267,38 @@ mod tests {
 
     fn spec() -> DigitsSpec {
         DigitsSpec { folder: PathBuf::new(), ..Default::default() }
+    }
+
+    #[test]
+    fn several_sizes_take_batches_of_their_own() {
+        let sizes = || DigitsSpec { size: 20, digit: 10, sizes: vec![32], ..spec() };
+        let source = open(sizes()).unwrap();
+        assert_eq!(source.sample_shape(), [1, 32, 32]);
+        let drawn: Vec<i64> =
+            (0..200).map(|index| source.key(Split::Train, index, "size").unwrap()).collect();
+        let small = drawn.iter().filter(|side| **side == 20).count();
+        assert!((60..140).contains(&small), "{small}");
+        for index in 0..20 {
+            let sample = source.sample(Split::Train, index).unwrap();
+            let side = usize::try_from(drawn[index]).unwrap();
+            assert_eq!(sample.columns["pixel_values"].shape, [1, side, side]);
+            assert_eq!(sample.columns["size"].as_integers(), Some(&drawn[index..=index]));
+            let inked = sample.pixels().iter().filter(|pixel| **pixel > 0.0).count();
+            assert!(inked > 0 && inked <= (side / 2 + 1).pow(2), "{inked} of {side}");
+            assert_eq!(source.group(Split::Train, index), u64::from(side == 32));
+        }
+        let order: Vec<usize> = (0..200).collect();
+        for batch in crate::data::batches(source.as_ref(), Split::Train, &order, 16) {
+            let read = crate::data::Batch::read(source.as_ref(), Split::Train, &batch).unwrap();
+            assert_eq!(read.len(), batch.len());
+        }
+        let view = View { only: vec![("size".to_owned(), 32)], ..View::default() };
+        let large = DataSpec::Digits(sizes()).open(&bundled(), &view).unwrap();
+        assert_eq!(large.sample(Split::Train, 0).unwrap().columns["pixel_values"].shape, [1, 32, 32]);
+        let message = open(DigitsSpec { sizes: vec![32], ..spec() }).unwrap_err().to_string();
+        assert!(message.contains("`sizes` is 32"), "{message}");
+        // One size alone has no such column.
+        assert_eq!(open(spec()).unwrap().key(Split::Train, 0, "size"), None);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::tensor::elements;
 pub(super) const PIXELS: &str = "pixel_values";
 /// The column of sounds, normalised energies over time and frequency.
 pub(super) const INPUT_VALUES: &str = "input_values";
+/// The column of masks: for each pixel how much it belongs to what is asked for, 0…1.
+pub(super) const MASKS: &str = "masks";
 /// The column of class numbers.
 pub(super) const LABELS: &str = "labels";
 

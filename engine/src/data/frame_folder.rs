@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Catalogue, Layout, entries};
+use super::field::PIXELS;
+use super::folder::{Layout, entries};
+use super::folder_source::{Decoder, FolderSource};
 use super::picture::{EXTENSIONS, IMAGENET_MEAN, IMAGENET_STD, Preparation, decode, for_each_frame};
 use super::view::sampled_frames;
-use super::{DataError, Fit, Fractions, Sample, SampleError, Source, Split, View, positive};
+use super::{DataError, Fit, Fractions, SampleError, Source, View, positive};
 
 /// `<folder>/<class>/<clip>/<frame>` or `<folder>/<class>/<clip>.gif`.
 ///
@@ -79,17 +81,18 @@ pub(super) fn open(spec: &FrameFolderSpec, base: &Path, view: &View) -> Result<B
         samples: "clips (folders of frames, or .gif)",
         is_sample: |entry| entry.is_folder || entry.has_extension(&["gif"]),
     };
-    view.apply(FrameFolder { catalogue: layout.catalogue(base)?, preparation, frames }, spec.seed)
+    let decoder = Frames { preparation, frames };
+    view.apply(FolderSource { catalogue: layout.catalogue(base)?, decoder }, spec.seed)
 }
 
+/// What makes a clip of a folder of pictures or an animation.
 #[derive(Debug)]
-struct FrameFolder {
-    catalogue: Catalogue,
+struct Frames {
     preparation: Preparation,
     frames: usize,
 }
 
-impl FrameFolder {
+impl Frames {
     /// A clip from a folder of pictures.
     fn read_folder(&self, clip: &Path) -> Result<Vec<f32>, SampleError> {
         let unreadable = |reason: String| SampleError::Unreadable { reason, path: clip.to_owned() };
@@ -151,37 +154,19 @@ impl FrameFolder {
     }
 }
 
-impl Source for FrameFolder {
-    fn len(&self, split: Split) -> usize {
-        self.catalogue.splits[split.position()].len()
-    }
+impl Decoder for Frames {
+    const COLUMN: &'static str = PIXELS;
 
-    fn classes(&self) -> &[String] {
-        &self.catalogue.classes
-    }
-
-    fn sample_shape(&self) -> Vec<usize> {
+    fn shape(&self) -> Vec<usize> {
         vec![self.frames, self.preparation.channels, self.preparation.size, self.preparation.size]
     }
 
-    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
-        self.catalogue.key(split, index, column)
+    fn fingerprint(&self) -> String {
+        format!("clip of {} {:?}", self.frames, self.preparation)
     }
 
-    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
-        Some(self.catalogue.fingerprint(column, &format!("clip of {} {:?}", self.frames, self.preparation)))
-    }
-
-    fn identity(&self, split: Split, index: usize) -> u128 {
-        self.catalogue.identity(split, index)
-    }
-
-    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
-        SampleError::check_range(split, index, self.len(split))?;
-        let item = &self.catalogue.splits[split.position()][index];
-        let pixels =
-            if item.path.is_dir() { self.read_folder(&item.path)? } else { self.read_animation(&item.path)? };
-        Ok(Sample::classified(pixels, &self.sample_shape(), item.label))
+    fn values(&self, path: &Path) -> Result<Vec<f32>, SampleError> {
+        if path.is_dir() { self.read_folder(path) } else { self.read_animation(path) }
     }
 }
 
@@ -193,7 +178,7 @@ mod tests {
     use image::{Frame, Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
-    use crate::data::{Batch, DataSpec, FrameShuffle};
+    use crate::data::{Batch, DataSpec, FrameShuffle, Sample, Split};
 
     fn open(base: &Path, view: &View) -> Result<Box<dyn Source>, DataError> {
         let spec = FrameFolderSpec {

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Catalogue, Layout};
+use super::field::PIXELS;
+use super::folder::Layout;
+use super::folder_source::{Decoder, FolderSource};
 use super::picture::{EXTENSIONS, IMAGENET_MEAN, IMAGENET_STD, Preparation, decode};
-use super::{DataError, Fit, Fractions, Sample, SampleError, Source, Split, View};
+use super::{DataError, Fit, Fractions, SampleError, Source, View};
 
 /// `<folder>/<class>/<file>`: classes in alphabetical order, files PNG, JPEG, WebP or GIF (its first frame).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,46 +72,24 @@ pub(super) fn open(spec: &ImageFolderSpec, base: &Path, view: &View) -> Result<B
         samples: "pictures (.png, .jpg, .jpeg, .webp, .gif)",
         is_sample: |entry| !entry.is_folder && entry.has_extension(&EXTENSIONS),
     };
-    Ok(Box::new(ImageFolder { catalogue: layout.catalogue(base)?, preparation }))
+    Ok(Box::new(FolderSource { catalogue: layout.catalogue(base)?, decoder: preparation }))
 }
 
-#[derive(Debug)]
-struct ImageFolder {
-    catalogue: Catalogue,
-    preparation: Preparation,
-}
+impl Decoder for Preparation {
+    const COLUMN: &'static str = PIXELS;
 
-impl Source for ImageFolder {
-    fn len(&self, split: Split) -> usize {
-        self.catalogue.splits[split.position()].len()
+    fn shape(&self) -> Vec<usize> {
+        vec![self.channels, self.size, self.size]
     }
 
-    fn classes(&self) -> &[String] {
-        &self.catalogue.classes
+    fn fingerprint(&self) -> String {
+        format!("picture {self:?}")
     }
 
-    fn sample_shape(&self) -> Vec<usize> {
-        vec![self.preparation.channels, self.preparation.size, self.preparation.size]
-    }
-
-    fn key(&self, split: Split, index: usize, column: &str) -> Option<i64> {
-        self.catalogue.key(split, index, column)
-    }
-
-    fn fingerprint(&self, _split: Split, column: &str) -> Option<String> {
-        Some(self.catalogue.fingerprint(column, &format!("picture {:?}", self.preparation)))
-    }
-
-    fn identity(&self, split: Split, index: usize) -> u128 {
-        self.catalogue.identity(split, index)
-    }
-
-    fn sample(&self, split: Split, index: usize) -> Result<Sample, SampleError> {
-        SampleError::check_range(split, index, self.len(split))?;
-        let item = &self.catalogue.splits[split.position()][index];
+    fn values(&self, path: &Path) -> Result<Vec<f32>, SampleError> {
         let mut pixels = Vec::new();
-        self.preparation.append(&decode(&item.path)?, &mut pixels);
-        Ok(Sample::classified(pixels, &self.sample_shape(), item.label))
+        self.append(&decode(path)?, &mut pixels);
+        Ok(pixels)
     }
 }
 
@@ -121,7 +101,7 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
-    use crate::data::{DataSpec, Loader, Skipped};
+    use crate::data::{DataSpec, Loader, Skipped, Split};
 
     fn spec() -> ImageFolderSpec {
         ImageFolderSpec {

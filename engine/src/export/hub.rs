@@ -299,7 +299,7 @@ impl<'a> Found<'a> {
                 })
             });
             let Some((block, place, attention)) = site else {
-                let why = "it has them at P1 and P4, or at P2 and P5, or at P1 and P4 reading P0 and P2";
+                let why = "it has them at P1 and P4, or at P2 and P5, or at P1 and P4 reading P0 and P2 or what add and norm make of them";
                 return Err(cannot(&what, why));
             };
             let width = if spec.reduction > 0.0 { width_at(one, layout.width) } else { spec.width };

@@ -179,6 +179,16 @@ impl<'a> PatchBuilder<'a> {
         self.push_at(self.path(name), NodeKind::Op(Arc::new(op)), inputs.to_vec())
     }
 
+    /// What another node computes, computed from these inputs. The op of the two is the same.
+    ///
+    /// # Panics
+    /// When the other node is no op.
+    pub fn repeat(&mut self, name: &str, node: NodeId, inputs: &[NodeId]) -> NodeId {
+        let kind = self.graph.node(node).kind.clone();
+        assert!(matches!(kind, NodeKind::Op(_)), "`{}` is no computation", self.graph.node(node).path);
+        self.push_at(self.path(name), kind, inputs.to_vec())
+    }
+
     /// A new linear layer with weight and, if `bias` says how it begins, bias. Its weight is a site of the
     /// layer's path, so that a weight form can stand on it.
     pub fn linear(

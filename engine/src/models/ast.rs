@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::block::stack;
 use super::config::{Config, labels_json};
-use super::open::Stored;
+use super::open::{Classified, Stored};
 use super::sizes::{Sizes, mean_of_two, prepend};
-use super::text::boxed;
 use super::trunk::head_as;
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Extent, Graph, Grid, Init, LinearSpec, NodeId, RegionKind, Tokens};
@@ -39,12 +38,13 @@ pub struct Ast {
 
 /// A folder's model, with a head for the data's classes.
 pub(super) fn read(stored: &Stored<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-    let has = |name: &str| stored.has(name);
-    let mut model = Ast::from_config(stored.config, &has).map_err(|why| stored.wrong(why))?;
-    if let Some(data) = stored.data {
-        model.classes.clone_from(&data.classes);
+    stored.with_classes(Ast::from_config)
+}
+
+impl Classified for Ast {
+    fn classes_mut(&mut self) -> &mut Vec<String> {
+        &mut self.classes
     }
-    Ok(boxed(model))
 }
 
 impl Ast {

@@ -12,7 +12,9 @@ use super::text::{FeedForward, IDS, MASK, boxed, check_dropout, check_heads, col
 use super::trunk::head;
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Graph, Grid, Init, LinearSpec, NodeId, Port, RegionKind, Tokens};
-use crate::ops::{Add, Attention, Dropout, Embedding, LeadingRows, PaddingBias, SelectToken, Slice, Tanh};
+use crate::ops::{
+    Add, Attention, Dropout, DroppedAttention, Embedding, LeadingRows, PaddingBias, SelectToken, Slice, Tanh,
+};
 
 /// `model_type` in `config.json`.
 pub(super) const MODEL_TYPE: &str = "bert";
@@ -46,6 +48,8 @@ pub struct Bert {
     pub epsilon: f64,
     /// Dropout behind the embeddings, each sub-layer and before the classifier; in training mode only.
     pub dropout: f64,
+    /// Dropout of attention probabilities; in training mode only.
+    pub attention_dropout: f64,
     /// Tokens of a sample.
     pub tokens: usize,
     /// Whether the data have `attention_mask`.
@@ -101,6 +105,7 @@ impl Bert {
             activation: FeedForward::named(c.text("hidden_act").unwrap_or("gelu"))?,
             epsilon: c.f64_or("layer_norm_eps", 1e-12)?,
             dropout: c.f64_or("hidden_dropout_prob", 0.1)?,
+            attention_dropout: c.f64_or("attention_probs_dropout_prob", 0.1)?,
             tokens: positions,
             masked: true,
             typed: true,
@@ -113,11 +118,22 @@ impl Bert {
 
     fn check(&self) -> Result<(), ModelError> {
         check_heads(self.heads, self.width)?;
+        check_dropout("attention_probs_dropout_prob", self.attention_dropout)?;
         check_dropout("hidden_dropout_prob", self.dropout)
     }
 
     fn dropped(&self, b: &mut Builder, name: &str, x: NodeId) -> NodeId {
         if self.dropout > 0.0 { b.op(name, Dropout { probability: self.dropout }, &[x]) } else { x }
+    }
+
+    fn attention(&self, b: &mut Builder, inputs: &[NodeId]) -> NodeId {
+        let attention = Attention { heads: self.heads, scale: None };
+        let probability = self.attention_dropout;
+        if probability > 0.0 {
+            b.op("heads", DroppedAttention { attention, probability }, inputs)
+        } else {
+            b.op("heads", attention, inputs)
+        }
     }
 
     fn linear(&self, b: &mut Builder, name: &str, x: NodeId, sizes: [usize; 2], stored: &str) -> NodeId {
@@ -171,7 +187,7 @@ impl Bert {
                 };
                 let mut inputs = ["query", "key", "value"].map(|name| projection(b, name)).to_vec();
                 inputs.extend(padding);
-                let mixed = b.op("heads", Attention { heads: self.heads, scale: None }, &inputs);
+                let mixed = self.attention(b, &inputs);
                 let file = format!("{stored}.attention.output.dense");
                 let out = self.linear(b, "output", mixed, [width; 2], &file);
                 let out = self.dropped(b, "dropout", out);
@@ -259,6 +275,7 @@ impl Architecture for Bert {
             "hidden_act": self.activation.name(),
             "layer_norm_eps": self.epsilon,
             "hidden_dropout_prob": self.dropout,
+            "attention_probs_dropout_prob": self.attention_dropout,
         });
         config.extend(own.as_object().cloned().unwrap_or_default());
         if !self.classes.is_empty() {

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::ModelError;
 
-/// Fields that change what a model computes, and the values that are done here: for these model types (all, if none is
-/// named). A field that is absent or null has its usual value.
+/// Fields that change what a model of these types computes, and the values that are done here. A field that is absent or
+/// null has its usual value; other types do not read it.
 const CHOICES: [Choice; 5] = [
     Choice {
         types: &["vit", "dinov2"],
@@ -16,9 +16,9 @@ const CHOICES: [Choice; 5] = [
         known: &["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"],
     },
     Choice { types: &["vit"], field: "pooler_act", known: &["tanh"] },
-    Choice { types: &[], field: "position_embedding_type", known: &["absolute"] },
-    Choice { types: &[], field: "is_decoder", known: &["false"] },
-    Choice { types: &[], field: "add_cross_attention", known: &["false"] },
+    Choice { types: &["bert"], field: "position_embedding_type", known: &["absolute"] },
+    Choice { types: &["bert"], field: "is_decoder", known: &["false"] },
+    Choice { types: &["bert"], field: "add_cross_attention", known: &["false"] },
 ];
 
 struct Choice {
@@ -76,7 +76,7 @@ fn check_choices(config: &Value) -> Result<(), String> {
     for choice in &CHOICES {
         let Some(value) = fields.get(choice.field).filter(|value| !value.is_null()) else { continue };
         let asked = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let concerns = choice.types.is_empty() || choice.types.contains(&kind);
+        let concerns = choice.types.contains(&kind);
         if concerns && !choice.known.contains(&&*asked) {
             return Err(format!(
                 "`{}` in config.json is {}, which is not known; known: {}",

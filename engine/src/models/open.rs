@@ -31,6 +31,12 @@ const KNOWN: &[(&str, Reader)] = &[
 
 type Reader = fn(&Stored<'_>) -> Result<Box<dyn Architecture>, ModelError>;
 
+/// An architecture whose head can be made for other classes.
+pub(super) trait Classified: Architecture {
+    /// Its class names.
+    fn classes_mut(&mut self) -> &mut Vec<String>;
+}
+
 /// A model folder that was opened, and the data that the model is for, if that is known.
 pub(super) struct Stored<'a> {
     /// Its `config.json`.
@@ -72,6 +78,18 @@ impl Stored<'_> {
             (None, Some(columns)) => columns.contains(column),
             (None, None) => true,
         }
+    }
+
+    /// A model whose config is read alone but for what the file holds, with a head for the data's classes.
+    pub(super) fn with_classes<A: Classified + 'static>(
+        &self,
+        from_config: impl Fn(&Value, &dyn Fn(&str) -> bool) -> Result<A, String>,
+    ) -> Result<Box<dyn Architecture>, ModelError> {
+        let mut model = from_config(self.config, &|name| self.has(name)).map_err(|why| self.wrong(why))?;
+        if let Some(data) = self.data {
+            model.classes_mut().clone_from(&data.classes);
+        }
+        Ok(Box::new(model))
     }
 
     /// The error of a config that cannot be used.

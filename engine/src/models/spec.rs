@@ -9,6 +9,7 @@ use super::cct_spec::CctSpec;
 use super::config::read_config;
 use super::open::{open_folder, open_fresh};
 use super::registry::{self, RegisteredSpec};
+use super::text::FeedForward;
 use super::trunk::{Flavour, ImageTrunk};
 use super::vivit::{TubeletInit, Vivit};
 use super::{Architecture, ModelError};
@@ -265,6 +266,7 @@ impl VivitSpec {
             tubelet_init: self.tubelet_init,
             temporal_blocks: self.temporal.blocks,
             temporal_heads: self.temporal.heads,
+            temporal_activation: FeedForward::Gelu(GeluForm::Exact),
             temporal_mlp: self.temporal.mlp.unwrap_or(4 * spatial.width),
             position_std: self.temporal.position_std,
             classes: data.classes.clone(),

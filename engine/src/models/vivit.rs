@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::block::{BlockSpec, stack};
 use super::config::{Config, labels_json};
+use super::text::FeedForward;
 use super::trunk::{Flavour, ImageTrunk, head};
 use super::{Architecture, ModelError};
 use crate::graph::{Binding, Builder, Extent, Fit, Graph, Grid, Init, NodeId, RegionKind, SiteKind, Tokens};
@@ -38,6 +39,8 @@ pub struct Vivit {
     pub temporal_heads: usize,
     /// Its feed-forward width.
     pub temporal_mlp: usize,
+    /// Activation of its feed-forward part.
+    pub temporal_activation: FeedForward,
     /// Standard deviation of the temporal position table's initial values.
     pub position_std: f64,
     /// Class names.
@@ -64,6 +67,7 @@ impl Vivit {
             temporal_blocks: c.usize("temporal_layers")?,
             temporal_heads: c.usize("temporal_heads")?,
             temporal_mlp: c.usize("temporal_intermediate_size")?,
+            temporal_activation: FeedForward::named(c.text("temporal_hidden_act").unwrap_or("gelu"))?,
             position_std: c.f64_or("temporal_position_std", 0.02)?,
             classes: c.labels(),
             spatial,
@@ -131,7 +135,9 @@ impl Vivit {
                 let tokens = b.op("tokens", PrependToken, &[sequence, token]);
                 b.op("add_positions", Add, &[tokens, table])
             });
-            let spec = BlockSpec::plain([width, self.temporal_heads, self.temporal_mlp], epsilon, 1);
+            let sizes = [width, self.temporal_heads, self.temporal_mlp];
+            let activation = self.temporal_activation;
+            let spec = BlockSpec { activation, ..BlockSpec::plain(sizes, epsilon, 1) };
             let states = stack(b, x, self.temporal_blocks, &spec, "temporal.encoder.layer");
             let x = states.last().copied().unwrap_or(x);
             b.layer_norm("norm", x, width, epsilon, "temporal.layernorm")
@@ -193,6 +199,7 @@ impl Architecture for Vivit {
             "temporal_layers": self.temporal_blocks,
             "temporal_heads": self.temporal_heads,
             "temporal_intermediate_size": self.temporal_mlp,
+            "temporal_hidden_act": self.temporal_activation.name(),
             "temporal_position_std": self.position_std,
         });
         if let Some(object) = config.as_object_mut() {
@@ -237,6 +244,7 @@ mod tests {
             temporal_blocks: 4,
             temporal_heads: 12,
             temporal_mlp: 3072,
+            temporal_activation: FeedForward::Gelu(GeluForm::Exact),
             position_std: 0.02,
             classes: (0..400).map(|i| i.to_string()).collect(),
         }

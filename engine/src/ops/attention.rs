@@ -18,13 +18,13 @@ pub struct Attention {
 
 impl Attention {
     /// `[batch, tokens, width] → [batch, heads, tokens, width/heads]`.
-    fn split(&self, x: Value) -> Value {
+    pub(super) fn split(&self, x: Value) -> Value {
         let [batch, tokens, width] = x.shape()[..] else { unreachable!("checked by the shape rule") };
         x.reshape(&[batch, tokens, self.heads, width / self.heads]).swap_axes(1, 2)
     }
 
     /// The inverse of [`Self::split`].
-    fn join(x: Value) -> Value {
+    pub(super) fn join(x: Value) -> Value {
         let [batch, heads, tokens, dim] = x.shape()[..] else { unreachable!("made by split") };
         x.swap_axes(1, 2).reshape(&[batch, tokens, heads * dim])
     }
@@ -35,11 +35,46 @@ impl Attention {
     }
 
     /// `[batch, heads, q_tokens, k_tokens]` in plain ops.
-    fn probabilities(&self, q: Value, k: Value, biases: &[&Value]) -> Value {
+    pub(super) fn probabilities(&self, q: Value, k: Value, biases: &[&Value]) -> Value {
         let scale = self.scale(q.shape()[2]);
         let scores = self.split(q).matmul(self.split(k).swap_axes(2, 3)).mul_scalar(scale);
         let dtype = scores.dtype().into();
         biases.iter().fold(scores, |scores, bias| scores.add((*bias).clone().cast(dtype))).softmax(3)
+    }
+
+    /// The gradients in plain ops; each probability was multiplied with its value of `mask`, if there is one.
+    pub(super) fn plain_vjp(
+        &self,
+        kept: &Kept,
+        dy: Value,
+        wanted: &[bool],
+        mask: Option<&Value>,
+    ) -> Vec<Option<Value>> {
+        let (q, k) = (kept.input(0), kept.input(1));
+        let scale = self.scale(dy.shape()[2]);
+        let biases: Vec<&Value> = kept.inputs.iter().skip(3).flatten().collect();
+        let masked = |value: Value| match mask {
+            Some(mask) => value.mul(mask.clone()),
+            None => value,
+        };
+        let probabilities = self.probabilities(q, k, &biases);
+        let dy = self.split(dy);
+        let mixing = masked(probabilities.clone()).swap_axes(2, 3);
+        let dv = wanted[2].then(|| Self::join(mixing.matmul(dy.clone())));
+        if wanted.iter().enumerate().all(|(input, wanted)| input == 2 || !wanted) {
+            return (0..wanted.len()).map(|input| dv.clone().filter(|_| input == 2)).collect();
+        }
+        let dp = masked(dy.matmul(self.split(kept.input(2)).swap_axes(2, 3)));
+        let weighted = dp.mul(probabilities.clone());
+        let row = weighted.clone().sum_axis(3);
+        let d_scores = weighted.sub(probabilities.mul(row));
+        let bias_gradients =
+            (3..wanted.len()).map(|i| wanted[i].then(|| d_scores.clone().sum_to(&kept.input_shapes[i])));
+        let bias_gradients: Vec<Option<Value>> = bias_gradients.collect();
+        let ds = d_scores.mul_scalar(scale);
+        let dq = wanted[0].then(|| Self::join(ds.clone().matmul(self.split(kept.input(1)))));
+        let dk = wanted[1].then(|| Self::join(ds.swap_axes(2, 3).matmul(self.split(kept.input(0)))));
+        [dq, dk, dv].into_iter().chain(bias_gradients).collect()
     }
 }
 
@@ -108,23 +143,7 @@ impl Op for Attention {
         if let Some(gradients) = kernels::attention_vjp(&q, &k, v, &dy, how, wanted) {
             return gradients;
         }
-        let probabilities = self.probabilities(q, k, &biases);
-        let dy = self.split(dy);
-        let dv = wanted[2].then(|| Self::join(probabilities.clone().swap_axes(2, 3).matmul(dy.clone())));
-        if wanted.iter().enumerate().all(|(input, wanted)| input == 2 || !wanted) {
-            return (0..wanted.len()).map(|input| dv.clone().filter(|_| input == 2)).collect();
-        }
-        let dp = dy.matmul(self.split(kept.input(2)).swap_axes(2, 3));
-        let weighted = dp.mul(probabilities.clone());
-        let row = weighted.clone().sum_axis(3);
-        let d_scores = weighted.sub(probabilities.mul(row));
-        let bias_gradients =
-            (3..wanted.len()).map(|i| wanted[i].then(|| d_scores.clone().sum_to(&kept.input_shapes[i])));
-        let bias_gradients: Vec<Option<Value>> = bias_gradients.collect();
-        let ds = d_scores.mul_scalar(scale);
-        let dq = wanted[0].then(|| Self::join(ds.clone().matmul(self.split(kept.input(1)))));
-        let dk = wanted[1].then(|| Self::join(ds.swap_axes(2, 3).matmul(self.split(kept.input(0)))));
-        [dq, dk, dv].into_iter().chain(bias_gradients).collect()
+        self.plain_vjp(kept, dy, wanted, None)
     }
 }
 

@@ -11,16 +11,20 @@ pub struct Dropout {
 
 impl Dropout {
     fn mask(&self, like: &Value, context: &Context) -> Value {
-        let shape = like.shape();
+        self.mask_of(&like.shape(), like, context)
+    }
+
+    /// Factors of this shape, of the number type and on the device of `like`: 0, or `1/(1 − probability)`.
+    pub(super) fn mask_of(&self, shape: &[usize], like: &Value, context: &Context) -> Value {
         let mut draws = context.stream.at(context.step);
         #[expect(clippy::cast_possible_truncation, reason = "a mask value needs no f64")]
         let (keep, threshold) = ((1.0 / (1.0 - self.probability)) as f32, self.probability as f32);
         let data =
-            (0..elements(&shape)).map(|_| if draws.uniform() < threshold { 0.0 } else { keep }).collect();
-        Value::from_f32(data, &shape, &like.device()).cast(like.dtype().into())
+            (0..elements(shape)).map(|_| if draws.uniform() < threshold { 0.0 } else { keep }).collect();
+        Value::from_f32(data, shape, &like.device()).cast(like.dtype().into())
     }
 
-    fn acts(&self, context: &Context) -> bool {
+    pub(super) fn acts(&self, context: &Context) -> bool {
         context.training && self.probability > 0.0
     }
 }

@@ -161,7 +161,7 @@ pub enum EventBody {
         closing: bool,
         /// Mean cross-entropy.
         loss: f64,
-        /// `top1`, and `top5` where there are more than five classes.
+        /// `top1`, and `top5` where there are more than five classes; of masks, `dice` and `iou`.
         metrics: BTreeMap<String, f64>,
         /// Samples seen.
         samples: usize,

@@ -13,7 +13,7 @@ use super::report::median;
 use super::run::train;
 use crate::data::Split;
 use crate::project::{BuildError, Project, ProjectError, build_stage, load, open_source, set};
-use crate::train::Control;
+use crate::train::{Control, headline};
 
 /// How to sweep.
 #[derive(Clone, Debug)]
@@ -73,7 +73,13 @@ pub struct SweepRow {
     pub top1: Vec<f64>,
     /// Top-5 on the test split by seed, where there is one.
     pub top5: Vec<f64>,
-    /// Mean over seeds of the paired difference in top-1 to the first variant, with the half width of its
+    /// Mean Dice coefficient on the test split by seed, where there are masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<f64>,
+    /// Mean intersection over union on the test split by seed, where there are masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub iou: Vec<f64>,
+    /// Mean over seeds of the paired difference in top-1 (of masks, Dice) to the first variant, with the half width of its
     /// 95 % confidence interval (Student's t over the pairs; absent for one seed).
     pub difference: Option<(f64, Option<f64>)>,
     /// Seconds of the whole run, stage 1 and evaluation included.
@@ -171,7 +177,7 @@ pub fn sweep(
         }
         row.fill(&runs);
         if let Some(baseline) = table.rows.first() {
-            row.difference = Some(paired(&row.top1, &baseline.top1));
+            row.difference = Some(paired(row.scores(), baseline.scores()));
         }
         table.rows.push(row);
     }
@@ -188,7 +194,7 @@ struct Runner<'a> {
 /// What a table needs of a run, gathered from its events alone.
 #[derive(Clone, Debug, Default)]
 struct Measured {
-    /// Best top-1 on the validation split in the last stage.
+    /// Best score on the validation split in the last stage.
     validation: f64,
     metrics: BTreeMap<String, f64>,
     secs: f64,
@@ -209,7 +215,7 @@ impl Measured {
             }
             body @ EventBody::Step { .. } => self.steps.extend(body.phases()),
             EventBody::Eval { split, metrics, .. } if split == Split::Validation.name() => {
-                self.validation = self.validation.max(metrics.get("top1").copied().unwrap_or(0.0));
+                self.validation = self.validation.max(headline(metrics).map_or(0.0, |(_, value)| value));
             }
             EventBody::Finished { metrics, secs, peak_bytes, .. } => {
                 self.metrics.clone_from(metrics);
@@ -265,12 +271,19 @@ impl Runner<'_> {
 }
 
 impl SweepRow {
+    /// What variants are compared by.
+    fn scores(&self) -> &[f64] {
+        if self.top1.is_empty() { &self.dice } else { &self.top1 }
+    }
+
     fn fill(&mut self, runs: &[Measured]) {
         let metric = |name: &str| -> Vec<f64> {
             runs.iter().filter_map(|run| run.metrics.get(name).copied()).collect()
         };
         self.top1 = metric("top1");
         self.top5 = metric("top5");
+        self.dice = metric("dice");
+        self.iou = metric("iou");
         self.secs = median(runs.iter().map(|run| run.secs));
         self.trainable = runs.first().map_or(0, |run| run.trainable);
         self.peak_bytes = runs.iter().map(|run| run.peak_bytes).max().unwrap_or(0);
@@ -311,8 +324,10 @@ impl SweepTable {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     pub fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| variant | top-1 % | top-5 % | top-1 − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |\n\
+        let of_masks = self.rows.iter().any(|row| !row.dice.is_empty());
+        let [first, second] = if of_masks { ["Dice", "IoU"] } else { ["top-1", "top-5"] };
+        let mut text = format!(
+            "| variant | {first} % | {second} % | {first} − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |\n\
              |---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for row in &self.rows {
@@ -321,17 +336,18 @@ impl SweepTable {
                 Some((mean, None)) => format!("{:+.2}", mean * 100.0),
                 Some((mean, Some(half))) => format!("{:+.2} ± {:.2}", mean * 100.0, half * 100.0),
             };
-            let top5 = if row.top5.is_empty() {
+            let second = if of_masks { &row.iou } else { &row.top5 };
+            let second = if second.is_empty() {
                 "–".to_owned()
             } else {
-                format!("{:.2}", median(row.top5.iter().copied()) * 100.0)
+                format!("{:.2}", median(second.iter().copied()) * 100.0)
             };
             let name = if row.control { format!("*{}* (control)", row.variant) } else { row.variant.clone() };
             // Writing to a String cannot fail.
             let _infallible = writeln!(
                 text,
-                "| {name} | {:.2} | {top5} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
-                median(row.top1.iter().copied()) * 100.0,
+                "| {name} | {:.2} | {second} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
+                median(row.scores().iter().copied()) * 100.0,
                 row.secs,
                 row.step_secs * 1e3,
                 row.phases.data_secs * 1e3,

@@ -262,9 +262,9 @@ impl Run<'_, '_> {
                 Progress::Epoch { epoch, evaluation } => {
                     let mut is_best = false;
                     if let Some(evaluation) = evaluation {
-                        is_best = best.is_none_or(|best| evaluation.top1() > best);
+                        is_best = best.is_none_or(|best| evaluation.score() > best);
                         if is_best {
-                            *best = Some(evaluation.top1());
+                            *best = Some(evaluation.score());
                         }
                         self.evaluated(turn, epoch, snapshot.step, Split::Validation, evaluation, false);
                     }

@@ -1,4 +1,7 @@
-//! Evaluation on held-out data: loss, top-1 and top-5, untracked and in inference mode.
+//! Evaluation on held-out data, untracked and in inference mode: of classes where the data have `labels`, else of masks.
+
+mod classes;
+mod masks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +9,8 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use self::classes::Classes;
+use self::masks::Masks;
 use super::caching::Batches;
 use super::stages::{TrainError, in_order, planned_in_order, prefetch_threads};
 use super::{Control, Wish};
@@ -18,9 +23,10 @@ use crate::weights::Params;
 /// What an evaluation found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Mean cross-entropy without smoothing.
+    /// Mean cross-entropy without smoothing; of masks, mean binary cross-entropy of a pixel.
     pub loss: f64,
-    /// `top1` and `top5` as shares of all samples; `top5` only with more than five classes.
+    /// `top1` and `top5` as shares of all samples, `top5` only with more than five classes. Of masks, `dice` and `iou`: the
+    /// Dice coefficient and the intersection over union at a probability of a half, means over samples.
     pub metrics: BTreeMap<String, f64>,
     /// Samples seen.
     pub samples: usize,
@@ -28,11 +34,29 @@ pub struct Evaluation {
     pub skipped: usize,
 }
 
+/// Share of samples whose label got the highest score.
+const TOP1: &str = "top1";
+/// Mean Dice coefficient.
+const DICE: &str = "dice";
+
+/// The metric that evaluations are compared by: its name for people, and its value.
+#[must_use]
+pub fn headline(metrics: &BTreeMap<String, f64>) -> Option<(&'static str, f64)> {
+    let known = [(TOP1, "top-1"), (DICE, "Dice")];
+    known.into_iter().find_map(|(name, title)| Some((title, *metrics.get(name)?)))
+}
+
 impl Evaluation {
+    /// What it is compared by (see [`headline`]); 0 where nothing was seen.
+    #[must_use]
+    pub fn score(&self) -> f64 {
+        headline(&self.metrics).map_or(0.0, |(_, value)| value)
+    }
+
     /// Share of samples whose label got the highest score.
     #[must_use]
     pub fn top1(&self) -> f64 {
-        self.metrics.get("top1").copied().unwrap_or(0.0)
+        self.metrics.get(TOP1).copied().unwrap_or(0.0)
     }
 }
 
@@ -64,78 +88,27 @@ pub fn evaluate(
         ),
     };
     let mut params = params.clone();
-    let mut tally = Tally::default();
+    let (mut classes, mut masks) = (Classes::default(), Masks::default());
+    let (mut skipped, mut has_masks) = (0, false);
     while let Some((batch, _)) = batches.next(&mut params, device, batch)? {
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
-        tally.skipped += batch.skipped.len();
-        if batch.labels().is_empty() {
+        skipped += batch.skipped.len();
+        let (samples, labels, wanted) = (batch.len(), batch.labels().to_vec(), batch.masks().to_vec());
+        if labels.is_empty() && wanted.is_empty() {
             continue;
         }
-        let labels = batch.labels().to_vec();
         let values = inference.run(upload_given(batch, graph, given, device))?;
-        if let Some(value) = values.get(&logits) {
-            tally.add(&value.to_f32(), &labels);
+        let Some(value) = values.get(&logits).map(crate::tensor::Value::to_f32) else { continue };
+        if !labels.is_empty() {
+            classes.add(&value, &labels);
+        } else if value.len() == wanted.len() {
+            masks.add(&value, &wanted, samples);
+            has_masks = true;
         }
     }
     features.map_or(Ok(()), |features| features.flush())?;
-    Ok(Some(tally.finish()))
-}
-
-#[derive(Default)]
-struct Tally {
-    loss: f64,
-    top1: usize,
-    top5: usize,
-    classes: usize,
-    samples: usize,
-    skipped: usize,
-}
-
-impl Tally {
-    fn add(&mut self, logits: &[f32], labels: &[i64]) {
-        self.classes = logits.len() / labels.len();
-        for (row, &label) in logits.chunks(self.classes).zip(labels) {
-            let Some(own) = usize::try_from(label).ok().and_then(|label| row.get(label)).copied() else {
-                continue;
-            };
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
-            self.loss += sum.ln() - f64::from(own - largest);
-            // Ties count against the model, so that a constant output scores nothing.
-            let index = usize::try_from(label).unwrap_or(0);
-            let above = row.iter().enumerate().filter(|&(i, &x)| i != index && x >= own).count();
-            self.top1 += usize::from(above < 1);
-            self.top5 += usize::from(above < 5);
-            self.samples += 1;
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
-    fn finish(self) -> Evaluation {
-        let count = self.samples.max(1) as f64;
-        let mut metrics = BTreeMap::from([("top1".to_owned(), self.top1 as f64 / count)]);
-        if self.classes > 5 {
-            metrics.insert("top5".to_owned(), self.top5 as f64 / count);
-        }
-        Evaluation { loss: self.loss / count, metrics, samples: self.samples, skipped: self.skipped }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_and_loss() {
-        let mut tally = Tally::default();
-        tally.add(&[3.0, 1.0, 2.0, 0.0, 0.0, 0.0], &[0, 1]);
-        let result = tally.finish();
-        assert!((result.top1() - 0.5).abs() < 1e-12, "a tie is no hit");
-        assert_eq!(result.samples, 2);
-        let first = -(3f64.exp() / (3f64.exp() + 1f64.exp() + 2f64.exp())).ln();
-        assert!((result.loss - f64::midpoint(first, 3f64.ln())).abs() < 1e-6);
-        assert!(!result.metrics.contains_key("top5"));
-    }
+    let (samples, loss, metrics) = if has_masks { masks.finish() } else { classes.finish() };
+    Ok(Some(Evaluation { loss, metrics, samples, skipped }))
 }

@@ -1,13 +1,17 @@
 //! Terms of a loss, one file each. A term reads outputs, inner nodes and columns by name and gives one scalar.
 
+mod binary_cross_entropy;
 mod cross_entropy;
+mod dice;
 mod distillation;
 mod mean_squared_error;
 mod symmetric_kl;
 
 use serde::{Deserialize, Serialize};
 
+pub use binary_cross_entropy::BinaryCrossEntropyTerm;
 pub use cross_entropy::CrossEntropyTerm;
+pub use dice::DiceTerm;
 pub use distillation::DistillationTerm;
 pub use mean_squared_error::MeanSquaredErrorTerm;
 pub use symmetric_kl::SymmetricKlTerm;
@@ -26,6 +30,10 @@ pub enum LossSpec {
     Distillation(DistillationTerm),
     /// Mean squared difference of two values.
     MeanSquaredError(MeanSquaredErrorTerm),
+    /// Overlap of a predicted mask with the true one.
+    Dice(DiceTerm),
+    /// Cross-entropy of each pixel of a predicted mask.
+    BinaryCrossEntropy(BinaryCrossEntropyTerm),
 }
 
 /// What a term answers. Names are outputs (`logits`, `second.logits`), paths of nodes, or columns of the batch
@@ -58,6 +66,8 @@ impl LossSpec {
             Self::SymmetricKl(term) => term,
             Self::Distillation(term) => term,
             Self::MeanSquaredError(term) => term,
+            Self::Dice(term) => term,
+            Self::BinaryCrossEntropy(term) => term,
         }
     }
 
@@ -72,4 +82,8 @@ const fn one() -> f64 {
 
 fn logits() -> String {
     "logits".to_owned()
+}
+
+fn masks() -> String {
+    "batch.masks".to_owned()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::flax::FlaxFile;
 use super::pytorch::PytorchFile;
 use super::safetensors::SafetensorsFile;
 use super::shards::shards_of;
@@ -19,14 +20,18 @@ pub struct Tensor {
 }
 
 /// What a folder is looked through for, in this order.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "model.pt",
     "model.pth",
+    FLAX,
 ];
+
+/// As Flax's training loops name what they save.
+const FLAX: &str = "checkpoint";
 
 /// An opened checkpoint: names and shapes at once, values of one tensor at a time on request.
 #[derive(Debug)]
@@ -42,12 +47,15 @@ pub struct Checkpoint {
 enum WeightsFile {
     Safetensors(SafetensorsFile),
     Pytorch(PytorchFile),
+    Flax(FlaxFile),
 }
 
 impl WeightsFile {
     fn open(path: &Path) -> Result<Self, WeightsError> {
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             SafetensorsFile::open(path).map(Self::Safetensors)
+        } else if path.file_name().is_some_and(|name| name == FLAX) {
+            FlaxFile::open(path).map(Self::Flax)
         } else {
             PytorchFile::open(path).map(Self::Pytorch)
         }
@@ -57,6 +65,7 @@ impl WeightsFile {
         match self {
             Self::Safetensors(file) => file.path(),
             Self::Pytorch(file) => file.path(),
+            Self::Flax(file) => file.path(),
         }
     }
 
@@ -64,6 +73,7 @@ impl WeightsFile {
         match self {
             Self::Safetensors(file) => Box::new(file.names()),
             Self::Pytorch(file) => Box::new(file.names()),
+            Self::Flax(file) => Box::new(file.names()),
         }
     }
 
@@ -71,6 +81,15 @@ impl WeightsFile {
         match self {
             Self::Safetensors(file) => file.shape(name),
             Self::Pytorch(file) => file.shape(name),
+            Self::Flax(file) => file.shape(name),
+        }
+    }
+
+    fn is_float(&self, name: &str) -> bool {
+        match self {
+            Self::Safetensors(file) => file.is_float(name),
+            Self::Pytorch(file) => file.is_float(name),
+            Self::Flax(file) => file.is_float(name),
         }
     }
 
@@ -78,13 +97,14 @@ impl WeightsFile {
         match self {
             Self::Safetensors(file) => file.read(name),
             Self::Pytorch(file) => file.read(name),
+            Self::Flax(file) => file.read(name),
         }
     }
 }
 
 impl Checkpoint {
-    /// Opens a model folder; of several formats the first of `model.safetensors`, `pytorch_model.bin`, `model.pt`
-    /// and `model.pth` is taken, the first two alone or in shards.
+    /// Opens a model folder; of several formats the first of `model.safetensors`, `pytorch_model.bin`, `model.pt`,
+    /// `model.pth` and `checkpoint` is taken, the first two alone or in shards.
     ///
     /// # Errors
     /// When it holds no weights, a file is not sound, or shards and index do not agree.
@@ -136,6 +156,12 @@ impl Checkpoint {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// Whether a tensor is there and of a type that weights have.
+    #[must_use]
+    pub fn is_float(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|place| self.files[*place].is_float(name))
     }
 
     /// A tensor's extents.

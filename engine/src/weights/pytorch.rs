@@ -55,6 +55,12 @@ impl PytorchFile {
         self.tensors.get(name).map(Lazy::shape)
     }
 
+    /// Whether a tensor's dtype is one that weights have.
+    pub(super) fn is_float(&self, name: &str) -> bool {
+        let floats = [DType::F32, DType::F64, DType::F16, DType::BF16];
+        self.tensors.get(name).is_some_and(|lazy| floats.contains(&lazy.dtype()))
+    }
+
     /// Reads a tensor of any float dtype as f32, row-major whatever its strides.
     #[expect(clippy::cast_possible_truncation, reason = "weights are used in f32")]
     pub(super) fn read(&self, name: &str) -> Result<Tensor, WeightsError> {
@@ -82,9 +88,8 @@ impl PytorchFile {
 /// When it is none, or not sound.
 pub fn read_pytorch(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError> {
     let file = PytorchFile::open(path)?;
-    let is_float = |lazy: &Lazy| matches!(lazy.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16);
-    let floats = file.tensors.iter().filter(|(_, lazy)| is_float(lazy));
-    floats.map(|(name, _)| Ok((name.clone(), file.read(name)?))).collect()
+    let floats = file.names().filter(|name| file.is_float(name));
+    floats.map(|name| Ok((name.to_owned(), file.read(name)?))).collect()
 }
 
 fn values<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {

@@ -27,6 +27,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "(width: 4, reads: P3)",
             "(width: 4, reads: Normed)",
             "(width: 4, reads: P0, norm: true)",
+            "(width: 4, reads: AddNorm)",
             "(width: 4, norm: true, scaling: Learned, scale: 0.1)",
             "(reduction: 4, scaling: PerChannel, activation: Silu, start: Houlsby)",
             "(width: 4, activation: Relu, activate_after: true, start: Torch)",

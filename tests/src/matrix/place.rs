@@ -26,7 +26,9 @@ pub fn classes(graph: &Graph, of_adapters: bool) -> Vec<Class> {
     classes.into_iter().map(|(name, rule)| Class { name, rule }).collect()
 }
 
-fn name_of(graph: &Graph, site: &Site) -> String {
+/// The class that a site is of.
+#[must_use]
+pub fn name_of(graph: &Graph, site: &Site) -> String {
     let tokens = graph.tokens(&site.path);
     let masked = if tokens.is_some_and(|tokens| tokens.masked) { ", masked" } else { "" };
     match &site.kind {

@@ -3,7 +3,7 @@ use std::fs;
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::*;
-use crate::data::{Batch, DataSpec};
+use crate::data::{Batch, DataSpec, Split};
 
 /// 20 frames of 32 bands, as logarithms.
 fn log_mel() -> LogMelSpec {

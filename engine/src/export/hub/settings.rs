@@ -17,10 +17,12 @@ pub(super) enum Place {
     Behind,
     /// From what the add keeps, to the sub-layer's output.
     Parallel,
+    /// From behind the add and the norm of a post-norm block, to the sub-layer's output.
+    Across,
 }
 
 impl Place {
-    pub(super) const ALL: [Self; 3] = [Self::Before, Self::Behind, Self::Parallel];
+    pub(super) const ALL: [Self; 4] = [Self::Before, Self::Behind, Self::Parallel, Self::Across];
 
     /// The port that it adds to, and what it reads.
     pub(super) const fn at(self, attention: bool) -> (Port, Reads) {
@@ -31,6 +33,8 @@ impl Place {
             (Self::Behind, false) => (Port::P5, Reads::Own),
             (Self::Parallel, true) => (Port::P1, Reads::P0),
             (Self::Parallel, false) => (Port::P4, Reads::P2),
+            (Self::Across, true) => (Port::P1, Reads::AddNorm),
+            (Self::Across, false) => (Port::P4, Reads::AddNorm),
         }
     }
 
@@ -68,10 +72,7 @@ impl Place {
             (false, true, _) => Ok(Self::Before),
             (true, true, true) if !post_norm => Ok(Self::Behind),
             (true, false, false) => Ok(Self::Behind),
-            (true, true, true) => {
-                let why = "in a post-norm block it reads what the block's norm makes of a value, and adds before it";
-                Err(config.unsupported("original_ln_before with original_ln_after", why))
-            }
+            (true, true, true) => Ok(Self::Across),
             _ => {
                 let asks = format!(
                     "original_ln_before: {before}, original_ln_after: {after}, residual_before_ln: {early}"
@@ -278,6 +279,7 @@ pub(super) fn describe(spec: &Bottleneck, place: Place, post_norm: bool) -> Map<
     let (before, after, early) = match place {
         Place::Before | Place::Parallel => (false, true, true),
         Place::Behind => (true, !post_norm, !post_norm),
+        Place::Across => (true, true, true),
     };
     let activation = match spec.activation {
         Activation::Gelu => "gelu",
