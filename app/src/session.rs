@@ -226,6 +226,9 @@ impl Series {
                 let seen = if *samples > 0 { format!(" after {samples} samples") } else { String::new() };
                 self.note(format!("stage {}: {} changed{first}{seen}", stage + 1, changed.len()));
             }
+            EventBody::Asked { stage, step, ask, .. } => {
+                self.note(format!("stage {}, after step {step}: asked for {}", stage + 1, ask.words()));
+            }
             EventBody::Checkpoint { path, step, best } => {
                 let best = if *best { ", the best so far" } else { "" };
                 self.note(format!("saved {path} at step {step}{best}"));

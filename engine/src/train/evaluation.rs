@@ -7,10 +7,10 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::caching::Batches;
-use super::stages::{TrainError, in_order, planned_in_order, prefetch_threads};
+use super::stages::{TrainError, planned_in_order, prefetch_threads};
 use super::{Control, Wish};
 use crate::cache::Features;
-use crate::data::{Source, Split};
+use crate::data::{Loader, Source, Split};
 use crate::exec::{Inference, upload_given};
 use crate::graph::Graph;
 use crate::weights::Params;
@@ -26,6 +26,30 @@ pub struct Evaluation {
     pub samples: usize,
     /// Samples that could not be read.
     pub skipped: usize,
+    /// How often a sample of each class (row) was taken for each class (column); of no more than [`MOST_CLASSES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<u64>>,
+    /// The first samples that were taken for another class, and the first that were not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<Prediction>,
+}
+
+/// Classes that are told apart in an evaluation's `confusion`; with more of them the log would grow long.
+pub const MOST_CLASSES: usize = 40;
+/// Wrong predictions that are kept, and right ones.
+const EXAMPLES: usize = 8;
+
+/// One sample and what the model took it for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Its place in the split.
+    pub index: usize,
+    /// Its class.
+    pub label: usize,
+    /// The class of the highest score.
+    pub guess: usize,
+    /// The probability that the model gives that class, to four digits.
+    pub share: f64,
 }
 
 impl Evaluation {
@@ -56,12 +80,12 @@ pub fn evaluate(
     let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
     let given = features.map_or(&[][..], |features| features.given());
     let mut inference = Inference::from_given(graph, params, &[logits], given)?;
+    let plan = planned_in_order(source, split, limit, batch);
+    let mut places = plan.clone().into_iter();
+    let threads = prefetch_threads();
     let mut batches = match features {
-        None => Batches::Read(in_order(source, split, limit, batch)),
-        Some(features) => Batches::Kept(
-            Arc::clone(features),
-            features.loader(planned_in_order(source, split, limit, batch), prefetch_threads(), 4),
-        ),
+        None => Batches::Read(Loader::new(Arc::clone(source), split, plan, threads, 4)),
+        Some(features) => Batches::Kept(Arc::clone(features), features.loader(plan, threads, 4)),
     };
     let mut params = params.clone();
     let mut tally = Tally::default();
@@ -69,6 +93,8 @@ pub fn evaluate(
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
+        // Where a sample is missing, rows are not those that were planned.
+        let places = places.next().filter(|_| batch.skipped.is_empty());
         tally.skipped += batch.skipped.len();
         if batch.labels().is_empty() {
             continue;
@@ -76,7 +102,7 @@ pub fn evaluate(
         let labels = batch.labels().to_vec();
         let values = inference.run(upload_given(batch, graph, given, device))?;
         if let Some(value) = values.get(&logits) {
-            tally.add(&value.to_f32(), &labels);
+            tally.add(&value.to_f32(), &labels, places.as_deref().unwrap_or_default());
         }
     }
     features.map_or(Ok(()), |features| features.flush())?;
@@ -91,12 +117,19 @@ struct Tally {
     classes: usize,
     samples: usize,
     skipped: usize,
+    confusion: Vec<Vec<u64>>,
+    wrong: Vec<Prediction>,
+    right: Vec<Prediction>,
 }
 
 impl Tally {
-    fn add(&mut self, logits: &[f32], labels: &[i64]) {
+    /// `places` are those of the rows in the split, where they are known.
+    fn add(&mut self, logits: &[f32], labels: &[i64], places: &[usize]) {
         self.classes = logits.len() / labels.len();
-        for (row, &label) in logits.chunks(self.classes).zip(labels) {
+        if self.classes <= MOST_CLASSES && self.confusion.is_empty() {
+            self.confusion = vec![vec![0; self.classes]; self.classes];
+        }
+        for (number, (row, &label)) in logits.chunks(self.classes).zip(labels).enumerate() {
             let Some(own) = usize::try_from(label).ok().and_then(|label| row.get(label)).copied() else {
                 continue;
             };
@@ -109,6 +142,17 @@ impl Tally {
             self.top1 += usize::from(above < 1);
             self.top5 += usize::from(above < 5);
             self.samples += 1;
+            // Of equal scores another class's counts first, as above.
+            let guess = (0..row.len()).find(|&i| i != index && row[i] >= largest).unwrap_or(index);
+            if let Some(count) = self.confusion.get_mut(index).and_then(|counts| counts.get_mut(guess)) {
+                *count += 1;
+            }
+            let kept = if guess == index { &mut self.right } else { &mut self.wrong };
+            if let Some(&place) = places.get(number).filter(|_| kept.len() < EXAMPLES) {
+                let share = f64::from(row[guess] - largest).exp() / sum;
+                let share = (share * 1e4).round() / 1e4;
+                kept.push(Prediction { index: place, label: index, guess, share });
+            }
         }
     }
 
@@ -119,7 +163,14 @@ impl Tally {
         if self.classes > 5 {
             metrics.insert("top5".to_owned(), self.top5 as f64 / count);
         }
-        Evaluation { loss: self.loss / count, metrics, samples: self.samples, skipped: self.skipped }
+        Evaluation {
+            loss: self.loss / count,
+            metrics,
+            samples: self.samples,
+            skipped: self.skipped,
+            confusion: self.confusion,
+            predictions: self.wrong.into_iter().chain(self.right).collect(),
+        }
     }
 }
 
@@ -130,12 +181,21 @@ mod tests {
     #[test]
     fn counts_and_loss() {
         let mut tally = Tally::default();
-        tally.add(&[3.0, 1.0, 2.0, 0.0, 0.0, 0.0], &[0, 1]);
+        tally.add(&[3.0, 1.0, 2.0, 0.0, 0.0, 0.0], &[0, 1], &[4, 5]);
         let result = tally.finish();
         assert!((result.top1() - 0.5).abs() < 1e-12, "a tie is no hit");
         assert_eq!(result.samples, 2);
         let first = -(3f64.exp() / (3f64.exp() + 1f64.exp() + 2f64.exp())).ln();
         assert!((result.loss - f64::midpoint(first, 3f64.ln())).abs() < 1e-6);
         assert!(!result.metrics.contains_key("top5"));
+        assert_eq!(
+            result.confusion,
+            [[1, 0, 0], [1, 0, 0], [0, 0, 0]],
+            "the diagonal is what counts as right"
+        );
+        let places: Vec<(usize, usize, usize)> =
+            result.predictions.iter().map(|found| (found.index, found.label, found.guess)).collect();
+        assert_eq!(places, [(5, 1, 0), (4, 0, 0)], "the wrong ones first");
+        assert!((result.predictions[0].share - 0.3333).abs() < 1e-9);
     }
 }
