@@ -1,9 +1,13 @@
 //! Every user action. Views push them; the app performs them in one place, between frames.
 
+mod runs;
+
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::icons::Icon;
 use crate::view::{Heat, Origin, Selected};
+
+pub use runs::RunAction;
 
 /// What a user wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +107,8 @@ pub enum Action {
     Reload,
     /// Keep the window's contents though the file changed.
     KeepMine,
+    /// Do something with runs.
+    Runs(RunAction),
     /// Close the banner.
     Dismiss,
     /// Close the window: saving first, without saving, or not at all.
@@ -164,7 +170,7 @@ pub fn shortcuts() -> Vec<Shortcut> {
         of(command.plus(Modifiers::SHIFT), Key::S, "Ctrl Shift S", "save as", true, Action::SaveAs),
         of(command, Key::S, "Ctrl S", "save", true, Action::Save),
         of(command, Key::O, "Ctrl O", "open", false, Action::Open),
-        of(command, Key::Enter, "Ctrl Enter", "train", false, Action::Train),
+        of(command, Key::Enter, "Ctrl Enter", "train", true, Action::Train),
         of(command, Key::Period, "Ctrl .", "stop and save", true, Action::Stop),
         of(none, Key::P, "P", "pause", true, Action::TogglePause),
         of(none, Key::F, "F", "freeze or thaw", false, Action::FreezeSelected),

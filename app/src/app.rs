@@ -3,6 +3,7 @@
 mod closing;
 mod document_files;
 mod perform;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::actions::{Action, shortcuts};
 use crate::canvas::{Canvas, Scene};
 use crate::document::Document;
 use crate::files::Files;
+use crate::library::Library;
 use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::overlays::{self, Banner};
@@ -43,6 +45,7 @@ pub struct App {
     builder: Builder,
     planner: Planner,
     session: Session,
+    library: Library,
     measurements: Measurements,
     files: Files,
     view: View,
@@ -90,6 +93,7 @@ impl App {
             builder: Builder::start(sources.clone(), waker())?,
             planner: Planner::start(&sources, options.clock, waker)?,
             session: Session::start(waker())?,
+            library: Library::start(options.runs.clone(), waker)?,
             measurements: Measurements::start(waker())?,
             files: Files::new(waker()),
             view: View::default(),
@@ -138,6 +142,12 @@ impl App {
         &self.measurements
     }
 
+    /// All runs.
+    #[must_use]
+    pub const fn library(&self) -> &Library {
+        &self.library
+    }
+
     /// What the views show.
     #[must_use]
     pub const fn view(&self) -> &View {
@@ -153,6 +163,8 @@ impl App {
         if self.session.poll() {
             ctx.request_repaint();
         }
+        self.session.smooth(self.view.plots.smoothing);
+        self.read_runs();
         self.builder.poll();
         self.planner.poll();
         self.measurements.poll();
@@ -179,7 +191,11 @@ impl App {
             // Without a step there is nothing to plot; the graph gets its room back.
             self.view.dock_tall &= !self.session.series().steps.is_empty();
         }
+        let ended = self.was_busy && !busy;
         self.was_busy = busy;
+        if ended {
+            self.ended();
+        }
         let running = self.session.series().stage().map(|stage| stage.index).filter(|_| busy);
         if running != self.running_stage {
             self.running_stage = running;
@@ -257,6 +273,7 @@ impl App {
             builder,
             planner,
             session,
+            library,
             measurements,
             view,
             canvas,
@@ -285,10 +302,16 @@ impl App {
         let narrow = whole.x < 1280.0;
         // In a narrow window the sides give their room to the canvas.
         let side = |least: f32, usual: f32| if narrow { least } else { usual };
+        // Compared runs need the room of what is about one model's parts.
+        let comparing = view.tab == DockTab::Runs && view.dock_tall && library.chosen().len() > 1;
         let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(232.0, 420.0));
-        outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
+        if !comparing {
+            outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
+        }
         let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=side(236.0, 460.0));
-        panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
+        if !comparing {
+            panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
+        }
         let tall = view.dock_tall;
         let height =
             if tall { (ui.available_height() - 150.0).max(208.0) } else { (0.26 * whole.y).min(190.0) };
@@ -297,7 +320,14 @@ impl App {
             .frame(bar())
             .default_size(height)
             .size_range(120.0..=(whole.y - 220.0).max(140.0));
-        panel.show(ui, |ui| dock::ui(ui, desk, view, actions));
+        panel.show(ui, |ui| dock::ui(ui, desk, library, view, actions));
+        view.differing = match desk.model.filter(|_| comparing) {
+            Some(model) => {
+                let sites: Vec<&str> = model.graph.sites().iter().map(|site| site.path.as_str()).collect();
+                crate::runs::differing_sites(library, &sites)
+            }
+            None => Vec::new(),
+        };
         let canvas_rect = ui.available_rect_before_wrap();
         if let (Some(document), Some(model)) = (desk.document, desk.model) {
             let scene = Scene {

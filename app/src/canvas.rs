@@ -3,6 +3,7 @@
 mod adapters;
 mod block;
 mod cut;
+mod differs;
 mod ground;
 mod heat;
 mod interact;
@@ -108,6 +109,7 @@ impl Canvas {
             heat,
         };
         painter.all(&self.layout, rect);
+        differs::draw(ui.painter(), Theme::of(&ui), &self.layout, projection, &view.differing);
         let cut = scene.outlook.filter(|_| !view.cut_hidden).and_then(|outlook| outlook.plan.cut.as_ref());
         if let (Some(cut), Some(outlook)) = (cut, scene.outlook)
             && let Some(course) = cut::course(scene.model, &self.layout, &cut.after, flow)

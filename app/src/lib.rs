@@ -1,9 +1,9 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
 //! The rooms, each using only those above it: `format`, `theme`, `icons`, `view`, `actions` and `widgets` know no
-//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `measured`, `planner`, `session` and `files` know no
-//! window;
-//! `canvas`, `plots` and `panels` read them and push actions; `app` performs the actions between frames.
+//! project; `document`, `freeze`, `newest`, `sources`, `model`, `outlook`, `measured`, `planner`, `session`, `library` and `files`
+//! know no window;
+//! `canvas`, `plots`, `runs` and `panels` read them and push actions; `app` performs the actions between frames.
 
 pub mod format;
 pub mod icons;
@@ -27,8 +27,12 @@ pub mod outlook;
 pub mod planner;
 pub mod session;
 
+mod follow;
+pub mod library;
+
 pub mod canvas;
 pub mod plots;
+pub mod runs;
 
 pub mod panels;
 

@@ -1,8 +1,12 @@
 //! What the window shows and what the user has chosen there; nothing of it belongs to the project.
 
+mod runs;
+
 use std::collections::BTreeSet;
 
 use egui::Vec2;
+
+pub use runs::{Against, Column, CurveKind, NotesDraft, PlotsPage, PlotsView, RunsView};
 
 /// What is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +110,8 @@ pub struct Budget {
 pub enum DockTab {
     /// Curves of the run.
     Plots,
+    /// All runs of the runs' folder.
+    Runs,
     /// The project's stages.
     #[default]
     Stages,
@@ -177,4 +183,10 @@ pub struct View {
     pub cut_hidden: bool,
     /// The memory budget.
     pub budget: Budget,
+    /// How the runs are shown.
+    pub runs: RunsView,
+    /// How the plots are shown.
+    pub plots: PlotsView,
+    /// Sites at which compared runs do not place the same.
+    pub differing: Vec<String>,
 }

@@ -6,7 +6,7 @@ use super::App;
 use crate::document::Document;
 use crate::files::FileEvent;
 use crate::overlays::Banner;
-use crate::view::View;
+use crate::view::{DockTab, View};
 
 impl App {
     pub(super) fn open(&mut self, path: &Path) {
@@ -33,7 +33,7 @@ impl App {
         }
     }
 
-    fn adopt(&mut self, document: Document) {
+    pub(super) fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.planner.clear();
         self.measurements.open(self.runs.clone(), document.project().name.clone(), document.base());
@@ -41,8 +41,11 @@ impl App {
         self.banner = None;
         // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = document.project().stages.len().saturating_sub(1);
-        let View { kind, tab, heat, origin, cut_hidden, .. } = self.view;
-        self.view = View { stage, kind, tab, heat, origin, cut_hidden, ..View::default() };
+        let View { kind, tab, heat, origin, cut_hidden, dock_tall, .. } = self.view;
+        let (runs, plots) = (std::mem::take(&mut self.view.runs), std::mem::take(&mut self.view.plots));
+        let dock_tall = dock_tall && tab == DockTab::Runs;
+        self.view =
+            View { stage, kind, tab, dock_tall, heat, origin, cut_hidden, runs, plots, ..View::default() };
         self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
         self.watch(document.path());
         self.document = Some(document);

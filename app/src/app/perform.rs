@@ -7,7 +7,7 @@ use graft_engine::adapters::PRESETS;
 use graft_engine::project::parse_bytes;
 
 use super::App;
-use crate::actions::Action;
+use crate::actions::{Action, RunAction};
 use crate::document::Document;
 use crate::edits;
 use crate::view::{Camera, DockTab, Follow, Selected};
@@ -16,6 +16,11 @@ impl App {
     /// Does what a view asked for.
     pub(super) fn perform(&mut self, ctx: &Context, action: Action) {
         match action {
+            Action::Runs(action) => self.perform_run(action),
+            // Where runs are looked at, undo is about them.
+            Action::Undo if self.view.tab == DockTab::Runs && self.library.can_restore() => {
+                self.perform_run(RunAction::Restore);
+            }
             Action::Open | Action::SaveAs => self.ask(&action),
             Action::Save => {
                 self.save();
@@ -163,17 +168,23 @@ impl App {
     fn train(&mut self) {
         let Some(document) = &self.document else { return };
         if self.is_locked() {
-            return;
+            return self.enqueue();
         }
         let result = self.session.train(document.project(), document.base(), self.runs.clone());
         if result.is_ok() {
-            self.view.tab = DockTab::Plots;
-            self.view.dock_tall = true;
-            self.view.camera = Camera::default();
-            self.banner = None;
-            self.was_busy = true;
+            self.begun();
         }
         self.fail(result.map_err(|error| error.to_string()));
+    }
+
+    /// A run begins: the views make room for it.
+    pub(super) fn begun(&mut self) {
+        self.view.tab = DockTab::Plots;
+        self.view.dock_tall = true;
+        self.view.camera = Camera::default();
+        self.view.plots.rate = 1.0;
+        self.banner = None;
+        self.was_busy = true;
     }
 
     /// Folds or unfolds. One block of a stack is open at a time; opening one opens what is around it.

@@ -1,4 +1,4 @@
-//! The bottom dock: plots of the run, the project's stages, the log.
+//! The bottom dock: plots of the run, all runs, the project's stages, the log.
 
 use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
@@ -7,20 +7,23 @@ use super::{Desk, plan};
 use crate::actions::Action;
 use crate::format;
 use crate::icons::{self, Icon};
+use crate::library::Library;
 use crate::plots;
+use crate::runs;
 use crate::theme::{Theme, bold, medium, mono, regular};
 use crate::view::{DockTab, View};
 use crate::widgets::{focus_ring, icon_button, shorten};
 
 /// Shows the dock.
-pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Action>) {
+pub fn ui(ui: &mut Ui, desk: Desk<'_>, library: &mut Library, view: &mut View, actions: &mut Vec<Action>) {
     ui.spacing_mut().item_spacing.y = 0.0;
     // The panel keeps its height whatever is in it.
     ui.expand_to_include_rect(ui.max_rect());
     tabs(ui, view);
     crate::widgets::rule(ui);
     match view.tab {
-        DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
+        DockTab::Plots => plots::ui(ui, desk.session, &mut view.plots, view.budget.bytes, actions),
+        DockTab::Runs => runs::ui(ui, library, &mut view.runs, desk.locked, actions),
         DockTab::Stages => stages(ui, desk, view, actions),
         DockTab::Plan => plan::ui(ui, desk, view, actions),
         DockTab::Log => log(ui, desk),
@@ -37,6 +40,7 @@ fn tabs(ui: &mut Ui, view: &mut View) {
             ui.add_space(6.0);
             let tabs = [
                 (DockTab::Plots, "Plots"),
+                (DockTab::Runs, "Runs"),
                 (DockTab::Stages, "Stages"),
                 (DockTab::Plan, "Plan"),
                 (DockTab::Log, "Log"),
