@@ -1,10 +1,14 @@
 //! Every user action. Views push them; the app performs them in one place, between frames.
 
+mod runs;
+
 use std::path::PathBuf;
 
 use crate::graph_actions::GraphAction;
 use crate::icons::Icon;
 use crate::view::{DockTab, Heat, Origin, Selected};
+
+pub use runs::RunAction;
 
 /// What a user wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +143,8 @@ pub enum Action {
     Restore,
     /// Drop them.
     ForgetUnsaved,
+    /// Do something with runs.
+    Runs(RunAction),
     /// Close the banner.
     Dismiss,
     /// Something on the graph.

@@ -5,6 +5,7 @@ mod document_files;
 mod graph;
 mod keeping;
 mod perform;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::difference::{self, Difference};
 use crate::document::Document;
 use crate::files::Files;
 use crate::graph_actions;
+use crate::library::Library;
 use crate::measured::Measurements;
 use crate::model::Builder;
 use crate::outlook::Outlook;
@@ -76,6 +78,7 @@ pub struct App {
     what_if: WhatIf,
     timelines: Timelines,
     session: Session,
+    library: Library,
     measurements: Measurements,
     files: Files,
     view: View,
@@ -136,6 +139,7 @@ impl App {
             what_if: WhatIf::start(sources.clone(), waker())?,
             timelines: Timelines::start(sources, waker())?,
             session: Session::start(waker())?,
+            library: Library::start(options.runs.clone(), waker)?,
             measurements: Measurements::start(waker())?,
             files: Files::new(waker()),
             view: View::default(),
@@ -216,6 +220,12 @@ impl App {
         &self.previews
     }
 
+    /// All runs.
+    #[must_use]
+    pub const fn library(&self) -> &Library {
+        &self.library
+    }
+
     /// What the views show.
     #[must_use]
     pub const fn view(&self) -> &View {
@@ -231,6 +241,8 @@ impl App {
         if self.session.poll() {
             ctx.request_repaint();
         }
+        self.session.smooth(self.view.plots.smoothing);
+        self.read_runs();
         self.builder.poll();
         self.planner.poll();
         self.measurements.poll();
@@ -264,7 +276,11 @@ impl App {
             // Without a step there is nothing to plot; the graph gets its room back.
             self.view.dock_tall &= !self.session.series().steps.is_empty();
         }
+        let ended = self.was_busy && !busy;
         self.was_busy = busy;
+        if ended {
+            self.ended();
+        }
         let running = self.session.series().stage().map(|stage| stage.index).filter(|_| busy);
         if running != self.running_stage {
             self.running_stage = running;
@@ -485,6 +501,7 @@ impl App {
             what_if,
             timelines,
             session,
+            library,
             measurements,
             view,
             canvas,
@@ -508,10 +525,16 @@ impl App {
         let narrow = whole.x < 1280.0;
         // In a narrow window the sides give their room to the canvas.
         let side = |least: f32, usual: f32| if narrow { least } else { usual };
+        // Compared runs need the room of what is about one model's parts.
+        let comparing = view.tab == DockTab::Runs && view.dock_tall && library.chosen().len() > 1;
         let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(232.0, 420.0));
-        outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
+        if !comparing {
+            outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
+        }
         let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=side(236.0, 460.0));
-        panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
+        if !comparing {
+            panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
+        }
         let tall = view.dock_tall;
         let height =
             if tall { (ui.available_height() - 150.0).max(208.0) } else { (0.26 * whole.y).min(190.0) };
@@ -520,8 +543,15 @@ impl App {
             .frame(bar())
             .default_size(height)
             .size_range(120.0..=(whole.y - 220.0).max(140.0));
-        let mut seen = dock::Seen { problems: &problems, previews, textures };
+        let mut seen = dock::Seen { problems: &problems, previews, textures, library };
         panel.show(ui, |ui| dock::ui(ui, desk, &mut seen, view, actions));
+        view.differing = match desk.model.filter(|_| comparing) {
+            Some(model) => {
+                let sites: Vec<&str> = model.graph.sites().iter().map(|site| site.path.as_str()).collect();
+                crate::runs::differing_sites(library, &sites)
+            }
+            None => Vec::new(),
+        };
         let canvas_rect = ui.available_rect_before_wrap();
         if let (Some(document), Some(model)) = (desk.document, desk.model) {
             let scene = Scene {

@@ -6,6 +6,7 @@ mod block;
 mod crumbs;
 mod cut;
 mod detail;
+mod differs;
 mod edges;
 mod find;
 mod ground;
@@ -164,6 +165,7 @@ impl Canvas {
             cut_at: cut.and_then(|(_, course)| course.at_left()).map(|y| projection.point(pos2(0.0, y)).y),
         };
         painter.all(&self.layout, rect);
+        differs::draw(ui.painter(), Theme::of(&ui), &self.layout, projection, &view.differing);
         painter.lit(&self.lit, &self.layout);
         if let Some((outlook, course)) = cut {
             cut::draw(&ui, course, outlook, projection, rect, &self.layout, map);

@@ -28,6 +28,8 @@ pub enum Icon {
     Plus,
     /// Zoom out.
     Minus,
+    /// Earlier in a list.
+    Up,
     /// Close, dismiss.
     Cross,
     /// Fine.
@@ -95,6 +97,7 @@ const fn strokes(icon: Icon) -> &'static [&'static [(f32, f32)]] {
         Icon::ChevronDown => &[&[(4.0, 6.0), (8.0, 10.0), (12.0, 6.0)]],
         Icon::Plus => &[&[(8.0, 3.0), (8.0, 13.0)], &[(3.0, 8.0), (13.0, 8.0)]],
         Icon::Minus => &[&[(3.0, 8.0), (13.0, 8.0)]],
+        Icon::Up => &[&[(8.0, 13.0), (8.0, 3.5)], &[(4.0, 7.5), (8.0, 3.5), (12.0, 7.5)]],
         Icon::Cross => &[&[(4.0, 4.0), (12.0, 12.0)], &[(12.0, 4.0), (4.0, 12.0)]],
         Icon::Check => &[&[(3.0, 8.5), (6.5, 12.0), (13.0, 4.5)]],
         Icon::Undo => &[

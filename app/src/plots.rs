@@ -1,4 +1,11 @@
-//! Live curves on one shared axis of steps: loss, accuracy, step time by phase, memory.
+//! Live curves on one shared axis of steps: loss, accuracy, step time by phase, memory, learning rate, gradient norm.
+
+mod bar;
+mod classes;
+mod export;
+mod thin;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use egui::{
     Align2, Color32, Id, Rangef, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2,
@@ -8,38 +15,69 @@ use egui_plot::{
     Points, Text, VLine,
 };
 
+use crate::actions::Action;
 use crate::format;
-use crate::session::{Series, StageMark, State, StepPoint};
+use crate::icons::Icon;
+use crate::session::{EvalPoint, Series, Session, StageMark, State, StepPoint};
 use crate::theme::{Theme, bold, mono, regular};
+use crate::view::{PlotsPage, PlotsView};
+use crate::widgets::rule;
+use thin::Window;
+pub use thin::{axis, decimate};
 
 /// Names of the phases of a step, in the order in which they are stacked.
 pub const PHASES: [&str; 5] = ["data", "frozen fwd", "trainable fwd", "backward", "optimizer"];
 
 /// Height of a plot's title and legend.
 const HEAD: f32 = 44.0;
+/// Height from which on there is room for a bar above the plots.
+const TALL: f32 = 300.0;
 /// Room that the word beside a predicted line needs.
 const LABEL: f32 = 84.0;
 
-/// Shows the plots, in a row where the dock is low and two by two where it is tall.
-pub fn ui(ui: &mut Ui, series: &Series, state: &State) {
+/// Shows the plots, in a row where the dock is low and in several where it is tall.
+pub fn ui(
+    ui: &mut Ui,
+    session: &Session,
+    view: &mut PlotsView,
+    budget: Option<u64>,
+    actions: &mut Vec<Action>,
+) {
+    let (series, state) = (session.series(), session.state());
     let theme = Theme::of(ui);
+    if ui.available_height() > TALL {
+        bar::ui(ui, session, view, actions);
+        rule(ui);
+        if view.page == PlotsPage::Classes {
+            return classes::ui(ui, series);
+        }
+    }
     let all = ui.available_rect_before_wrap();
     if series.steps.is_empty() && series.evals.is_empty() {
         let text = match state {
             State::Starting => "Reading model and data…",
             State::Failed(_) => "The run failed before its first step",
-            State::Running => "Waiting for the first step…",
+            State::Running | State::Following => "Waiting for the first step…",
             _ => "No run yet. Train draws loss, accuracy, step time and memory here",
         };
         ui.painter().text(all.center(), Align2::CENTER_CENTER, text, regular(12.0), theme.label);
         return;
     }
-    let columns: usize = if all.height() < 320.0 && all.width() > 700.0 { 4 } else { 2 };
-    let rows = 4 / columns;
-    #[expect(clippy::cast_precision_loss, reason = "at most four")]
+    // A low dock has room for one row of those that tell most.
+    let low = all.height() < 320.0;
+    let columns: usize = match (low, all.width()) {
+        (true, 700.0..) => 4,
+        (false, 900.0..) => 3,
+        _ => 2,
+    };
+    let kinds = if low { &Kind::ALL[..4] } else { &Kind::ALL[..] };
+    let rows = kinds.len().div_ceil(columns);
+    let pointed: Option<f64> = ui.data(|data| data.get_temp(pointed_id()));
+    let mut pointing = None;
+    #[expect(clippy::cast_precision_loss, reason = "at most six")]
     let cell = vec2(all.width() / columns as f32, all.height() / rows as f32);
-    for (i, kind) in [Kind::Loss, Kind::Accuracy, Kind::Time, Kind::Memory].into_iter().enumerate() {
-        #[expect(clippy::cast_precision_loss, reason = "at most four")]
+    for (i, &kind) in kinds.iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "at most six")]
         let corner = all.min + vec2((i % columns) as f32 * cell.x, (i / columns) as f32 * cell.y);
         let rect = Rect::from_min_size(corner, cell);
         let stroke = Stroke::new(1.0, theme.line);
@@ -52,7 +90,53 @@ pub fn ui(ui: &mut Ui, series: &Series, state: &State) {
         let mut inner =
             ui.new_child(UiBuilder::new().id_salt(kind.title()).max_rect(rect.shrink2(vec2(10.0, 6.0))));
         inner.set_clip_rect(rect.intersect(ui.clip_rect()));
-        one(&mut inner, kind, series);
+        let shown = Shown { kind, series, budget, pointed };
+        pointing = pointing.or(one(&mut inner, shown, view));
+    }
+    if pointing != pointed {
+        ui.data_mut(|data| match pointing {
+            Some(x) => {
+                data.insert_temp(pointed_id(), x);
+            }
+            None => {
+                data.remove_temp::<f64>(pointed_id());
+            }
+        });
+        ui.ctx().request_repaint();
+    }
+}
+
+/// Where the step is kept at which the pointer stands in any of the plots.
+fn pointed_id() -> Id {
+    Id::unique("step under the pointer")
+}
+
+/// What one plot shows.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    kind: Kind,
+    series: &'a Series,
+    budget: Option<u64>,
+    /// The step at which the legends read their values; the last one where there is none.
+    pointed: Option<f64>,
+}
+
+impl Shown<'_> {
+    fn step(&self) -> Option<&StepPoint> {
+        let steps = &self.series.steps;
+        match self.pointed {
+            None => steps.last(),
+            Some(x) => {
+                let place = steps.partition_point(|point| point.x < x.round());
+                steps.get(place).or(steps.last())
+            }
+        }
+    }
+
+    /// The latest evaluation, or the one before the pointer.
+    fn eval(&self, test: bool) -> Option<&EvalPoint> {
+        let reached = |point: &&EvalPoint| self.pointed.is_none_or(|x| point.x <= x.round());
+        self.series.evals.iter().rev().filter(reached).find(|point| point.test == test)
     }
 }
 
@@ -62,15 +146,21 @@ enum Kind {
     Accuracy,
     Time,
     Memory,
+    Rate,
+    Norm,
 }
 
 impl Kind {
+    const ALL: [Self; 6] = [Self::Loss, Self::Accuracy, Self::Time, Self::Memory, Self::Rate, Self::Norm];
+
     const fn title(self) -> &'static str {
         match self {
             Self::Loss => "Loss",
             Self::Accuracy => "Accuracy",
             Self::Time => "Step time",
             Self::Memory => "Memory",
+            Self::Rate => "Learning rate",
+            Self::Norm => "Gradient norm",
         }
     }
 
@@ -80,6 +170,8 @@ impl Kind {
             Self::Accuracy => "top-1, %",
             Self::Time => "ms by phase",
             Self::Memory => "MiB",
+            Self::Rate => "",
+            Self::Norm => "before clipping",
         }
     }
 }
@@ -87,12 +179,15 @@ impl Kind {
 /// An entry of a legend: colour, name, present value.
 type Entry = (Color32, &'static str, String);
 
-fn one(ui: &mut Ui, kind: Kind, series: &Series) {
+/// The step at which the pointer stands in this plot.
+fn one(ui: &mut Ui, shown: Shown<'_>, view: &mut PlotsView) -> Option<f64> {
+    let Shown { kind, series, .. } = shown;
     let theme = Theme::of(ui);
-    head(ui, kind, &legend(theme, kind, series));
+    let begin = ui.cursor().min;
+    let menu = head(ui, kind, &legend(theme, shown));
     let size = ui.available_size();
     if size.y < 24.0 {
-        return;
+        return None;
     }
     let last = series.steps.last().map_or(1.0, |point| point.x).max(2.0);
     // Nothing that is drawn here is negative; only the margin below zero is.
@@ -129,7 +224,7 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
             }
             _ => None,
         });
-    if matches!(kind, Kind::Time | Kind::Memory) {
+    if matches!(kind, Kind::Time | Kind::Memory | Kind::Rate | Kind::Norm) {
         plot = plot.include_y(0.0);
     }
     if kind == Kind::Accuracy {
@@ -147,21 +242,31 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
     let stages: Vec<(f64, usize)> = stages.collect();
     let lines = stages.clone();
     let response = plot.show(ui, |plot| {
-        let (points, buckets) = visible(plot, &series.steps, width);
+        let window = visible(plot, series, width);
+        let ctx = plot.ctx().clone();
         for (x, index) in lines {
             let line = VLine::new(format!("stage {}", index + 1), x + 0.5).color(theme.faint);
             plot.vline(line.width(1.0).style(LineStyle::dashed_dense()).allow_hover(false));
         }
         match kind {
-            Kind::Loss => loss(plot, theme, series, points, buckets),
+            Kind::Loss => loss(plot, theme, series, window, &ctx),
             Kind::Accuracy => accuracy(plot, theme, series),
             Kind::Time => {
-                time(plot, theme, points, buckets);
+                time(plot, theme, window.points, window.buckets);
                 foretold(plot, theme, series, last, kind);
             }
             Kind::Memory => {
-                memory(plot, theme, points, buckets);
+                memory(plot, theme, window, &ctx);
                 foretold(plot, theme, series, last, kind);
+                budget_line(plot, theme, shown, last);
+            }
+            Kind::Rate => {
+                let points = window.thin(&ctx, "rate", |point| point.rate);
+                plot.line(Line::new("rate", points).color(theme.brand).width(1.75));
+            }
+            Kind::Norm => {
+                let points = window.thin(&ctx, "norm", |point| point.norm);
+                plot.line(Line::new("norm", points).color(theme.body).width(1.25));
             }
         }
     });
@@ -181,30 +286,144 @@ fn one(ui: &mut Ui, kind: Kind, series: &Series) {
     };
     let name = format!("Plot of {}, {count} points", kind.title());
     response.response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &name));
-}
-
-/// A tick's number, with no more digits than it needs.
-fn axis(value: f64) -> String {
-    let text = if value.abs() >= 10_000.0 {
-        format!("{} k", trimmed(value / 1e3, 1))
-    } else if value.abs() >= 100.0 {
-        trimmed(value, 0)
-    } else if value.abs() >= 1.0 {
-        trimmed(value, 2)
-    } else {
-        trimmed(value, 4)
+    let whole = Rect::from_min_max(begin, response.response.rect.max);
+    let mut chosen = None;
+    let items = |ui: &mut Ui, chosen: &mut Option<Form>| {
+        ui.visuals_mut().override_text_color = None;
+        for form in Form::ALL {
+            if ui.button(form.word()).clicked() {
+                *chosen = Some(form);
+                ui.close();
+            }
+        }
     };
-    text.replace('-', "−")
+    response.response.context_menu(|ui| items(ui, &mut chosen));
+    egui::Popup::menu(&menu).show(|ui| items(ui, &mut chosen));
+    if let Some(form) = chosen {
+        view.told = Some(match write(ui, shown, form, whole) {
+            Ok(path) => format!("Wrote {}", path.display()),
+            Err(error) => format!("The plot was not written: {error}"),
+        });
+    }
+    let at = response.response.hover_pos()?;
+    Some(response.transform.value_from_position(at).x).filter(|x| *x >= 0.0)
 }
 
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+/// What a plot can be written as.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Csv,
+    Svg,
+    Png,
 }
 
-fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) {
+impl Form {
+    const ALL: [Self; 3] = [Self::Csv, Self::Svg, Self::Png];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Csv => "Numbers as CSV",
+            Self::Svg => "Curves as SVG",
+            Self::Png => "Picture as PNG",
+        }
+    }
+}
+
+/// Writes a plot into the run's folder; a picture follows with the next frame.
+fn write(ui: &Ui, shown: Shown<'_>, form: Form, rect: Rect) -> std::io::Result<std::path::PathBuf> {
+    let title = shown.kind.title();
+    let folder = &shown.series.folder;
+    let curves = || whole(Theme::of(ui), shown);
+    match form {
+        Form::Csv => {
+            let path = export::place(folder, title, "csv")?;
+            std::fs::write(&path, export::csv(&curves()))?;
+            Ok(path)
+        }
+        Form::Svg => {
+            let path = export::place(folder, title, "svg")?;
+            // As many points as a page can show.
+            std::fs::write(&path, export::svg(title, shown.kind.remark(), &curves()))?;
+            Ok(path)
+        }
+        Form::Png => {
+            let path = export::place(folder, title, "png")?;
+            let (scale, file) = (ui.ctx().pixels_per_point(), path.clone());
+            let written = move |picture: std::sync::Arc<egui::ColorImage>| {
+                if let Err(error) = export::png(&picture, rect, scale, &file) {
+                    tracing::warn!("the picture was not written: {error}: {}", file.display());
+                }
+            };
+            ui.ctx()
+                .send_viewport_cmd(egui::ViewportCommand::Screenshot(egui::ScreenshotCallback::new(written)));
+            Ok(path)
+        }
+    }
+}
+
+/// All points of a plot's curves.
+fn whole(theme: &Theme, shown: Shown<'_>) -> Vec<export::Curve> {
+    let Shown { kind, series, .. } = shown;
+    let steps = |name: &str, color: Color32, value: &dyn Fn(&StepPoint) -> f64| export::Curve {
+        name: name.to_owned(),
+        color,
+        points: series.steps.iter().map(|point| [point.x, value(point)]).collect(),
+    };
+    let evals = |name: &str, color: Color32, test: bool, value: fn(&EvalPoint) -> f64| export::Curve {
+        name: name.to_owned(),
+        color,
+        points: series
+            .evals
+            .iter()
+            .filter(|point| point.test == test)
+            .map(|point| [point.x, value(point)])
+            .collect(),
+    };
+    match kind {
+        Kind::Loss => vec![
+            steps("step", theme.label, &|point| point.loss),
+            steps("train", theme.text, &|point| point.smooth),
+            evals("validation", theme.brand, false, |point| point.loss),
+            evals("test", theme.warning, true, |point| point.loss),
+        ],
+        Kind::Accuracy => vec![
+            evals("validation", theme.brand, false, |point| point.top1),
+            evals("test", theme.warning, true, |point| point.top1),
+        ],
+        Kind::Time => (0..PHASES.len())
+            .map(|i| steps(PHASES[i], theme.phases[i], &move |point| point.phases[i]))
+            .collect(),
+        Kind::Memory => vec![
+            steps("live", theme.brand, &|point| point.live),
+            steps("stage peak", theme.body, &|point| point.peak),
+        ],
+        Kind::Rate => vec![steps("rate", theme.brand, &|point| point.rate)],
+        Kind::Norm => vec![steps("norm", theme.body, &|point| point.norm)],
+    }
+}
+
+/// The memory budget that was typed last, where it lies near what is used.
+#[expect(clippy::cast_precision_loss, reason = "bytes fit a plot's axis")]
+fn budget_line(plot: &mut PlotUi<'_>, theme: &Theme, shown: Shown<'_>, last: f64) {
+    let Some(budget) = shown.budget.map(|bytes| bytes as f64 / 1_048_576.0) else { return };
+    let peak = shown.series.steps.iter().map(|point| point.peak).fold(0.0, f64::max);
+    if budget < 3.0 * peak {
+        let line = Line::new("budget", vec![[0.0, budget], [last, budget]]).color(theme.warning);
+        plot.line(line.width(1.5).style(LineStyle::dashed_dense()));
+    }
+}
+
+/// Title and legend; the answer of the button at the right opens the plot's menu.
+fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) -> egui::Response {
     let theme = Theme::of(ui);
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), HEAD - 4.0), Sense::hover());
+    let corner = Rect::from_min_size(pos2(rect.right() - 22.0, rect.top() - 1.0), vec2(22.0, 22.0));
+    let name = format!("Export plot of {}", kind.title());
+    let menu = ui.interact(corner, Id::unique(&name), Sense::click());
+    menu.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    let color = if menu.hovered() || menu.has_focus() { theme.text } else { theme.label };
+    crate::icons::paint(ui.painter(), Icon::Save, corner.center(), 13.0, color);
+    let menu = menu.on_hover_text("Export this plot");
     let painter = ui.painter();
     let y = rect.top() + 10.0;
     let title =
@@ -223,7 +442,7 @@ fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) {
         let digits = painter.layout_no_wrap(value.clone(), mono(10.5), theme.text);
         let width = 13.0 + words.size().x + 4.0 + digits.size().x;
         if x + width > rect.right() {
-            return;
+            break;
         }
         let mark =
             Rect::from_center_size(pos2(x + 4.0, y), vec2(8.0, if kind == Kind::Time { 8.0 } else { 3.0 }));
@@ -236,14 +455,16 @@ fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) {
         x += digits.size().x + 10.0;
         painter.galley(at, digits, theme.text);
     }
+    menu
 }
 
-fn legend(theme: &Theme, kind: Kind, series: &Series) -> Vec<Entry> {
-    let last = series.steps.last();
+fn legend(theme: &Theme, shown: Shown<'_>) -> Vec<Entry> {
+    let Shown { kind, series, .. } = shown;
+    let last = shown.step();
     let number = |value: Option<f64>, decimals: usize| {
         value.map_or_else(|| format::UNKNOWN.to_owned(), |value| format!("{value:.decimals$}"))
     };
-    let eval = |test: bool| series.evals.iter().rev().find(|point| point.test == test);
+    let eval = |test: bool| shown.eval(test);
     match kind {
         Kind::Loss => {
             let mut entries = vec![
@@ -276,48 +497,36 @@ fn legend(theme: &Theme, kind: Kind, series: &Series) -> Vec<Entry> {
             }
             entries
         }
+        Kind::Rate => {
+            let value = last.map_or_else(|| format::UNKNOWN.to_owned(), |point| axis(point.rate));
+            vec![(theme.brand, "rate", value)]
+        }
+        Kind::Norm => vec![(theme.body, "norm", number(last.map(|point| point.norm), 3))],
     }
 }
 
-/// The points in view and the number of buckets for them, one a screen point.
+/// What is in view, and how many buckets there are for it: one a screen point.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in points")]
-fn visible<'a>(plot: &PlotUi<'_>, points: &'a [StepPoint], width: f64) -> (&'a [StepPoint], usize) {
+fn visible<'a>(plot: &PlotUi<'_>, series: &'a Series, width: f64) -> Window<'a> {
+    let points = &series.steps[..];
     let buckets = (width.max(16.0) as usize).min(4096);
+    let mut hasher = DefaultHasher::new();
+    (&series.run, series.smoothing().to_bits()).hash(&mut hasher);
+    let of = hasher.finish();
     if plot.auto_bounds().x {
-        return (points, buckets);
+        return Window { points, buckets, of };
     }
     let bounds = plot.plot_bounds();
     let begin = points.partition_point(|point| point.x < bounds.min()[0]).saturating_sub(1);
     let end = (points.partition_point(|point| point.x <= bounds.max()[0]) + 1).min(points.len());
-    (&points[begin.min(end)..end], buckets)
+    Window { points: &points[begin.min(end)..end], buckets, of }
 }
 
-/// At most two points a bucket, its smallest and its largest, so that no peak is lost.
-#[must_use]
-pub fn decimate(points: &[StepPoint], buckets: usize, value: impl Fn(&StepPoint) -> f64) -> Vec<[f64; 2]> {
-    let buckets = buckets.max(1);
-    if points.len() <= 2 * buckets {
-        return points.iter().map(|point| [point.x, value(point)]).collect();
-    }
-    let size = points.len().div_ceil(buckets);
-    let mut result = Vec::with_capacity(2 * buckets);
-    for bucket in points.chunks(size) {
-        let by = |a: &&StepPoint, b: &&StepPoint| value(a).total_cmp(&value(b));
-        let (Some(low), Some(high)) = (bucket.iter().min_by(by), bucket.iter().max_by(by)) else { continue };
-        let (first, second) = if low.x <= high.x { (low, high) } else { (high, low) };
-        result.push([first.x, value(first)]);
-        if first.x < second.x {
-            result.push([second.x, value(second)]);
-        }
-    }
-    result
-}
-
-fn loss<'a>(plot: &mut PlotUi<'a>, theme: &Theme, series: &Series, points: &[StepPoint], buckets: usize) {
-    let raw: PlotPoints<'a> = decimate(points, buckets, |point| point.loss).into();
+fn loss<'a>(plot: &mut PlotUi<'a>, theme: &Theme, series: &Series, window: Window<'_>, ctx: &egui::Context) {
+    let raw: PlotPoints<'a> = window.thin(ctx, "loss", |point| point.loss).into();
     let faint = theme.label.gamma_multiply(0.55);
     plot.line(Line::new("loss", raw).color(faint).width(1.0).allow_hover(false));
-    let smooth: PlotPoints<'a> = decimate(points, buckets, |point| point.smooth).into();
+    let smooth: PlotPoints<'a> = window.thin(ctx, "smooth", |point| point.smooth).into();
     plot.line(Line::new("train", smooth).color(theme.text).width(1.75));
     evals(plot, theme, series, |point| point.loss);
 }
@@ -326,12 +535,7 @@ fn accuracy(plot: &mut PlotUi<'_>, theme: &Theme, series: &Series) {
     evals(plot, theme, series, |point| point.top1);
 }
 
-fn evals(
-    plot: &mut PlotUi<'_>,
-    theme: &Theme,
-    series: &Series,
-    value: impl Fn(&crate::session::EvalPoint) -> f64,
-) {
+fn evals(plot: &mut PlotUi<'_>, theme: &Theme, series: &Series, value: impl Fn(&EvalPoint) -> f64) {
     let of = |test: bool| -> Vec<[f64; 2]> {
         series.evals.iter().filter(|point| point.test == test).map(|point| [point.x, value(point)]).collect()
     };
@@ -373,10 +577,10 @@ fn time(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usi
     plot.line(Line::new("ms", total).color(theme.phases[4]).width(0.5).allow_band(false));
 }
 
-fn memory(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usize) {
-    let live = decimate(points, buckets, |point| point.live);
+fn memory(plot: &mut PlotUi<'_>, theme: &Theme, window: Window<'_>, ctx: &egui::Context) {
+    let live = window.thin(ctx, "live", |point| point.live);
     plot.line(Line::new("live", live).color(theme.brand).width(1.75).fill(0.0).fill_alpha(0.15));
-    let peak = decimate(points, buckets, |point| point.peak);
+    let peak = window.thin(ctx, "peak", |point| point.peak);
     plot.line(Line::new("peak", peak).color(theme.body).width(1.5));
 }
 
@@ -410,37 +614,6 @@ fn forecast(stage: &StageMark, kind: Kind) -> Option<f64> {
     match kind {
         Kind::Memory => Some(predicted.peak_bytes as f64 / 1_048_576.0),
         Kind::Time => Some(1e3 * predicted.step_secs).filter(|ms| *ms > 0.0),
-        Kind::Loss | Kind::Accuracy => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn points(count: usize) -> Vec<StepPoint> {
-        (0..count)
-            .map(|i| {
-                let loss = if i == 7777 { 99.0 } else { f64::from(u32::try_from(i % 10).unwrap()) };
-                #[expect(clippy::cast_precision_loss, reason = "small")]
-                let x = i as f64;
-                StepPoint { x, loss, smooth: loss, phases: [1.0; 5], live: 1.0, peak: 1.0 }
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_hundred_thousand_points_become_two_a_bucket_and_keep_the_peak() {
-        let all = points(100_000);
-        let few = decimate(&all, 500, |point| point.loss);
-        assert!(few.len() <= 1000, "{}", few.len());
-        assert!(few.iter().any(|[x, y]| (x - 7777.0).abs() < 0.5 && *y > 98.0));
-        assert!(few.windows(2).all(|pair| pair[0][0] < pair[1][0]), "in order");
-        assert_eq!(decimate(&all[..20], 500, |point| point.loss).len(), 20, "few points are left alone");
-    }
-
-    #[test]
-    fn ticks_have_no_needless_digits() {
-        assert_eq!([axis(0.25), axis(100.0), axis(12_500.0), axis(-3.0)], ["0.25", "100", "12.5 k", "−3"]);
+        Kind::Loss | Kind::Accuracy | Kind::Rate | Kind::Norm => None,
     }
 }

@@ -1,12 +1,15 @@
 //! The run that goes on: the engine's handle, what state it is in, and the series that the plots show.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use graft_engine::project::{Predicted, Project};
 use graft_engine::runs::{Event, EventBody, StageProfile};
-use graft_engine::train::Wish;
+use graft_engine::train::{Ask, Prediction, Wish};
 use graft_engine::worker::{Command, Engine, EngineError};
+
+use crate::follow::{Follow, Told};
 
 /// What the run is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +25,8 @@ pub enum State {
     Paused,
     /// Asked to save and end.
     Stopping,
+    /// A run that this window did not start goes on; its log is followed.
+    Following,
     /// Done.
     Finished,
     /// Stopped on request; it can be gone on with.
@@ -37,6 +42,12 @@ impl State {
         matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Stopping)
     }
 
+    /// Whether a run goes on, here or in another process.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.is_busy() || matches!(self, Self::Following)
+    }
+
     /// One word for the status line.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -46,6 +57,7 @@ impl State {
             Self::Running => "Training",
             Self::Paused => "Paused",
             Self::Stopping => "Stopping…",
+            Self::Following => "Training elsewhere",
             Self::Finished => "Finished",
             Self::Stopped => "Stopped",
             Self::Failed(_) => "Failed",
@@ -54,7 +66,7 @@ impl State {
 }
 
 /// One optimiser step. The unit of `x` is steps over all stages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct StepPoint {
     /// Steps over all stages.
     pub x: f64,
@@ -68,6 +80,12 @@ pub struct StepPoint {
     pub live: f64,
     /// Largest live MiB of the stage so far.
     pub peak: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Norm of the gradient before clipping.
+    pub norm: f64,
+    /// Samples a second.
+    pub pace: f64,
 }
 
 /// One evaluation.
@@ -81,6 +99,19 @@ pub struct EvalPoint {
     pub top1: f64,
     /// On the test split rather than the validation split.
     pub test: bool,
+}
+
+/// What the latest evaluation took for what.
+#[derive(Clone, Debug, Default)]
+pub struct Classes {
+    /// Which split.
+    pub split: String,
+    /// Steps over all stages.
+    pub x: f64,
+    /// How often a sample of each class (row) was taken for each class (column).
+    pub confusion: Vec<Vec<u64>>,
+    /// Some samples with what the model took them for.
+    pub predictions: Vec<Prediction>,
 }
 
 /// A stage of the run.
@@ -133,7 +164,7 @@ pub struct LogLine {
 }
 
 /// What a run has told so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Series {
     /// Optimiser steps.
     pub steps: Vec<StepPoint>,
@@ -155,6 +186,14 @@ pub struct Series {
     pub position: Position,
     /// Top-1 on the test split, when finished.
     pub test_top1: Option<f64>,
+    /// Names of the classes, where there are few.
+    pub class_names: Vec<String>,
+    /// What the latest evaluation that tells it took for what.
+    pub classes: Option<Classes>,
+    /// What was asked for, with the steps over all stages.
+    pub asked: Vec<(f64, Ask)>,
+    /// Weight of the past in the smoothed loss.
+    smoothing: f64,
     /// Steps told of node by node that nobody has taken yet.
     profiles: Vec<StageProfile>,
 }
@@ -164,13 +203,55 @@ const SMOOTHING: f64 = 0.9;
 /// Log lines that are kept.
 const LOG: usize = 2000;
 
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            steps: Vec::new(),
+            evals: Vec::new(),
+            stages: Vec::new(),
+            log: Vec::new(),
+            stage_count: 0,
+            run: String::new(),
+            folder: String::new(),
+            peak_bytes: 0,
+            position: Position::default(),
+            test_top1: None,
+            class_names: Vec::new(),
+            classes: None,
+            asked: Vec::new(),
+            smoothing: SMOOTHING,
+            profiles: Vec::new(),
+        }
+    }
+}
+
 impl Series {
+    /// The weight of the past in the smoothed loss.
+    #[must_use]
+    pub const fn smoothing(&self) -> f64 {
+        self.smoothing
+    }
+
+    /// Smooths the loss with this weight of the past.
+    pub fn smooth(&mut self, smoothing: f64) {
+        if (self.smoothing - smoothing).abs() < 1e-12 {
+            return;
+        }
+        self.smoothing = smoothing;
+        let mut before = None;
+        for point in &mut self.steps {
+            point.smooth = smoothed(before, point.loss, smoothing);
+            before = Some(point.smooth);
+        }
+    }
+
     /// Takes an event in.
     #[expect(clippy::cast_precision_loss, reason = "steps and bytes fit a plot's axis")]
     pub fn take(&mut self, event: &Event) {
         self.position.secs = event.time;
         match &event.body {
-            EventBody::Started { project, device, seed, stages, folder, resumed_at, .. } => {
+            EventBody::Started { project, device, seed, stages, folder, resumed_at, classes, .. } => {
+                self.class_names.clone_from(classes);
                 self.run.clone_from(&event.run);
                 self.folder.clone_from(folder);
                 self.stage_count = *stages;
@@ -200,10 +281,20 @@ impl Series {
                 ));
             }
             EventBody::Step { .. } => self.step(&event.body),
-            EventBody::Eval { stage, epoch, split, loss, metrics, samples, .. } => {
+            EventBody::Eval {
+                stage, epoch, split, loss, metrics, samples, confusion, predictions, ..
+            } => {
                 let top1 = 100.0 * metrics.get("top1").copied().unwrap_or(f64::NAN);
                 let x = self.position.total as f64;
                 self.evals.push(EvalPoint { x, loss: *loss, top1, test: split == "test" });
+                if !confusion.is_empty() || !predictions.is_empty() {
+                    self.classes = Some(Classes {
+                        split: split.clone(),
+                        x,
+                        confusion: confusion.clone(),
+                        predictions: predictions.clone(),
+                    });
+                }
                 self.note(format!(
                     "stage {}, after epoch {epoch}: {split} loss {loss:.4}, top-1 {top1:.1} % of {samples}",
                     stage + 1
@@ -225,6 +316,10 @@ impl Series {
                 let first = changed.first().map_or_else(String::new, |first| format!(", the first {first}"));
                 let seen = if *samples > 0 { format!(" after {samples} samples") } else { String::new() };
                 self.note(format!("stage {}: {} changed{first}{seen}", stage + 1, changed.len()));
+            }
+            EventBody::Asked { stage, step, ask, .. } => {
+                self.asked.push((self.position.total as f64, *ask));
+                self.note(format!("stage {}, after step {step}: asked for {}", stage + 1, ask.words()));
             }
             EventBody::Checkpoint { path, step, best } => {
                 let best = if *best { ", the best so far" } else { "" };
@@ -254,6 +349,7 @@ impl Series {
             step,
             loss,
             lr,
+            grad_norm,
             samples_per_sec,
             data_secs,
             forward_secs,
@@ -274,8 +370,7 @@ impl Series {
         self.position.samples_per_sec = *samples_per_sec;
         self.position.rate = *lr;
         self.peak_bytes = self.peak_bytes.max(*peak_bytes);
-        let smooth =
-            self.steps.last().map_or(*loss, |last| SMOOTHING * last.smooth + (1.0 - SMOOTHING) * loss);
+        let smooth = smoothed(self.steps.last().map(|last| last.smooth), *loss, self.smoothing);
         let trainable_forward = (forward_secs - frozen_forward_secs).max(0.0);
         let phases = [*data_secs, *frozen_forward_secs, trainable_forward, *backward_secs, *optimizer_secs];
         self.steps.push(StepPoint {
@@ -286,6 +381,9 @@ impl Series {
             live: *live_bytes as f64 / 1_048_576.0,
             // A prediction is of a stage; so is what stands beside it.
             peak: *stage_peak_bytes as f64 / 1_048_576.0,
+            rate: *lr,
+            norm: *grad_norm,
+            pace: *samples_per_sec,
         });
     }
 
@@ -335,12 +433,28 @@ impl Series {
     }
 }
 
+fn smoothed(before: Option<f64>, value: f64, smoothing: f64) -> f64 {
+    before.map_or(value, |before| smoothing * before + (1.0 - smoothing) * value)
+}
+
+/// Called when there is news.
+#[derive(Clone)]
+struct Wake(Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Wake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
+}
+
 /// The engine, the run's state and its series.
 #[derive(Debug)]
 pub struct Session {
     engine: Engine,
     state: State,
     series: Series,
+    follow: Option<Follow>,
+    wake: Wake,
 }
 
 /// Time that one frame may spend on reading events.
@@ -351,8 +465,11 @@ impl Session {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
-        Ok(Self { engine: Engine::start(wake)?, state: State::Idle, series: Series::default() })
+    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+        let wake = Wake(Arc::new(wake));
+        let (engine, series) = (wake.clone(), Series::default());
+        let engine = Engine::start(move || (engine.0)())?;
+        Ok(Self { engine, state: State::Idle, series, follow: None, wake })
     }
 
     /// What the run is doing.
@@ -381,9 +498,62 @@ impl Session {
             return Err(EngineError::Busy);
         }
         self.engine.send(Command::Train { project: Box::new(project.clone()), base, runs })?;
-        self.series = Series::default();
-        self.state = State::Starting;
+        self.begin();
         Ok(())
+    }
+
+    /// Goes on with a stopped or interrupted run.
+    ///
+    /// # Errors
+    /// When a run is going on.
+    pub fn resume(&mut self, folder: &Path) -> Result<(), EngineError> {
+        if self.state.is_busy() {
+            return Err(EngineError::Busy);
+        }
+        self.engine.send(Command::Resume { folder: folder.to_path_buf() })?;
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        let smoothing = self.series.smoothing;
+        self.series = Series { smoothing, ..Series::default() };
+        self.state = State::Starting;
+        self.follow = None;
+    }
+
+    /// Shows a run that somebody else performs or that is over, by its log.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn follow(&mut self, folder: &Path) -> std::io::Result<()> {
+        if self.state.is_busy() {
+            return Ok(());
+        }
+        let wake = self.wake.clone();
+        let follow = Follow::start(folder, move || (wake.0)())?;
+        self.begin();
+        self.follow = Some(follow);
+        self.state = State::Following;
+        Ok(())
+    }
+
+    /// The folder of the run that is followed.
+    #[must_use]
+    pub fn followed(&self) -> Option<&Path> {
+        self.follow.as_ref().map(|follow| follow.folder.as_path())
+    }
+
+    /// Asks something of the run that goes on.
+    pub fn ask(&mut self, ask: Ask) {
+        if self.state.is_busy() {
+            self.engine.ask(ask);
+        }
+    }
+
+    /// Smooths the loss with this weight of the past.
+    pub fn smooth(&mut self, smoothing: f64) {
+        self.series.smooth(smoothing);
     }
 
     /// Pauses or goes on.
@@ -414,10 +584,40 @@ impl Session {
                 return true;
             }
         }
+        while let Some(told) = self.follow.as_ref().and_then(Follow::poll) {
+            self.told(told);
+            if begin.elapsed() > BUDGET {
+                return true;
+            }
+        }
         false
     }
 
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Again => {
+                let smoothing = self.series.smoothing;
+                self.series = Series { smoothing, ..Series::default() };
+            }
+            Told::Event(event) => {
+                self.series.take(&event);
+                match &event.body {
+                    EventBody::Finished { .. } => self.state = State::Finished,
+                    EventBody::Stopped { .. } => self.state = State::Stopped,
+                    EventBody::Failed { error } => self.state = State::Failed(error.clone()),
+                    _ => self.state = State::Following,
+                }
+            }
+            Told::Gone => {
+                self.series
+                    .warn("its process is gone; it can be resumed from its last checkpoint".to_owned());
+                self.state = State::Stopped;
+            }
+        }
+    }
+
     fn take(&mut self, event: &Event) {
+        // What an own run still tells when another one is followed was told before.
         self.series.take(event);
         self.state = match (&event.body, &self.state) {
             (EventBody::Finished { .. }, _) => State::Finished,

@@ -1,6 +1,7 @@
 //! What the window shows and what the user has chosen there; nothing of it belongs to the project.
 
 mod graph;
+mod runs;
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,8 @@ use crate::journal::Level;
 use crate::samples::Medium;
 
 pub use graph::{Bring, Find, GraphView, Painted};
+
+pub use runs::{Against, Column, CurveKind, NotesDraft, PlotsPage, PlotsView, RunsView};
 
 /// What is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +131,8 @@ pub struct Budget {
 pub enum DockTab {
     /// Curves of the run.
     Plots,
+    /// All runs of the runs' folder.
+    Runs,
     /// The project's stages.
     #[default]
     Stages,
@@ -145,14 +150,23 @@ pub enum DockTab {
 
 impl DockTab {
     /// All of them, from left to right.
-    pub const ALL: [Self; 7] =
-        [Self::Plots, Self::Stages, Self::Timeline, Self::Plan, Self::Data, Self::Problems, Self::Log];
+    pub const ALL: [Self; 8] = [
+        Self::Plots,
+        Self::Runs,
+        Self::Stages,
+        Self::Timeline,
+        Self::Plan,
+        Self::Data,
+        Self::Problems,
+        Self::Log,
+    ];
 
     /// Its word.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Plots => "Plots",
+            Self::Runs => "Runs",
             Self::Stages => "Stages",
             Self::Timeline => "Timeline",
             Self::Plan => "Plan",
@@ -265,4 +279,10 @@ pub struct View {
     pub samples: Option<Medium>,
     /// The state of the canvas.
     pub graph: GraphView,
+    /// How the runs are shown.
+    pub runs: RunsView,
+    /// How the plots are shown.
+    pub plots: PlotsView,
+    /// Sites at which compared runs do not place the same.
+    pub differing: Vec<String>,
 }

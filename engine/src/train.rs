@@ -16,16 +16,17 @@ mod step;
 
 pub use caching::Caching;
 pub use checkpoint::{Checkpoint, CheckpointError, Position};
-pub use control::{Control, Wish};
+pub use control::{Ask, Control, Wish};
 pub use cost::{OptimizerSecs, optimizer_secs};
-pub use evaluation::{Evaluation, evaluate, headline};
+pub use evaluation::{Evaluation, MOST_CLASSES, Prediction, evaluate, headline};
 pub use merge::{MergeError, merge, mergeable};
 pub use optimiser::{AdamW, Optimiser, OptimiserSpec, Sgd};
 pub use rates::{Decay, ScheduleSpec};
 pub use selection::{Selection, select};
 pub use spec::{AdapterUse, RepeatSpec, StageSpec, StageWeights};
 pub use stages::{
-    Edit, EditError, EditSpec, Ended, EvaluateSpec, Folded, GenerateError, GenerateSpec, MeasureSpec,
-    Measuring, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate, upload,
+    Done, Edit, EditError, EditSpec, Ended, EvaluateSpec, Folded, GenerateError, GenerateSpec, MeasureSpec,
+    Measuring, Observer, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate,
+    upload,
 };
 pub use step::{StepBuilder, StepError, StepGraph, StepSpec, clip_factor};

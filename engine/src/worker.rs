@@ -8,9 +8,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::project::Project;
 use crate::runs::{Event, EventBody, RunOptions, resume, train};
-use crate::train::{Control, Wish};
+use crate::train::{Ask, Control, Wish};
 
-/// What the engine thread can be told. Pausing and stopping go past the queue, by [`Engine::steer`].
+/// What the engine thread can be told. What is for the run that goes on goes past the queue: pausing
+/// and stopping by [`Engine::steer`], everything else by [`Engine::ask`].
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Run a project.
@@ -88,6 +89,11 @@ impl Engine {
     /// Pauses, continues or stops the present run.
     pub fn steer(&self, wish: Wish) {
         self.control.set(wish);
+    }
+
+    /// Asks the present run for something between its steps.
+    pub fn ask(&self, ask: Ask) {
+        self.control.ask(ask);
     }
 
     /// The next event, if one is waiting.

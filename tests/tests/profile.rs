@@ -163,14 +163,21 @@ fn by_hand(profiles: bool) -> (Vec<u64>, Vec<(String, Tensor)>, usize) {
     let mut optimiser = Optimiser::new(spec.optimiser.clone());
     let (mut losses, mut told) = (Vec::new(), 0);
     stage
-        .run(&mut params, &mut optimiser, 0, &Control::new(), &mut Meter::start(), &mut |progress, _| {
-            match progress {
-                Progress::Step(report) => losses.push(report.loss.to_bits()),
-                Progress::Profile(_) => told += 1,
-                _ => {}
-            }
-            Ok(())
-        })
+        .run(
+            &mut params,
+            &mut optimiser,
+            graft_engine::train::Done::default(),
+            &Control::new(),
+            &mut Meter::start(),
+            &mut |progress, _| {
+                match progress {
+                    Progress::Step(report) => losses.push(report.loss.to_bits()),
+                    Progress::Profile(_) => told += 1,
+                    _ => {}
+                }
+                Ok(())
+            },
+        )
         .unwrap();
     (losses, params.to_host().into_iter().collect(), told)
 }

@@ -134,7 +134,16 @@ fn frozen_weights_keep_their_bits_and_have_no_state() {
     };
     let mut optimiser = graft_engine::train::Optimiser::new(spec.optimiser.clone());
     let mut meter = graft_engine::memory::Meter::start();
-    stage.run(&mut params, &mut optimiser, 0, &Control::new(), &mut meter, &mut |_, _| Ok(())).unwrap();
+    stage
+        .run(
+            &mut params,
+            &mut optimiser,
+            graft_engine::train::Done::default(),
+            &Control::new(),
+            &mut meter,
+            &mut |_, _| Ok(()),
+        )
+        .unwrap();
     for (path, after) in params.to_host() {
         let same = before[&path].data == after.data;
         let trained = built.selection.paths.contains(&path);

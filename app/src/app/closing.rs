@@ -7,6 +7,11 @@ use crate::actions::Closing;
 use crate::document::Document;
 
 impl App {
+    /// Whether the window is about to close.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing != Stage::Open
+    }
+
     pub(super) fn answer(&mut self, ctx: &Context, answer: Closing) {
         self.closing = match answer {
             Closing::Discard => {

@@ -38,7 +38,7 @@ impl App {
         }
     }
 
-    fn adopt(&mut self, document: Document) {
+    pub(super) fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.planner.clear();
         self.timelines.clear();
@@ -48,8 +48,22 @@ impl App {
         self.refusal = None;
         // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = document.project().stages.len().saturating_sub(1);
-        let View { kind, tab, heat, origin, cut_hidden, samples, .. } = self.view;
-        self.view = View { stage, kind, tab, heat, origin, cut_hidden, samples, ..View::default() };
+        let View { kind, tab, heat, origin, cut_hidden, dock_tall, samples, .. } = self.view;
+        let (runs, plots) = (std::mem::take(&mut self.view.runs), std::mem::take(&mut self.view.plots));
+        let dock_tall = dock_tall && tab == DockTab::Runs;
+        self.view = View {
+            stage,
+            kind,
+            tab,
+            dock_tall,
+            heat,
+            origin,
+            cut_hidden,
+            samples,
+            runs,
+            plots,
+            ..View::default()
+        };
         self.view.expanded.extend(["model.spatial", "model.temporal"].map(str::to_owned));
         self.watch(document.path());
         self.document = Some(document);

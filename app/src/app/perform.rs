@@ -7,7 +7,7 @@ use graft_engine::adapters::PRESETS;
 use graft_engine::project::parse_bytes;
 
 use super::App;
-use crate::actions::Action;
+use crate::actions::{Action, RunAction};
 use crate::document::Document;
 use crate::edits;
 use crate::files::FileEvent;
@@ -20,6 +20,11 @@ impl App {
     /// Does what a view asked for.
     pub(super) fn perform(&mut self, ctx: &Context, action: Action) {
         match action {
+            Action::Runs(action) => self.perform_run(action),
+            // Where runs are looked at, undo is about them.
+            Action::Undo if self.view.tab == DockTab::Runs && self.library.can_restore() => {
+                self.perform_run(RunAction::Restore);
+            }
             Action::Open | Action::SaveAs | Action::New | Action::ChooseData => self.ask(&action),
             Action::Save => {
                 self.save();
@@ -192,7 +197,7 @@ impl App {
 
     fn train(&mut self) {
         if self.is_locked() {
-            return;
+            return self.enqueue();
         }
         if self.problems().iter().any(|problem| problem.severity == Severity::Error) {
             self.view.tab = DockTab::Problems;
@@ -201,12 +206,18 @@ impl App {
         let Some(document) = &self.document else { return };
         let result = self.session.train(document.project(), document.base(), self.runs.clone());
         if result.is_ok() {
-            self.view.tab = DockTab::Plots;
-            self.view.dock_tall = true;
-            self.view.camera = Camera::default();
-            self.banner = None;
-            self.was_busy = true;
+            self.begun();
         }
         self.fail(result.map_err(|error| error.to_string()));
+    }
+
+    /// A run begins: the views make room for it.
+    pub(super) fn begun(&mut self) {
+        self.view.tab = DockTab::Plots;
+        self.view.dock_tall = true;
+        self.view.camera = Camera::default();
+        self.view.plots.rate = 1.0;
+        self.banner = None;
+        self.was_busy = true;
     }
 }

@@ -1,4 +1,4 @@
-//! The bottom dock: plots of the run, the project's stages, the log.
+//! The bottom dock: plots of the run, all runs, the project's stages, the log.
 
 use egui::{Align, Align2, Id, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::train::{AdapterUse, OptimiserSpec, StageSpec, StageWeights};
@@ -7,9 +7,11 @@ use super::{Desk, data, log, plan, problems, timeline};
 use crate::actions::Action;
 use crate::format;
 use crate::icons::Icon;
+use crate::library::Library;
 use crate::plots;
 use crate::previews::Previews;
 use crate::problems::Problem;
+use crate::runs;
 use crate::theme::{Theme, bold, medium, mono, regular};
 use crate::view::{DockTab, View};
 use crate::widgets::{centre, focus_ring, icon_button, shorten};
@@ -23,6 +25,8 @@ pub struct Seen<'a> {
     pub previews: &'a Previews,
     /// Their pictures.
     pub textures: &'a mut data::Textures,
+    /// All runs.
+    pub library: &'a mut Library,
 }
 
 /// Shows the dock.
@@ -33,7 +37,8 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, seen: &mut Seen<'_>, view: &mut View, act
     tabs(ui, seen.problems.len(), view);
     crate::widgets::rule(ui);
     match view.tab {
-        DockTab::Plots => plots::ui(ui, desk.session.series(), desk.session.state()),
+        DockTab::Plots => plots::ui(ui, desk.session, &mut view.plots, view.budget.bytes, actions),
+        DockTab::Runs => runs::ui(ui, seen.library, &mut view.runs, desk.locked, actions),
         DockTab::Stages => stages(ui, desk, view, actions),
         DockTab::Timeline => timeline::ui(ui, desk, view, actions),
         DockTab::Plan => plan::ui(ui, desk, view, actions),

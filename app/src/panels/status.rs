@@ -56,13 +56,13 @@ fn sentence(desk: Desk<'_>) -> String {
     if let Some(stage) = series.stage() {
         let position = series.position;
         text.push(format!("stage {} of {}", stage.index + 1, series.stage_count));
-        if state.is_busy() {
+        if state.is_live() {
             text.push(format!("epoch {} of {}", position.epoch + 1, stage.epochs));
             text.push(format!("step {} of {}", position.step, stage.steps));
         }
     }
     match state {
-        State::Running => {
+        State::Running | State::Following => {
             let left = series.stage_left().map_or_else(|| format::UNKNOWN.to_owned(), format::duration);
             text.push(format!("stage ends in ≈ {left}"));
         }
@@ -90,6 +90,7 @@ fn run(ui: &mut Ui, desk: Desk<'_>, text: &str) {
         State::Finished => (Some(Icon::Check), theme.brand),
         State::Failed(_) => (Some(Icon::Cross), theme.error),
         State::Stopped => (Some(Icon::Stop), theme.label),
+        State::Following => (Some(Icon::Play), theme.brand),
         _ => (Some(Icon::Lock), theme.label),
     };
     let galley = ui.painter().layout_no_wrap(text.to_owned(), regular(11.0), theme.body);

@@ -162,6 +162,12 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
         if stop.on_hover_text("Stop after this step and save (Ctrl .)").clicked() {
             actions.push(Action::Stop);
         }
+        let ready = desk.document.is_some() && desk.model.is_some();
+        let queue = wide_button(ui, Some(Icon::Plus), "Queue", Weight::Plain, ready);
+        let hint = "Train this project, as it is now, after the run that goes on (Ctrl Enter)";
+        if queue.on_hover_text(hint).clicked() {
+            actions.push(Action::Train);
+        }
         let paused = *state == State::Paused;
         let (icon, word) = if paused { (Icon::Play, "Go on") } else { (Icon::Pause, "Pause") };
         let can_pause = matches!(state, State::Running | State::Paused);
@@ -181,7 +187,7 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
 /// While training: where the run is.
 fn progress(ui: &mut Ui, desk: Desk<'_>) {
     let series = desk.session.series();
-    let Some(stage) = series.stage().filter(|_| desk.session.state().is_busy()) else { return };
+    let Some(stage) = series.stage().filter(|_| desk.session.state().is_live()) else { return };
     if ui.available_width() < 220.0 {
         return;
     }

@@ -28,7 +28,7 @@ impl Chip {
 /// Shows the totals from the right to the left, as far as there is room.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
     let mut chips = Vec::new();
-    let busy = desk.session.state().is_busy();
+    let busy = desk.session.state().is_live();
     // While a run goes on, what it measures counts more.
     if busy {
         measured(desk, &mut chips);

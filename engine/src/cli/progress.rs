@@ -102,6 +102,7 @@ impl Progress {
                     peak_bytes >> 20
                 ));
             }
+            EventBody::Asked { ask, .. } => self.say(&format!("asked for: {}", ask.words())),
             EventBody::Checkpoint { .. }
             | EventBody::Profile { .. }
             | EventBody::Paused {}

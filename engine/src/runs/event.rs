@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::project::Predicted;
+use crate::train::{Ask, Prediction};
 
 /// An event of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub enum EventBody {
         /// What a step of the first stage is predicted to cost.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         predicted: Option<Box<Predicted>>,
+        /// Names of the classes, where they are few enough for evaluations to tell which is taken for which.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<String>,
         /// Step that a resumed run goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumed_at: Option<u64>,
@@ -165,6 +169,26 @@ pub enum EventBody {
         metrics: BTreeMap<String, f64>,
         /// Samples seen.
         samples: usize,
+        /// How often a sample of each class (row) was taken for each class (column), where there are few classes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        confusion: Vec<Vec<u64>>,
+        /// Some samples with what the model took them for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        predictions: Vec<Prediction>,
+    },
+    /// The user asked for something while the stage went on; what comes of it (an `eval`, a `checkpoint`, another
+    /// learning rate) stands behind it.
+    Asked {
+        /// Stage index.
+        stage: usize,
+        /// How often the stage was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        repetition: usize,
+        /// Steps done in this stage.
+        step: u64,
+        /// For what.
+        #[serde(flatten)]
+        ask: Ask,
     },
     /// A measurement, an edit or a data set is done.
     Done {
@@ -292,6 +316,14 @@ impl StepPhases {
     #[must_use]
     pub fn step_secs(&self) -> f64 {
         self.data_secs + self.forward_secs + self.backward_secs + self.optimizer_secs
+    }
+}
+
+impl Event {
+    /// The event that a line of a log holds, if it is whole.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
     }
 }
 

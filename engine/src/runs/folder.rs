@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::lock::RunLock;
 use super::{Event, EventBody};
 use crate::data::Split;
 use crate::project::{Project, ProjectError, to_text};
@@ -16,6 +17,8 @@ use crate::weights::write_atomically;
 pub struct RunFolder {
     path: PathBuf,
     log: File,
+    /// Held by the run itself, not by those who only read.
+    lock: Option<RunLock>,
 }
 
 /// What a run needs to be resumed beside its project.
@@ -34,12 +37,11 @@ impl RunFolder {
         let checkpoints = path.join("checkpoints");
         std::fs::create_dir_all(&checkpoints).map_err(io(&checkpoints))?;
         write_atomically(&path.join("project.ron"), to_text(project)?.as_bytes()).map_err(io(&path))?;
-        // Relative paths of the project start from its own folder, which a resumed run must know.
-        let base = std::path::absolute(base).map_err(io(base))?;
-        let origin = serde_json::to_string(&Origin { base }).unwrap_or_default();
-        write_atomically(&path.join("origin.json"), origin.as_bytes()).map_err(io(&path))?;
+        write_origin(&path, base)?;
+        // Before there is a log: who finds one may ask whether it goes on.
+        let lock = RunLock::take(&path).map_err(io(&path))?;
         let log = open_log(&path)?;
-        Ok(Self { path, log })
+        Ok(Self { path, log, lock })
     }
 
     /// Opens the folder of an earlier run: its project and the folder that relative paths start from.
@@ -50,7 +52,7 @@ impl RunFolder {
         let project = crate::project::load(&path.join("project.ron"))?;
         let base = Self::origin(path)?;
         let log = open_log(path)?;
-        Ok((Self { path: path.to_path_buf(), log }, project, base))
+        Ok((Self { path: path.to_path_buf(), log, lock: None }, project, base))
     }
 
     /// The folder that relative paths of an earlier run's project start from.
@@ -65,6 +67,15 @@ impl RunFolder {
             why: format!("is not sound: {error}"),
         })?;
         Ok(origin.base)
+    }
+
+    /// Says that the run goes on from here; `false` when it already does, in this process or another one.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn hold(&mut self) -> std::io::Result<bool> {
+        self.lock = RunLock::take(&self.path)?;
+        Ok(self.lock.is_some())
     }
 
     /// Where it is.
@@ -126,6 +137,7 @@ impl RunFolder {
                 EventBody::Eval { split, closing: true, .. } if split == Split::Test.name() => false,
                 EventBody::Step { stage, repetition, step, .. }
                 | EventBody::Profile { stage, repetition, step, .. }
+                | EventBody::Asked { stage, repetition, step, .. }
                 | EventBody::Eval { stage, repetition, step, .. } => {
                     (turn(*stage, *repetition), *step) <= (here, at.step)
                 }
@@ -144,6 +156,13 @@ impl RunFolder {
         self.log = OpenOptions::new().append(true).open(self.path.join("events.jsonl"))?;
         Ok(())
     }
+}
+
+/// Notes the folder that a project's relative paths start from, which a run must know that begins or goes on later.
+pub(super) fn write_origin(path: &Path, base: &Path) -> Result<(), ProjectError> {
+    let base = std::path::absolute(base).map_err(io(base))?;
+    let origin = serde_json::to_string(&Origin { base }).unwrap_or_default();
+    write_atomically(&path.join("origin.json"), origin.as_bytes()).map_err(io(path))
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> ProjectError {
@@ -180,7 +199,7 @@ fn fresh(runs: &Path, name: &str) -> Result<PathBuf, ProjectError> {
 }
 
 /// `20260131-235959` in UTC (civil-from-days by the usual era arithmetic).
-fn timestamp(now: SystemTime) -> String {
+pub(super) fn timestamp(now: SystemTime) -> String {
     let secs = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, rest) = (secs / 86_400, secs % 86_400);
     let z = days + 719_468;

@@ -61,6 +61,9 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
             }
             EventBody::Stopped { steps } => line(format!("Stopped on request after {steps} steps.\n")),
             EventBody::Failed { error } => line(format!("Failed: {error}\n")),
+            EventBody::Asked { stage, step, ask, .. } => {
+                line(format!("Asked for in stage {stage} after step {step}: {}.\n", ask.words()));
+            }
             _ => {}
         }
     }

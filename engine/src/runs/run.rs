@@ -99,6 +99,10 @@ pub fn resume(path: &Path, control: &Control, sink: &mut Sink<'_>) -> Result<Run
     if finished {
         return Err(RunError::Unfit { why: "this run is finished", path: path.to_path_buf() });
     }
+    let held = folder.hold().map_err(|error| RunError::Log { error, path: path.to_path_buf() })?;
+    if !held {
+        return Err(RunError::Unfit { why: "this run is going on", path: path.to_path_buf() });
+    }
     let device = device::open_checked(&project.device)?;
     let checkpoint = Checkpoint::read(&folder.checkpoints(), "last")?;
     let position = checkpoint.as_ref().map(|c| c.position).unwrap_or_default();

@@ -4,16 +4,42 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventBody, StepPhases};
-use super::folder::RunFolder;
+use super::folder::{RunFolder, folder_stem, timestamp};
 use super::outcome::{Outcome, RunError, RunOptions};
 use super::report::median;
 use super::run::train;
 use crate::data::Split;
 use crate::project::{BuildError, Project, ProjectError, build_stage, load, open_source, set};
 use crate::train::{Control, headline};
+use crate::weights::write_atomically;
+
+/// Which sweep a run belongs to, in a small file of its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepMark {
+    /// The sweep: its project's name and when it began.
+    pub sweep: String,
+    /// The variant.
+    pub variant: String,
+}
+
+impl SweepMark {
+    const NAME: &str = "sweep.json";
+
+    /// The mark of a run folder, if it has one.
+    #[must_use]
+    pub fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_str(&std::fs::read_to_string(folder.join(Self::NAME)).ok()?).ok()
+    }
+
+    fn write(&self, folder: &Path) {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        // Without its mark a run is no worse; it only stands alone in the table of runs.
+        drop(write_atomically(&folder.join(Self::NAME), text.as_bytes()));
+    }
+}
 
 /// How to sweep.
 #[derive(Clone, Debug)]
@@ -120,6 +146,7 @@ pub fn sweep(
         return Err(SweepError::NoVariants);
     }
     let seeds: Vec<u64> = (0..options.seeds.max(1)).map(|i| project.seed + i).collect();
+    let sweep = format!("{}{}", folder_stem(&project.name), timestamp(std::time::SystemTime::now()));
     let mut table = SweepTable { project: project.name.clone(), seeds: seeds.clone(), rows: Vec::new() };
     for name in &options.only {
         project.variant(name)?;
@@ -148,7 +175,7 @@ pub fn sweep(
         let mut row =
             SweepRow { variant: variant.name.clone(), control: variant.control, ..SweepRow::default() };
         let mut first: Option<Measured> = None;
-        let mut runner = Runner { base, options, control, sink };
+        let mut runner = Runner { base, options, control, sink, sweep: &sweep };
         if let Some(choose) = &variant.choose {
             let mut best: Option<(f64, f64, Project, Measured)> = None;
             for &value in &choose.among {
@@ -189,6 +216,7 @@ struct Runner<'a> {
     options: &'a SweepOptions,
     control: &'a Control,
     sink: &'a mut dyn FnMut(&Event),
+    sweep: &'a str,
 }
 
 /// What a table needs of a run, gathered from its events alone.
@@ -250,7 +278,11 @@ impl Runner<'_> {
         }
         let mut measured = Measured::default();
         let sink = &mut self.sink;
+        let mark = SweepMark { sweep: self.sweep.to_owned(), variant: variant.to_owned() };
         let summary = train(project, self.base, &self.options.run, self.control, &mut |event| {
+            if let EventBody::Started { folder, .. } = &event.body {
+                mark.write(Path::new(folder));
+            }
             measured.take(event);
             sink(event);
         })

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::event::{EventBody, Loaded, NodeProfile};
+use super::folder::RunFolder;
 use super::outcome::{Outcome, RunError, RunSummary};
 use super::run::{Run, overlay};
 use crate::cache::Totals;
@@ -15,9 +16,9 @@ use crate::plan::kept_calibration;
 use crate::project::{Built, Heat, Predicted, Turn, build_turn, generated, open_source_in, plan_built};
 use crate::tensor::kernels::make_thread_buffers;
 use crate::train::{
-    Caching, Checkpoint, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MeasureSpec, Measuring,
-    Optimiser, Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport, TrainError, TrainSpec, Wish,
-    evaluate, generate,
+    Ask, Caching, Checkpoint, Done, EditSpec, Ended, Evaluation, Folded, GenerateSpec, MOST_CLASSES,
+    MeasureSpec, Measuring, Optimiser, Progress, Snapshot, Stage, StageSpec, StageWeights, StepReport,
+    TrainError, TrainSpec, Wish, evaluate, generate,
 };
 use crate::weights::{LoadReport, Params, Tensor, from_params, load, save_model};
 
@@ -103,6 +104,9 @@ impl Run<'_, '_> {
             stages: self.turns.len(),
             folder: self.folder.path().display().to_string(),
             predicted: self.predicted(&self.turns[first], built, source).0,
+            classes: Some(source.classes())
+                .filter(|classes| classes.len() <= MOST_CLASSES)
+                .map_or_else(Vec::new, <[String]>::to_vec),
             resumed_at: from.map(|c| c.total_steps),
         };
         self.emit(body);
@@ -216,11 +220,12 @@ impl Run<'_, '_> {
         }
         let Some(step) = &built.step else { unreachable!("a stage that trains has a step") };
         let mut optimiser = Optimiser::new(spec.optimiser.clone());
-        let mut done = 0;
+        let mut done = Done::default();
         if let Some(checkpoint) = from {
             optimiser.restore(checkpoint.optimizer, &checkpoint.optimizer_steps, &self.device);
             *best = checkpoint.best;
-            done = checkpoint.position.step;
+            done.steps = checkpoint.position.step;
+            done.rate_scale = self.asked_rate(turn);
         }
         let device = self.device.clone();
         *caching = self.caching(spec, built, source.as_ref())?;
@@ -257,6 +262,16 @@ impl Run<'_, '_> {
                 }
                 Progress::Profile(costs) => self.profiled(turn, snapshot.step, &step.graph, costs, &heat),
                 Progress::Cache(totals) => self.cached(turn, totals),
+                Progress::Asked(ask) => {
+                    let (stage, repetition, step) = (turn.stage, turn.repetition, snapshot.step);
+                    self.emit(EventBody::Asked { stage, repetition, step, ask });
+                    if ask == Ask::Checkpoint {
+                        self.save(turn, snapshot, Folded::default(), *best, false)?;
+                    }
+                }
+                Progress::Evaluated { epoch, evaluation } => {
+                    self.evaluated(turn, epoch, snapshot.step, Split::Validation, evaluation, false);
+                }
                 Progress::Paused => self.emit(EventBody::Paused {}),
                 Progress::Continued => self.emit(EventBody::Continued {}),
                 Progress::Epoch { epoch, evaluation } => {
@@ -450,7 +465,22 @@ impl Run<'_, '_> {
             loss: found.loss,
             metrics: found.metrics.clone(),
             samples: found.samples,
+            confusion: found.confusion.clone(),
+            predictions: found.predictions.clone(),
         });
+    }
+
+    /// How many times its learning rate a stage was asked to use, by the log of the session before.
+    fn asked_rate(&self, turn: &Turn) -> Option<f64> {
+        let events = RunFolder::events(self.folder.path()).unwrap_or_default();
+        events.iter().rev().find_map(|event| match &event.body {
+            EventBody::Asked { stage, repetition, ask: Ask::Rate { scale }, .. }
+                if (*stage, *repetition) == (turn.stage, turn.repetition) =>
+            {
+                Some(*scale)
+            }
+            _ => None,
+        })
     }
 
     fn save(

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use self::classes::Classes;
 use self::masks::Masks;
 use super::caching::Batches;
-use super::stages::{TrainError, in_order, planned_in_order, prefetch_threads};
+use super::stages::{TrainError, planned_in_order, prefetch_threads};
 use super::{Control, Wish};
 use crate::cache::Features;
-use crate::data::{Source, Split};
+use crate::data::{Loader, Source, Split};
 use crate::exec::{Inference, upload_given};
 use crate::graph::Graph;
 use crate::weights::Params;
@@ -32,6 +32,28 @@ pub struct Evaluation {
     pub samples: usize,
     /// Samples that could not be read.
     pub skipped: usize,
+    /// How often a sample of each class (row) was taken for each class (column); of no more than [`MOST_CLASSES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<u64>>,
+    /// The first samples that were taken for another class, and the first that were not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<Prediction>,
+}
+
+/// Classes that are told apart in an evaluation's `confusion`; with more of them the log would grow long.
+pub const MOST_CLASSES: usize = 40;
+
+/// One sample and what the model took it for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Its place in the split.
+    pub index: usize,
+    /// Its class.
+    pub label: usize,
+    /// The class of the highest score.
+    pub guess: usize,
+    /// The probability that the model gives that class, to four digits.
+    pub share: f64,
 }
 
 /// Share of samples whose label got the highest score.
@@ -80,12 +102,12 @@ pub fn evaluate(
     let logits = graph.output("logits").ok_or(super::step::StepError::NoHead)?;
     let given = features.map_or(&[][..], |features| features.given());
     let mut inference = Inference::from_given(graph, params, &[logits], given)?;
+    let plan = planned_in_order(source, split, limit, batch);
+    let mut places = plan.clone().into_iter();
+    let threads = prefetch_threads();
     let mut batches = match features {
-        None => Batches::Read(in_order(source, split, limit, batch)),
-        Some(features) => Batches::Kept(
-            Arc::clone(features),
-            features.loader(planned_in_order(source, split, limit, batch), prefetch_threads(), 4),
-        ),
+        None => Batches::Read(Loader::new(Arc::clone(source), split, plan, threads, 4)),
+        Some(features) => Batches::Kept(Arc::clone(features), features.loader(plan, threads, 4)),
     };
     let mut params = params.clone();
     let (mut classes, mut masks) = (Classes::default(), Masks::default());
@@ -94,6 +116,8 @@ pub fn evaluate(
         if control.wish() == Wish::Stop {
             return Ok(None);
         }
+        // Where a sample is missing, rows are not those that were planned.
+        let places = places.next().filter(|_| batch.skipped.is_empty());
         skipped += batch.skipped.len();
         let (samples, labels, wanted) = (batch.len(), batch.labels().to_vec(), batch.masks().to_vec());
         if labels.is_empty() && wanted.is_empty() {
@@ -102,13 +126,13 @@ pub fn evaluate(
         let values = inference.run(upload_given(batch, graph, given, device))?;
         let Some(value) = values.get(&logits).map(crate::tensor::Value::to_f32) else { continue };
         if !labels.is_empty() {
-            classes.add(&value, &labels);
+            classes.add(&value, &labels, places.as_deref().unwrap_or_default());
         } else if value.len() == wanted.len() {
             masks.add(&value, &wanted, samples);
             has_masks = true;
         }
     }
     features.map_or(Ok(()), |features| features.flush())?;
-    let (samples, loss, metrics) = if has_masks { masks.finish() } else { classes.finish() };
-    Ok(Some(Evaluation { loss, metrics, samples, skipped }))
+    let found = if has_masks { masks.finish() } else { classes.finish() };
+    Ok(Some(Evaluation { skipped, ..found }))
 }

@@ -11,7 +11,7 @@ pub use edit::{Edit, EditError, EditSpec};
 pub use evaluate::EvaluateSpec;
 pub use generate::{GenerateError, GenerateSpec, generate};
 pub use measure::{Folded, MeasureSpec, Measuring};
-pub use train::{Ended, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError};
+pub use train::{Done, Ended, Observer, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError};
 pub use train_spec::TrainSpec;
 
 use std::sync::Arc;

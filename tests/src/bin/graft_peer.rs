@@ -17,7 +17,7 @@ use graft_engine::plan::{Part, tally};
 use graft_engine::project::{Built, build_stage};
 use graft_engine::tensor::kernels::{Reading, matmul};
 use graft_engine::tensor::{Value, elements};
-use graft_engine::train::{Caching, Control, Optimiser, Progress, Snapshot, Stage, StepGraph};
+use graft_engine::train::{Caching, Control, Done, Optimiser, Progress, Snapshot, Stage, StepGraph};
 use graft_engine::{device, weights};
 use graft_tests::peer::{Held, Resident, Shape, stage_of};
 use serde_json::json;
@@ -118,7 +118,7 @@ fn main() -> anyhow::Result<()> {
         }
         Ok(())
     };
-    stage.run(&mut params, &mut optimiser, 0, &Control::new(), &mut meter, &mut observe)?;
+    stage.run(&mut params, &mut optimiser, Done::default(), &Control::new(), &mut meter, &mut observe)?;
     let last = json!({
         "live_peak_bytes": heap().peak_bytes.saturating_sub(before),
         "resident_peak_bytes": resident.peak(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Evaluation;
+
 /// Sums over samples.
 #[derive(Default)]
 pub(super) struct Masks {
@@ -35,13 +37,14 @@ impl Masks {
         }
     }
 
-    /// Number of samples, mean loss, and means over samples by name.
+    /// Means over samples.
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^52")]
-    pub(super) fn finish(self) -> (usize, f64, BTreeMap<String, f64>) {
+    pub(super) fn finish(self) -> Evaluation {
         let count = self.samples.max(1) as f64;
         let mean = |sum: f64| sum / count;
         let metrics = [(super::DICE, mean(self.dice)), ("iou", mean(self.iou))];
-        (self.samples, mean(self.loss), metrics.map(|(name, value)| (name.to_owned(), value)).into())
+        let metrics: BTreeMap<String, f64> = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+        Evaluation { loss: mean(self.loss), metrics, samples: self.samples, ..Evaluation::default() }
     }
 }
 
@@ -55,7 +58,7 @@ mod tests {
         // Two of four found pixels are wanted, and one is missed; then nothing is found where nothing is.
         tally.add(&[1.0, 2.0, 3.0, 1.0, -1.0, -9.0], &[1.0, 1.0, 0.0, 0.0, 1.0, 0.0], 1);
         tally.add(&[-1.0; 6], &[0.0; 6], 1);
-        let (samples, loss, metrics) = tally.finish();
+        let Evaluation { samples, loss, metrics, .. } = tally.finish();
         assert_eq!(samples, 2);
         assert!((metrics["dice"] - f64::midpoint(4.0 / 7.0, 1.0)).abs() < 1e-12);
         assert!((metrics["iou"] - f64::midpoint(2.0 / 5.0, 1.0)).abs() < 1e-12);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 
 use super::super::caching::{Batches, Caching};
-use super::super::control::{Control, Wish};
+use super::super::control::{Ask, Control, Wish};
 use super::super::evaluation::{Evaluation, evaluate};
 use super::super::optimiser::Optimiser;
 use super::super::selection::Selection;
@@ -122,6 +122,8 @@ pub struct StepReport {
     pub losses: BTreeMap<String, f64>,
     /// Learning rate of the update.
     pub learning_rate: f64,
+    /// How many times the project's rate that is; none when nobody asked for another one.
+    pub rate_scale: Option<f64>,
     /// Global norm of the gradient before clipping.
     pub grad_norm: f64,
     /// Samples in the step.
@@ -161,6 +163,15 @@ pub enum Progress<'a> {
         /// The evaluation, if this epoch has one.
         evaluation: Option<&'a Evaluation>,
     },
+    /// Something was asked for at this step. Its checkpoint is the observer's to write.
+    Asked(Ask),
+    /// An evaluation that was asked for.
+    Evaluated {
+        /// Epochs done.
+        epoch: usize,
+        /// What it found.
+        evaluation: &'a Evaluation,
+    },
     /// What the stage's cache did so far: now and then while it is built, and at the end of each epoch.
     Cache(Totals),
     /// The stage waits.
@@ -190,6 +201,28 @@ pub struct Snapshot<'a> {
     /// Steps done in this stage.
     pub step: u64,
 }
+
+/// What is told of progress; its error ends the stage.
+pub type Observer<'a> = dyn FnMut(Progress<'_>, &Snapshot<'_>) -> Result<(), String> + 'a;
+
+/// Where a stage goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Done {
+    /// Steps done.
+    pub steps: u64,
+    /// How many times the project's learning rate was asked for last.
+    pub rate_scale: Option<f64>,
+}
+
+/// What changes while a stage goes on, beside its weights.
+struct Meanwhile {
+    rate_scale: Option<f64>,
+    /// What a cache holds of the validation split, once it was asked for.
+    evaluated: Option<Held>,
+}
+
+/// The validation split's values at the cut, if the stage has a cache.
+struct Held(Option<Arc<Features>>);
 
 impl Stage<'_> {
     /// Samples of one epoch.
@@ -226,7 +259,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Trains from `done` steps on to the stage's end.
+    /// Trains from what is done on to the stage's end.
     ///
     /// # Errors
     /// When the data, the walk or the observer fail, or the loss is no number.
@@ -234,10 +267,10 @@ impl Stage<'_> {
         &self,
         params: &mut Params,
         optimiser: &mut Optimiser,
-        done: u64,
+        done: Done,
         control: &Control,
         meter: &mut Meter,
-        observe: &mut dyn FnMut(Progress<'_>, &Snapshot<'_>) -> Result<(), String>,
+        observe: &mut Observer<'_>,
     ) -> Result<Ended, TrainError> {
         let per_epoch = self.epoch_steps();
         let steps: u64 = per_epoch.iter().sum();
@@ -246,9 +279,9 @@ impl Stage<'_> {
         }
         meter.begin_stage(self.device);
         let features = self.caching.map(|caching| caching.training(params, self.source)).transpose()?;
-        let mut evaluated: Option<Option<Arc<Features>>> = None;
+        let mut meanwhile = Meanwhile { rate_scale: done.rate_scale, evaluated: None };
         let mut told = Told::default();
-        let mut step = done;
+        let mut step = done.steps;
         let mut epoch_end = 0;
         for (epoch, &own) in per_epoch.iter().enumerate() {
             epoch_end += own;
@@ -263,6 +296,7 @@ impl Stage<'_> {
                 let data_secs = begin.elapsed().as_secs_f64() - computing;
                 let mut report =
                     StepReport { epoch, step: step + 1, steps, data_secs, ..StepReport::default() };
+                report.rate_scale = meanwhile.rate_scale;
                 report.phases.frozen_forward_secs = computing;
                 let mut profiler = (self.profiles && report.step == PROFILED.min(steps))
                     .then(|| Profiler::new(&self.step.graph, self.device));
@@ -288,7 +322,7 @@ impl Stage<'_> {
                 }
                 // After an epoch's last step its evaluation comes first: a resumed run begins behind it.
                 let whole_epoch = step >= epoch_end;
-                if !whole_epoch && attend(control, &snapshot, observe)? {
+                if !whole_epoch && self.attend(control, epoch, &snapshot, &mut meanwhile, observe)? {
                     features.as_ref().map_or(Ok(()), |features| features.flush())?;
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
@@ -300,22 +334,7 @@ impl Stage<'_> {
             let last = epoch + 1 == self.spec.epochs;
             let due = wanted > 0 && ((epoch + 1).is_multiple_of(wanted) || last);
             let evaluation = if due && self.source.len(Split::Validation) > 0 {
-                if let (None, Some(caching)) = (&evaluated, self.caching) {
-                    let split = Split::Validation;
-                    evaluated = Some(caching.evaluation(self.model, params, self.source, split)?);
-                }
-                let found = evaluate(
-                    self.model,
-                    params,
-                    self.source,
-                    Split::Validation,
-                    None,
-                    self.rows(),
-                    self.device,
-                    // Cut short, it would be missing in what chooses the best checkpoint.
-                    &Control::new(),
-                    evaluated.as_ref().and_then(Option::as_ref),
-                )?;
+                let found = self.validate(params, &mut meanwhile)?;
                 meter.look(self.device);
                 found
             } else {
@@ -327,12 +346,79 @@ impl Stage<'_> {
             }
             let progress = Progress::Epoch { epoch: epoch + 1, evaluation: evaluation.as_ref() };
             observe(progress, &snapshot).map_err(TrainError::Observer)?;
-            if attend(control, &snapshot, observe)? && !last {
+            if self.attend(control, epoch + 1, &snapshot, &mut meanwhile, observe)? && !last {
                 observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                 return Ok(Ended::Stopped);
             }
         }
         Ok(Ended::Finished)
+    }
+
+    fn validate(&self, params: &Params, meanwhile: &mut Meanwhile) -> Result<Option<Evaluation>, TrainError> {
+        if let (None, Some(caching)) = (&meanwhile.evaluated, self.caching) {
+            let split = Split::Validation;
+            meanwhile.evaluated = Some(Held(caching.evaluation(self.model, params, self.source, split)?));
+        }
+        evaluate(
+            self.model,
+            params,
+            self.source,
+            Split::Validation,
+            None,
+            self.rows(),
+            self.device,
+            // Cut short, it would be missing in what chooses the best checkpoint.
+            &Control::new(),
+            meanwhile.evaluated.as_ref().and_then(|held| held.0.as_ref()),
+        )
+    }
+
+    /// Does what was asked for and waits while a pause is wished, telling when it begins and ends; says whether to
+    /// stop.
+    fn attend(
+        &self,
+        control: &Control,
+        epoch: usize,
+        snapshot: &Snapshot<'_>,
+        meanwhile: &mut Meanwhile,
+        observe: &mut Observer<'_>,
+    ) -> Result<bool, TrainError> {
+        let mut paused = false;
+        let stopping = loop {
+            // Who wants to stop does not want to wait for an evaluation.
+            if let Some(ask) = control.take().filter(|_| control.wish() != Wish::Stop) {
+                observe(Progress::Asked(ask), snapshot).map_err(TrainError::Observer)?;
+                match ask {
+                    Ask::Rate { scale } => meanwhile.rate_scale = Some(scale),
+                    Ask::Evaluate => {
+                        if self.source.len(Split::Validation) > 0
+                            && let Some(evaluation) = self.validate(snapshot.params, meanwhile)?
+                        {
+                            let progress = Progress::Evaluated { epoch, evaluation: &evaluation };
+                            observe(progress, snapshot).map_err(TrainError::Observer)?;
+                        }
+                    }
+                    Ask::Checkpoint => {}
+                }
+                continue;
+            }
+            // Read once: a pause that comes a moment later is told at the next step.
+            match control.wish() {
+                Wish::Run => break false,
+                Wish::Stop => break true,
+                Wish::Pause => {
+                    if !paused {
+                        observe(Progress::Paused, snapshot).map_err(TrainError::Observer)?;
+                        paused = true;
+                    }
+                    control.wait_or_ask();
+                }
+            }
+        };
+        if paused {
+            observe(Progress::Continued, snapshot).map_err(TrainError::Observer)?;
+        }
+        Ok(stopping)
     }
 
     /// Samples of an epoch's batches. The order depends on seed, stage, repetition and epoch only.
@@ -377,6 +463,9 @@ impl Stage<'_> {
         report.samples = batch.len();
         let rate_factor = self.spec.schedule.factor(report.step - 1, report.steps);
         report.learning_rate = self.spec.optimiser.learning_rate() * rate_factor;
+        if let Some(scale) = report.rate_scale {
+            report.learning_rate *= scale;
+        }
         if report.samples == 0 {
             return Err(TrainError::NoSamples { skipped: report.skipped });
         }
@@ -493,24 +582,5 @@ impl Told {
         }
         (self.last, self.built) = (Some(Instant::now()), totals.built);
         Some(totals)
-    }
-}
-
-/// Waits while a pause is wished, telling when it begins and ends; says whether to stop.
-fn attend(
-    control: &Control,
-    snapshot: &Snapshot<'_>,
-    observe: &mut dyn FnMut(Progress<'_>, &Snapshot<'_>) -> Result<(), String>,
-) -> Result<bool, TrainError> {
-    // Read once: a pause that comes a moment later is told at the next step.
-    match control.wish() {
-        Wish::Run => Ok(false),
-        Wish::Stop => Ok(true),
-        Wish::Pause => {
-            observe(Progress::Paused, snapshot).map_err(TrainError::Observer)?;
-            let stopping = control.wait();
-            observe(Progress::Continued, snapshot).map_err(TrainError::Observer)?;
-            Ok(stopping)
-        }
     }
 }

@@ -1,0 +1,151 @@
+//! Accuracy of the chosen runs against what they cost, or against a setting that was swept.
+
+use egui::{Align2, Color32, Rangef, Role, Ui, Vec2b, WidgetInfo, vec2};
+use egui_plot::{AxisHints, Line, LineStyle, Plot, PlotPoint, Points, Text};
+use graft_engine::runs::settings;
+
+use super::compare::{Compared, compared, short_name};
+use super::curves::{choice, swept};
+use super::marks;
+use crate::library::Library;
+use crate::plots::axis;
+use crate::theme::{Theme, mono};
+use crate::view::{Against, RunsView};
+
+pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
+    let runs = compared(library);
+    let paths = swept(&runs);
+    if let Against::Setting(path) = &view.against
+        && !paths.contains(path)
+    {
+        view.against = Against::Bytes;
+    }
+    let mut among =
+        vec![(Against::Bytes, "peak, MiB"), (Against::Time, "time, s"), (Against::Trainable, "trainable, k")];
+    among.extend(paths.iter().map(|path| (Against::Setting(path.clone()), path.as_str())));
+    choice(ui, "Top-1 % against", &mut view.against, &among);
+    let size = ui.available_size();
+    if size.y < 40.0 {
+        return;
+    }
+    let theme = Theme::of(ui);
+    ui.style_mut().text_styles.insert(egui::TextStyle::Body, mono(10.0));
+    ui.visuals_mut().override_text_color = Some(theme.label);
+    let value = |run: &Compared| -> Option<[f64; 2]> {
+        let top1 = run.entry.top1.or(run.entry.validation)?;
+        Some([cost(run, &view.against)?, 100.0 * top1])
+    };
+    let points: Vec<(usize, [f64; 2])> =
+        runs.iter().enumerate().filter_map(|(place, run)| Some((place, value(run)?))).collect();
+    // Runs that are not compared give the ground, where their rows tell what is needed.
+    let others: Vec<[f64; 2]> = if matches!(view.against, Against::Setting(_)) {
+        Vec::new()
+    } else {
+        let rows = library.rows().iter().filter(|row| !library.chosen().contains(&row.entry.path));
+        rows.map(|row| Compared { entry: row.entry.clone(), curve: None })
+            .filter_map(|run| value(&run))
+            .collect()
+    };
+    let swept = matches!(view.against, Against::Setting(_));
+    let mut line: Vec<[f64; 2]> = points.iter().map(|(_, point)| *point).collect();
+    line.extend(&others);
+    let line = if swept { means(&line) } else { front(&line) };
+    let tick = |value: f64| axis(value);
+    let plot = Plot::new("scatter")
+        .width(size.x)
+        .height(size.y)
+        .set_margin_fraction(vec2(0.08, 0.12))
+        .show_background(false)
+        .grid_color(theme.line)
+        .allow_scroll(Vec2b::FALSE)
+        .allow_zoom(Vec2b::FALSE)
+        .allow_drag(Vec2b::FALSE)
+        .custom_x_axes(vec![AxisHints::new_x().formatter(move |mark, _| tick(mark.value))])
+        .custom_y_axes(vec![
+            AxisHints::new_y().min_thickness(34.0).formatter(move |mark, _| tick(mark.value)),
+        ])
+        .grid_spacing(Rangef::new(10.0, 150.0));
+    let few = points.len() <= 8;
+    let response = plot.show(ui, |plot| {
+        if !others.is_empty() {
+            plot.points(Points::new("other runs", others).color(theme.faint).radius(2.5));
+        }
+        let name = if swept { "mean" } else { "Pareto front" };
+        let dashes = Line::new(name, line).color(theme.label).width(1.0);
+        plot.line(dashes.style(LineStyle::Dashed { length: 4.0 }).allow_hover(false));
+        for (place, point) in &points {
+            let mark = marks::mark(theme, *place);
+            let entry = &runs[*place].entry;
+            let dot = Points::new(entry.id.clone(), vec![*point]).color(mark.color).radius(5.0);
+            plot.points(dot.shape(mark.shape));
+            if few {
+                word(plot, &short_name(entry), *point, theme.body);
+            }
+        }
+    });
+    let name = format!("Scatter of {} runs", points.len());
+    response.response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &name));
+}
+
+fn word(plot: &mut egui_plot::PlotUi<'_>, text: &str, [x, y]: [f64; 2], color: Color32) {
+    let bounds = plot.plot_bounds();
+    // At the right of its point, or at the left where the plot ends.
+    let right = x < f64::midpoint(bounds.min()[0], bounds.max()[0]);
+    let (align, space) = if right { (Align2::LEFT_BOTTOM, "  ") } else { (Align2::RIGHT_BOTTOM, "") };
+    let text: String = text.chars().take(22).collect();
+    let text = if right { format!("{space}{text}") } else { format!("{text}  ") };
+    let text = egui::RichText::new(text).font(crate::theme::regular(10.0)).color(color);
+    plot.text(Text::new("", PlotPoint::new(x, y), text).anchor(align).allow_hover(false));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts fit a plot's axis")]
+fn cost(run: &Compared, against: &Against) -> Option<f64> {
+    match against {
+        Against::Bytes => run.entry.peak_bytes.map(|bytes| bytes as f64 / 1_048_576.0),
+        Against::Time => Some(run.entry.secs),
+        Against::Trainable => run.entry.trainable.map(|count| count as f64 / 1e3),
+        Against::Setting(path) => settings(run.project()?).get(path)?.parse().ok(),
+    }
+}
+
+/// Points that no other one beats: none costs less and is at least as good. By cost.
+#[must_use]
+pub fn front(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let mut sorted: Vec<[f64; 2]> =
+        points.iter().copied().filter(|point| point.iter().all(|value| value.is_finite())).collect();
+    sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(b[1].total_cmp(&a[1])));
+    let mut best = f64::NEG_INFINITY;
+    sorted.retain(|point| {
+        let better = point[1] > best;
+        best = best.max(point[1]);
+        better
+    });
+    sorted
+}
+
+/// The mean at each swept value.
+fn means(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let mut sorted = points.to_vec();
+    sorted.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    #[expect(clippy::cast_precision_loss, reason = "few runs")]
+    let mean =
+        |same: &[[f64; 2]]| [same[0][0], same.iter().map(|point| point[1]).sum::<f64>() / same.len() as f64];
+    sorted.chunk_by(|a, b| a[0].total_cmp(&b[0]).is_eq()).map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        let points = [[3.0, 70.0], [1.0, 50.0], [2.0, 49.0], [2.0, 60.0], [4.0, 70.0], [f64::NAN, 99.0]];
+        assert_eq!(front(&points), [[1.0, 50.0], [2.0, 60.0], [3.0, 70.0]]);
+        assert!(front(&[]).is_empty());
+    }
+
+    #[test]
+    fn means_over_seeds() {
+        assert_eq!(means(&[[8.0, 3.0], [4.0, 1.0], [8.0, 5.0]]), [[4.0, 1.0], [8.0, 4.0]]);
+    }
+}
