@@ -525,8 +525,9 @@ impl App {
         let narrow = whole.x < 1280.0;
         // In a narrow window the sides give their room to the canvas.
         let side = |least: f32, usual: f32| if narrow { least } else { usual };
-        // Compared runs need the room of what is about one model's parts.
-        let comparing = view.tab == DockTab::Runs && view.dock_tall && library.chosen().len() > 1;
+        // Runs need the room of what is about one model's parts, whether one or several are chosen: a table that
+        // moves under the pointer cannot be ticked.
+        let comparing = view.tab == DockTab::Runs && view.dock_tall;
         let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(232.0, 420.0));
         if !comparing {
             outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));

@@ -30,6 +30,8 @@ pub const PHASES: [&str; 5] = ["data", "frozen fwd", "trainable fwd", "backward"
 
 /// Height of a plot's title and legend.
 const HEAD: f32 = 44.0;
+/// Height of a further line of a legend.
+const LEGEND: f32 = 15.0;
 /// Height from which on there is room for a bar above the plots.
 const TALL: f32 = 300.0;
 /// Room that the word beside a predicted line needs.
@@ -416,7 +418,10 @@ fn budget_line(plot: &mut PlotUi<'_>, theme: &Theme, shown: Shown<'_>, last: f64
 /// Title and legend; the answer of the button at the right opens the plot's menu.
 fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) -> egui::Response {
     let theme = Theme::of(ui);
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), HEAD - 4.0), Sense::hover());
+    // The phases' names need a second line where the plot is narrow.
+    let more = if legend.len() > 3 && ui.available_width() < 430.0 { LEGEND } else { 0.0 };
+    let size = vec2(ui.available_width(), HEAD - 4.0 + more);
+    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
     let corner = Rect::from_min_size(pos2(rect.right() - 22.0, rect.top() - 1.0), vec2(22.0, 22.0));
     let name = format!("Export plot of {}", kind.title());
     let menu = ui.interact(corner, Id::unique(&name), Sense::click());
@@ -435,14 +440,18 @@ fn head(ui: &mut Ui, kind: Kind, legend: &[Entry]) -> egui::Response {
         regular(11.0),
         theme.label,
     );
-    let y = rect.top() + 29.0;
+    let mut y = rect.top() + 29.0;
     let mut x = rect.left() + 2.0;
     for (color, name, value) in legend {
         let words = painter.layout_no_wrap((*name).to_owned(), regular(10.5), theme.label);
         let digits = painter.layout_no_wrap(value.clone(), mono(10.5), theme.text);
         let width = 13.0 + words.size().x + 4.0 + digits.size().x;
         if x + width > rect.right() {
-            break;
+            if y + LEGEND > rect.bottom() {
+                break;
+            }
+            x = rect.left() + 2.0;
+            y += LEGEND;
         }
         let mark =
             Rect::from_center_size(pos2(x + 4.0, y), vec2(8.0, if kind == Kind::Time { 8.0 } else { 3.0 }));

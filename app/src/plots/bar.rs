@@ -31,7 +31,9 @@ pub(super) fn ui(ui: &mut Ui, session: &Session, view: &mut PlotsView, actions: 
         ui.label(RichText::new("smoothing").font(regular(11.0)).color(theme.label));
         ui.spacing_mut().slider_width = 80.0;
         let slider = egui::Slider::new(&mut view.smoothing, 0.0..=SMOOTHEST).show_value(false);
+        let height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 16.0);
         let slider = ui.add(slider);
+        ui.spacing_mut().interact_size.y = height;
         slider.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Smoothing"));
         ui.label(RichText::new(format!("{:.2}", view.smoothing)).font(mono(11.0)).color(theme.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

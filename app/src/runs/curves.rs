@@ -42,7 +42,11 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::new(true, false))
         .allow_drag(Vec2b::new(true, false))
-        .custom_x_axes(vec![AxisHints::new_x().formatter(move |mark, _| tick(mark.value))])
+        .custom_x_axes(vec![
+            AxisHints::new_x()
+                .label_spacing(Rangef::new(28.0, 56.0))
+                .formatter(move |mark, _| tick(mark.value)),
+        ])
         .custom_y_axes(vec![
             AxisHints::new_y().min_thickness(34.0).formatter(move |mark, _| tick(mark.value)),
         ])

@@ -174,10 +174,11 @@ struct Measure {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-const MEASURES: [Measure; 5] = [
+const MEASURES: [Measure; 6] = [
+    Measure { name: "Top-1", value: |entry| entry.top1.map(|share| 100.0 * share), more: true, points: true },
     Measure {
-        name: "Top-1",
-        value: |entry| entry.top1.or(entry.validation).map(|share| 100.0 * share),
+        name: "Validation",
+        value: |entry| entry.validation.map(|share| 100.0 * share),
         more: true,
         points: true,
     },
@@ -244,7 +245,7 @@ fn against(ui: &mut Ui, runs: &[Compared]) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
 fn own(measure: &Measure, value: f64) -> String {
     match measure.name {
-        "Top-1" => format!("{value:.1}"),
+        "Top-1" | "Validation" => format!("{value:.1}"),
         "Loss" => format!("{value:.3}"),
         "Trainable" => format::short(value as u64),
         "Peak memory" => format::bytes(value as u64),
@@ -258,7 +259,7 @@ mod tests {
 
     #[test]
     fn differences_are_good_or_bad_by_meaning() {
-        let [top1, loss, trainable, ..] = &MEASURES;
+        let [top1, _, loss, trainable, ..] = &MEASURES;
         assert_eq!(told(top1, Some(70.0), Some(68.2)), Some(("−1.8".to_owned(), Some(false))));
         assert_eq!(told(loss, Some(1.0), Some(0.5)), Some(("−0.500".to_owned(), Some(true))));
         assert_eq!(told(trainable, Some(200.0), Some(100.0)), Some(("× 0.50".to_owned(), Some(true))));

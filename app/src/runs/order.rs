@@ -20,7 +20,7 @@ pub(super) fn shown<'a>(rows: &'a [Row], view: &RunsView) -> Vec<Line<'a>> {
     let mut rows: Vec<&Row> = rows.iter().filter(|row| matches(row, &words)).collect();
     rows.sort_by(|a, b| {
         let order = compare(a, b, view.sort, view.ascending);
-        order.then_with(|| b.entry.began.cmp(&a.entry.began)).then_with(|| a.entry.id.cmp(&b.entry.id))
+        order.then_with(|| stamp(b).cmp(stamp(a))).then_with(|| a.entry.id.cmp(&b.entry.id))
     });
     let mut lines = Vec::new();
     let mut done: Vec<&str> = Vec::new();
@@ -39,6 +39,12 @@ pub(super) fn shown<'a>(rows: &'a [Row], view: &RunsView) -> Vec<Line<'a>> {
         lines.extend(members.into_iter().map(|row| Line::Run(row, true)));
     }
     lines
+}
+
+/// Day and time to the second, as the folder's name ends; the column tells minutes only.
+fn stamp(row: &Row) -> &str {
+    let id = &row.entry.id;
+    id.get(id.len().saturating_sub(15)..).unwrap_or(id)
 }
 
 /// Every word must be somewhere in what is known of a run.

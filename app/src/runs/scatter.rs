@@ -31,8 +31,10 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let theme = Theme::of(ui);
     ui.style_mut().text_styles.insert(egui::TextStyle::Body, mono(10.0));
     ui.visuals_mut().override_text_color = Some(theme.label);
+    // One measure for all: validation only where no compared run was tested yet.
+    let tested = runs.iter().any(|run| run.entry.top1.is_some());
     let value = |run: &Compared| -> Option<[f64; 2]> {
-        let top1 = run.entry.top1.or(run.entry.validation)?;
+        let top1 = if tested { run.entry.top1 } else { run.entry.validation }?;
         Some([cost(run, &view.against)?, 100.0 * top1])
     };
     let points: Vec<(usize, [f64; 2])> =
@@ -60,11 +62,17 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::FALSE)
         .allow_drag(Vec2b::FALSE)
-        .custom_x_axes(vec![AxisHints::new_x().formatter(move |mark, _| tick(mark.value))])
+        .custom_x_axes(vec![
+            AxisHints::new_x()
+                .label_spacing(Rangef::new(28.0, 56.0))
+                .formatter(move |mark, _| tick(mark.value)),
+        ])
         .custom_y_axes(vec![
             AxisHints::new_y().min_thickness(34.0).formatter(move |mark, _| tick(mark.value)),
         ])
         .grid_spacing(Rangef::new(10.0, 150.0));
+    // What something costs is seen from nothing on; a swept setting has a range of its own.
+    let plot = if swept { plot } else { plot.include_x(0.0) };
     let few = points.len() <= 8;
     let response = plot.show(ui, |plot| {
         if !others.is_empty() {
@@ -73,12 +81,17 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         let name = if swept { "mean" } else { "Pareto front" };
         let dashes = Line::new(name, line).color(theme.label).width(1.0);
         plot.line(dashes.style(LineStyle::Dashed { length: 4.0 }).allow_hover(false));
+        let mut written: Vec<egui::Pos2> = Vec::new();
         for (place, point) in &points {
             let mark = marks::mark(theme, *place);
             let entry = &runs[*place].entry;
             let dot = Points::new(entry.id.clone(), vec![*point]).color(mark.color).radius(5.0);
             plot.points(dot.shape(mark.shape));
-            if few {
+            // Where points lie close together the table tells which is which.
+            let at = plot.screen_from_plot(PlotPoint::new(point[0], point[1]));
+            let free = |other: &egui::Pos2| (other.y - at.y).abs() > 13.0 || (other.x - at.x).abs() > 260.0;
+            if few && written.iter().all(free) {
+                written.push(at);
                 word(plot, &short_name(entry), *point, theme.body);
             }
         }
