@@ -17,8 +17,12 @@ pub enum Action {
     Open,
     /// Open this project.
     OpenPath(PathBuf),
+    /// Open a new project that an earlier window left unsaved.
+    OpenUnsaved(PathBuf),
     /// Ask for a model's folder and make a project of it.
     New,
+    /// Make a project of the model in this folder.
+    BeginAround(PathBuf),
     /// Ask for a folder of samples and make it the project's data.
     ChooseData,
     /// Close the project and show the first page.

@@ -10,7 +10,7 @@ mod runs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use egui::{Context, Frame, Panel, Stroke, Ui};
+use egui::{Context, Frame, Key, KeyboardShortcut, Panel, Stroke, Ui};
 use graft_engine::adapters::AdapterSpec;
 
 use crate::actions::Action;
@@ -34,7 +34,7 @@ use crate::problems::{Problem, problems};
 use crate::samples::Samples;
 use crate::session::{Session, State};
 use crate::sources::Sources;
-use crate::state::Store;
+use crate::state::{Store, Unsaved};
 use crate::theme::{self, Theme};
 use crate::timeline::Timelines;
 use crate::view::{DockTab, Selected, View};
@@ -73,6 +73,12 @@ pub struct App {
     palette: Option<Palette>,
     help: bool,
     difference: Option<Difference>,
+    /// Edits that an earlier window left behind, until the user has said what becomes of them.
+    recovered: Option<Unsaved>,
+    /// What is done once the question about unsaved changes is answered.
+    pending: Option<Action>,
+    /// Undo is about a deleted run.
+    undoes_runs: bool,
     builder: Builder,
     planner: Planner,
     what_if: WhatIf,
@@ -110,6 +116,24 @@ enum Stage {
     Ready,
 }
 
+/// What panels read of the program: a macro rather than a method, so that views can be borrowed beside it.
+macro_rules! desk {
+    ($app:ident) => {
+        Desk {
+            document: $app.document.as_ref(),
+            model: $app.builder.model().filter(|_| $app.document.is_some()),
+            build_error: $app.builder.error().filter(|_| $app.document.is_some()),
+            planner: &$app.planner,
+            what_if: &$app.what_if,
+            timelines: &$app.timelines,
+            session: &$app.session,
+            measured: $app.measurements.shown(),
+            locked: $app.session.state().is_busy(),
+            undoes_runs: $app.undoes_runs,
+        }
+    };
+}
+
 impl App {
     /// A window in this context.
     ///
@@ -134,6 +158,9 @@ impl App {
             palette: None,
             help: false,
             difference: None,
+            recovered: None,
+            pending: None,
+            undoes_runs: false,
             builder: Builder::start(sources.clone(), waker())?,
             planner: Planner::start(&sources, options.clock, options.process_bytes, waker)?,
             what_if: WhatIf::start(sources.clone(), waker())?,
@@ -243,6 +270,7 @@ impl App {
         }
         self.session.smooth(self.view.plots.smoothing);
         self.read_runs();
+        self.undoes_runs = self.view.tab == DockTab::Runs && self.library.can_restore();
         self.builder.poll();
         self.planner.poll();
         self.measurements.poll();
@@ -260,12 +288,12 @@ impl App {
             self.measurements.look(model, document.project());
         }
         while let Some(event) = self.files.poll() {
-            self.file_event(event);
+            self.file_event(ctx, event);
         }
         let dropped =
             ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
         if let Some(path) = dropped {
-            self.open_other(&path);
+            self.guarded(ctx, Action::OpenPath(path));
         }
         let busy = self.is_locked();
         if let State::Failed(error) = self.session.state()
@@ -325,12 +353,11 @@ impl App {
         self.close(ctx);
     }
 
-    /// Asks which parts train in which stages while that is shown, once the prediction says what the process holds.
+    /// Asks which parts train in which stages, once the prediction says what the process holds. Problems of stages that
+    /// are not shown are known from this as well.
     fn ask_timeline(&mut self) {
-        let Some(document) = self.document.as_ref().filter(|_| self.view.tab == DockTab::Timeline) else {
-            return;
-        };
-        if self.planner.is_current() {
+        let Some(document) = &self.document else { return };
+        if self.planner.is_current() && !self.session.state().is_busy() {
             let predicted = self.planner.outlook().and_then(Outlook::predicted);
             let process = predicted.map_or(0, |found| found.process_bytes);
             let (revision, times) = (document.revision(), self.planner.calibration());
@@ -365,8 +392,16 @@ impl App {
     /// One frame.
     pub fn ui(&mut self, ui: &mut Ui) {
         let mut actions = std::mem::take(&mut self.actions);
+        // Menus and fields take Escape first; what is left of it ends or unselects something.
+        let escapes = !egui::Popup::is_any_open(ui.ctx())
+            && !ui.ctx().text_edit_focused()
+            && !self.is_covered()
+            && ui.input(|input| input.key_pressed(Key::Escape));
         self.keys(ui, &mut actions);
         self.frame(ui, &mut actions);
+        if escapes {
+            actions.push(Action::Select(self.above()));
+        }
         let hovering = self.view.hovering.take();
         if self.view.hovered != hovering {
             self.view.hovered = hovering;
@@ -385,21 +420,13 @@ impl App {
 
     /// What lies over everything: questions, the palette, the keys, differences.
     fn over(&mut self, ctx: &Context, actions: &mut Vec<Action>) {
-        if self.closing == Stage::Asking
+        if self.is_asking()
             && let Some(document) = &self.document
         {
-            overlays::unsaved(ctx, &document.project().name, actions);
+            overlays::unsaved(ctx, &document.project().name, self.pending.is_none(), actions);
             return;
         }
-        let desk = Self::desk(
-            self.document.as_ref(),
-            &self.builder,
-            &self.planner,
-            &self.session,
-            &self.measurements,
-            &self.what_if,
-            &self.timelines,
-        );
+        let desk = desk!(self);
         if self.palette.as_mut().is_some_and(|state| !palette::ui(ctx, desk, state, actions)) {
             self.palette = None;
         }
@@ -411,46 +438,20 @@ impl App {
         }
     }
 
-    /// Whether something over the window takes the keys.
-    const fn is_covered(&self) -> bool {
-        self.palette.is_some() || self.help || self.difference.is_some()
+    /// Whether the question about unsaved changes is shown.
+    fn is_asking(&self) -> bool {
+        self.closing == Stage::Asking || self.pending.is_some()
     }
 
-    /// What panels read of these.
-    fn desk<'a>(
-        document: Option<&'a Document>,
-        builder: &'a Builder,
-        planner: &'a Planner,
-        session: &'a Session,
-        measurements: &'a Measurements,
-        what_if: &'a WhatIf,
-        timelines: &'a Timelines,
-    ) -> Desk<'a> {
-        Desk {
-            document,
-            model: builder.model().filter(|_| document.is_some()),
-            build_error: builder.error().filter(|_| document.is_some()),
-            planner,
-            what_if,
-            timelines,
-            session,
-            measured: measurements.shown(),
-            locked: session.state().is_busy(),
-        }
+    /// Whether something over the window takes the keys.
+    fn is_covered(&self) -> bool {
+        self.palette.is_some() || self.help || self.difference.is_some() || self.is_asking()
     }
 
     /// All that would stop a run now.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let desk = Self::desk(
-            self.document.as_ref(),
-            &self.builder,
-            &self.planner,
-            &self.session,
-            &self.measurements,
-            &self.what_if,
-            &self.timelines,
-        );
+        let desk = desk!(self);
         problems(desk, &self.devices, &self.view, self.refusal.as_deref())
     }
 
@@ -459,25 +460,16 @@ impl App {
             return;
         }
         let typing = ui.ctx().text_edit_focused();
-        let desk = Self::desk(
-            self.document.as_ref(),
-            &self.builder,
-            &self.planner,
-            &self.session,
-            &self.measurements,
-            &self.what_if,
-            &self.timelines,
-        );
+        let desk = desk!(self);
         for command in commands::keyed() {
             let Some(keys) = command.keys else { continue };
-            // Function keys type nothing.
-            let types = keys.modifiers.is_none() && keys.logical_key != egui::Key::F1;
+            let plain = keys.modifiers.is_none();
             // Arrows and Enter belong to what has the keyboard.
-            let taken = types && is_walk(keys.logical_key) && ui.memory(|memory| memory.focused().is_some());
-            if taken || typing && types || command.blocked(desk).is_some() {
+            let taken = plain && is_walk(keys.logical_key) && ui.memory(|memory| memory.focused().is_some());
+            if taken || typing && types(keys) || keys.logical_key == Key::Escape {
                 continue;
             }
-            if ui.input_mut(|input| input.consume_shortcut(&keys)) {
+            if command.blocked(desk).is_none() && ui.input_mut(|input| input.consume_shortcut(&keys)) {
                 actions.push(command.action);
             }
         }
@@ -494,30 +486,13 @@ impl App {
             return;
         }
         let problems = self.problems();
-        let Self {
-            document,
-            builder,
-            planner,
-            what_if,
-            timelines,
-            session,
-            library,
-            measurements,
-            view,
-            canvas,
-            banner,
-            closing,
-            devices,
-            previews,
-            textures,
-            ..
-        } = self;
-        let desk = Self::desk(document.as_ref(), builder, planner, session, measurements, what_if, timelines);
+        let desk = desk!(self);
+        let (view, canvas, library) = (&mut self.view, &mut self.canvas, &mut self.library);
         let locked = desk.locked;
         let bar = || Frame::new().fill(theme.panel);
         let whole = ui.available_size();
         Panel::top("top bar").exact_size(48.0).resizable(false).frame(bar()).show(ui, |ui| {
-            top_bar::ui(ui, desk, devices, actions);
+            top_bar::ui(ui, desk, &self.devices, actions);
         });
         Panel::bottom("status").exact_size(24.0).resizable(false).frame(bar()).show(ui, |ui| {
             status::ui(ui, desk);
@@ -544,7 +519,12 @@ impl App {
             .frame(bar())
             .default_size(height)
             .size_range(120.0..=(whole.y - 220.0).max(140.0));
-        let mut seen = dock::Seen { problems: &problems, previews, textures, library };
+        let mut seen = dock::Seen {
+            problems: &problems,
+            previews: &self.previews,
+            textures: &mut self.textures,
+            library,
+        };
         panel.show(ui, |ui| dock::ui(ui, desk, &mut seen, view, actions));
         view.differing = match desk.model.filter(|_| comparing) {
             Some(model) => {
@@ -570,11 +550,13 @@ impl App {
             heat::ui(ui, canvas_rect, desk, view, canvas.hottest(), actions);
             lock(ui, canvas_rect, locked);
         } else {
-            overlays::empty(ui, canvas_rect, builder.error(), actions);
+            overlays::empty(ui, canvas_rect, self.builder.error(), actions);
         }
-        let shown_elsewhere = desk.model.is_none() && matches!(banner, Some(Banner::Error(_)));
-        if let Some(banner) = banner.as_ref().filter(|_| !shown_elsewhere && *closing != Stage::Asking) {
-            overlays::banner(ui, canvas_rect, banner, actions);
+        let shown_elsewhere = desk.model.is_none() && matches!(self.banner, Some(Banner::Error(_)));
+        let recovered = self.recovered.as_ref().map(|_| Banner::Unsaved);
+        let banner = self.banner.clone().filter(|_| !shown_elsewhere).or(recovered);
+        if let Some(banner) = banner.filter(|_| self.closing != Stage::Asking && self.pending.is_none()) {
+            overlays::banner(ui, canvas_rect, &banner, desk.locked, actions);
         }
     }
 }
@@ -584,15 +566,7 @@ impl App {
     fn first_page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
         let theme = Theme::of(ui);
         let rect = ui.available_rect_before_wrap();
-        let desk = Self::desk(
-            self.document.as_ref(),
-            &self.builder,
-            &self.planner,
-            &self.session,
-            &self.measurements,
-            &self.what_if,
-            &self.timelines,
-        );
+        let desk = desk!(self);
         Panel::bottom("status")
             .exact_size(24.0)
             .resizable(false)
@@ -602,13 +576,31 @@ impl App {
             samples: self.samples.list(),
             devices: &self.devices,
             settings: self.store.settings(),
+            unsaved: self.store.orphans(),
             refusal: self.refusal.as_deref(),
         };
         welcome::ui(ui, page, &mut self.view.samples, actions);
         if let Some(banner) = &self.banner {
-            overlays::banner(ui, rect, banner, actions);
+            overlays::banner(ui, rect, banner, false, actions);
         }
     }
+
+    /// What lies one level above the selection.
+    fn above(&self) -> Selected {
+        let Selected::Part(path) = &self.view.selected else { return Selected::Nothing };
+        let known = |path: &&str| self.builder.model().is_some_and(|model| model.part(path).is_some());
+        let parents =
+            std::iter::successors(Some(path.as_str()), |path| Some(path.rsplit_once('.')?.0)).skip(1);
+        let parent = parents.filter(|parent| *parent != "model").find(known);
+        parent.map_or(Selected::Nothing, |parent| Selected::Part(parent.to_owned()))
+    }
+}
+
+/// Whether a text field uses these keys itself: what types, and what edits or moves in text.
+fn types(keys: KeyboardShortcut) -> bool {
+    use Key::{A, C, F1, K, N, V, W, X, Y, Z};
+    let edits = matches!(keys.logical_key, A | C | K | N | V | W | X | Y | Z);
+    keys.modifiers.is_none() && !matches!(keys.logical_key, F1) || keys.modifiers.command && edits
 }
 
 /// Whether controls that have the keyboard use the key themselves.

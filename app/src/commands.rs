@@ -103,6 +103,7 @@ impl Command {
     pub fn blocked(&self, desk: Desk<'_>) -> Option<&'static str> {
         let open = desk.document.is_some();
         let of_edit = match &self.action {
+            Action::Undo if desk.undoes_runs => return None,
             Action::Undo if desk.document.is_some_and(|it| it.undo_label().is_none()) => {
                 Some("Nothing to undo")
             }

@@ -26,8 +26,10 @@ pub struct Document {
     /// What the pointer or keyboard is still doing; its edits make one step.
     gesture: Option<String>,
     revision: u64,
-    /// There is no file yet.
+    /// No file holds an earlier state.
     unwritten: bool,
+    /// It has never been saved: where to is still to be said.
+    new: bool,
 }
 
 impl Document {
@@ -52,13 +54,31 @@ impl Document {
             gesture: None,
             revision: 0,
             unwritten: false,
+            new: false,
         }
+    }
+
+    /// The file of the project went away: everything is unsaved.
+    pub const fn lost_file(&mut self) {
+        self.unwritten = true;
+    }
+
+    /// Whether it has never been saved.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// Whether there is no file that holds an earlier state of it.
+    #[must_use]
+    pub const fn is_unwritten(&self) -> bool {
+        self.unwritten
     }
 
     /// A project that is in no file yet.
     #[must_use]
     pub fn unwritten(project: Project, path: &Path) -> Self {
-        Self { unwritten: true, ..Self::new(project, path) }
+        Self { unwritten: true, new: true, ..Self::new(project, path) }
     }
 
     /// The project as it is now.
@@ -171,6 +191,7 @@ impl Document {
         project::save(&self.project, &self.path)?;
         self.saved = Arc::clone(&self.project);
         self.unwritten = false;
+        self.new = false;
         Ok(())
     }
 
@@ -183,6 +204,7 @@ impl Document {
         self.path = path.to_path_buf();
         self.saved = Arc::clone(&self.project);
         self.unwritten = false;
+        self.new = false;
         // Relative paths start elsewhere now, so the model has to be built again.
         self.revision += 1;
         Ok(())

@@ -101,7 +101,7 @@ pub(crate) fn zoom(ui: &mut Ui, canvas: Rect, view: &mut View, actions: &mut Vec
 }
 
 /// A message across the top of the canvas.
-pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut Vec<Action>) {
+pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, locked: bool, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     let (text, color, fill, icon) = match banner {
         Banner::Error(message) => (message.as_str(), theme.error, theme.error_tint, Icon::Cross),
@@ -137,7 +137,7 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
                                 if wide_button(ui, None, "Keep mine", Weight::Plain, true).clicked() {
                                     actions.push(Action::KeepMine);
                                 }
-                                if wide_button(ui, None, "Reload", Weight::Primary, true).clicked() {
+                                if wide_button(ui, None, "Reload", Weight::Primary, !locked).clicked() {
                                     actions.push(Action::Reload);
                                 }
                                 if wide_button(ui, None, "Show what differs", Weight::Plain, true).clicked() {
@@ -148,7 +148,7 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, actions: &mut V
                                 if wide_button(ui, None, "Forget them", Weight::Plain, true).clicked() {
                                     actions.push(Action::ForgetUnsaved);
                                 }
-                                if wide_button(ui, None, "Take them", Weight::Primary, true).clicked() {
+                                if wide_button(ui, None, "Take them", Weight::Primary, !locked).clicked() {
                                     actions.push(Action::Restore);
                                 }
                             }
@@ -192,9 +192,10 @@ pub(crate) fn empty(ui: &mut Ui, canvas: Rect, error: Option<&str>, actions: &mu
 }
 
 /// The question before unsaved changes are lost.
-pub(crate) fn unsaved(ctx: &egui::Context, name: &str, actions: &mut Vec<Action>) {
+pub(crate) fn unsaved(ctx: &egui::Context, name: &str, closes: bool, actions: &mut Vec<Action>) {
     let response = egui::Modal::new(egui::Id::unique("unsaved")).show(ctx, |ui| {
         let theme = Theme::of(ui);
+        let word = if closes { "Save and close" } else { "Save and go on" };
         ui.set_width(380.0);
         ui.label(RichText::new(format!("Save the changes to {name}?")).font(bold(14.0)).color(theme.text));
         ui.add_space(4.0);
@@ -202,7 +203,7 @@ pub(crate) fn unsaved(ctx: &egui::Context, name: &str, actions: &mut Vec<Action>
         ui.label(text);
         ui.add_space(14.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if wide_button(ui, Some(Icon::Save), "Save and close", Weight::Primary, true).clicked() {
+            if wide_button(ui, Some(Icon::Save), word, Weight::Primary, true).clicked() {
                 actions.push(Action::Close(Closing::Save));
             }
             if wide_button(ui, None, "Discard", Weight::Plain, true).clicked() {

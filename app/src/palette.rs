@@ -73,8 +73,7 @@ pub(crate) fn ui(
             .hint_text("Type what you want to do")
             .font(regular(14.0))
             .desired_width(f32::INFINITY);
-        let response = ui.add(field);
-        response.widget_info(|| WidgetInfo::text_edit(true, "", &state.text, "Command"));
+        let response = ui.add(field).accessible_name("Command");
         response.request_focus();
         if response.changed() {
             state.chosen = 0;
@@ -157,7 +156,7 @@ pub(crate) fn help(ctx: &egui::Context) -> bool {
             }
         });
         ui.add_space(2.0);
-        let text = "The wheel zooms at the pointer; the middle button, or Space and the first, moves the graph. \
+        let text = "The wheel zooms at the pointer; dragging the ground moves the graph. \
                     What a control does stands beside the pointer when it rests there.";
         ui.add(egui::Label::new(egui::RichText::new(text).color(Theme::of(ui).label)).wrap());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner

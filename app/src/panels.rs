@@ -48,6 +48,8 @@ pub struct Desk<'a> {
     pub measured: Result<&'a Measured, &'static str>,
     /// Whether editing is locked because a run goes on.
     pub locked: bool,
+    /// Whether undo brings a deleted run back.
+    pub undoes_runs: bool,
 }
 
 impl<'a> Desk<'a> {

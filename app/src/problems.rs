@@ -86,6 +86,24 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
     found
 }
 
+/// Stages that are not shown.
+fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
+    let Ok(timeline) = desk.timelines.latest() else { return };
+    for (index, column) in timeline.columns.iter().enumerate().filter(|(index, _)| *index != view.stage) {
+        let text = match &column.model {
+            Err(error) => format!("stage {}: {error}", index + 1),
+            Ok(model) => match &model.complaint {
+                Some(complaint) => complaint.clone(),
+                None if model.trained == 0 && column.other.is_none() => {
+                    format!("stage {} trains nothing", index + 1)
+                }
+                None => continue,
+            },
+        };
+        found.push(Problem::error(text, vec![("Show it".to_owned(), Action::ShowStage(index))]));
+    }
+}
+
 /// Rules of adapters that match nothing or cannot be placed.
 fn rules(desk: Desk<'_>, found: &mut Vec<Problem>) {
     let (Some(document), Some(model)) = (desk.document, desk.model) else { return };
@@ -115,6 +133,7 @@ fn stages(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
         found.push(Problem::error(format!("stage {} trains nothing", view.stage + 1), vec![show]));
     }
+    others(desk, view, found);
     if project.stages.is_empty() {
         found.push(Problem::error("the project has no stages, so there is nothing to run", Vec::new()));
     }

@@ -1,6 +1,5 @@
 //! The folder in which the window keeps what belongs to nobody's project: recent files, the theme, unsaved work.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -30,9 +29,7 @@ pub fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let beside = path.with_extension(format!("{}.part", std::process::id()));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    std::fs::write(&beside, text)?;
     std::fs::rename(&beside, path)
 }
 
@@ -82,6 +79,13 @@ pub struct Unsaved {
     pub path: PathBuf,
     /// The project as text.
     pub text: String,
+    /// The process that wrote it. While it lives, the edits are its own business.
+    pub process: u32,
+}
+
+/// Whether another process of this number lives; where that cannot be told, it does not.
+fn lives(process: u32) -> bool {
+    process != std::process::id() && Path::new(&format!("/proc/{process}")).exists()
 }
 
 /// Reads and writes the folder. Without one nothing is kept.
@@ -89,6 +93,7 @@ pub struct Unsaved {
 pub struct Store {
     folder: Option<PathBuf>,
     settings: Settings,
+    orphans: Vec<Unsaved>,
 }
 
 impl Store {
@@ -96,7 +101,8 @@ impl Store {
     #[must_use]
     pub fn open(folder: Option<PathBuf>) -> Self {
         let settings = folder.as_deref().and_then(|folder| read(&folder.join(SETTINGS))).unwrap_or_default();
-        Self { folder, settings }
+        let orphans = Self::find_orphans(folder.as_deref());
+        Self { folder, settings, orphans }
     }
 
     /// What is remembered.
@@ -107,6 +113,10 @@ impl Store {
 
     /// Changes what is remembered and writes it.
     pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        // Another window may have written since.
+        if let Some(kept) = self.folder.as_deref().and_then(|folder| read(&folder.join(SETTINGS))) {
+            self.settings = kept;
+        }
         let before = self.settings.clone();
         change(&mut self.settings);
         if self.settings == before {
@@ -148,25 +158,59 @@ impl Store {
     pub fn keep_unsaved(&self, project: &Path, text: &str) -> std::io::Result<()> {
         let Some(place) = self.unsaved_path(project) else { return Ok(()) };
         let path = std::path::absolute(project)?;
-        let unsaved = Unsaved { path, text: text.to_owned() };
+        let unsaved = Unsaved { path, text: text.to_owned(), process: std::process::id() };
         write_whole(&place, &to_text(&unsaved)?)
     }
 
-    /// Edits of a project that a window left behind when it ended without asking.
+    /// Takes the edits of a project that a window left behind when it ended without asking. They are kept under another
+    /// name until [`Self::forget_recovered`], so that new edits do not replace them.
     #[must_use]
-    pub fn unsaved(&self, project: &Path) -> Option<Unsaved> {
-        let unsaved: Unsaved = read(&self.unsaved_path(project)?)?;
-        (std::path::absolute(project).ok()? == unsaved.path).then_some(unsaved)
+    pub fn recover(&self, project: &Path) -> Option<Unsaved> {
+        let place = self.unsaved_path(project)?;
+        let aside = place.with_extension("recovered");
+        let own = std::path::absolute(project).ok()?;
+        let found: Option<Unsaved> = read(&place).filter(|it: &Unsaved| it.path == own && !lives(it.process));
+        if found.is_some() {
+            std::fs::rename(&place, &aside).ok()?;
+            return found;
+        }
+        read(&aside).filter(|it: &Unsaved| it.path == own)
+    }
+
+    /// The user has said what becomes of recovered edits.
+    pub fn forget_recovered(&self, project: &Path) {
+        if let Some(place) = self.unsaved_path(project) {
+            remove(&place.with_extension("recovered"));
+        }
+    }
+
+    /// Unsaved work on projects that are in no file: they were new when their window ended.
+    #[must_use]
+    pub fn orphans(&self) -> &[Unsaved] {
+        &self.orphans
+    }
+
+    fn find_orphans(folder: Option<&Path>) -> Vec<Unsaved> {
+        let Some(entries) = folder.and_then(|folder| std::fs::read_dir(folder.join("unsaved")).ok()) else {
+            return Vec::new();
+        };
+        let kept = entries.flatten().filter_map(|entry| read::<Unsaved>(&entry.path()));
+        kept.filter(|unsaved| !unsaved.path.exists() && !lives(unsaved.process)).collect()
     }
 
     /// The edits are saved, or nobody wants them.
     pub fn forget_unsaved(&self, project: &Path) {
-        if let Some(path) = self.unsaved_path(project)
-            && let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!("old unsaved work could not be removed: {error}: {}", path.display());
+        if let Some(path) = self.unsaved_path(project) {
+            remove(&path);
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("old unsaved work could not be removed: {error}: {}", path.display());
     }
 }
 
@@ -187,10 +231,15 @@ mod tests {
         let names: Vec<_> = again.settings().recent.iter().map(|it| it.path.file_name().unwrap()).collect();
         assert_eq!(names, ["a.ron", "b.ron"]);
         assert_eq!(again.settings().theme, ThemeChoice::Light);
-        assert_eq!(again.unsaved(Path::new("a.ron")).unwrap().text, "(one)");
-        assert_eq!(again.unsaved(Path::new("b.ron")), None);
+        assert_eq!(again.orphans().len(), 1, "it is in no file");
+        assert_eq!(again.recover(Path::new("a.ron")).unwrap().text, "(one)");
+        assert_eq!(again.recover(Path::new("b.ron")), None);
+        // Edits of this window do not replace what was recovered.
+        again.keep_unsaved(Path::new("a.ron"), "(two)").unwrap();
         again.forget_unsaved(Path::new("a.ron"));
-        assert_eq!(again.unsaved(Path::new("a.ron")), None);
+        assert_eq!(again.recover(Path::new("a.ron")).unwrap().text, "(one)");
+        again.forget_recovered(Path::new("a.ron"));
+        assert_eq!(again.recover(Path::new("a.ron")), None);
         std::fs::write(folder.join(SETTINGS), "nonsense").unwrap();
         assert_eq!(Store::open(Some(folder.clone())).settings(), &Settings::default());
         std::fs::remove_dir_all(folder).unwrap();

@@ -9,7 +9,7 @@ use egui::{Frame, Margin, Panel, RichText, ScrollArea, Ui, vec2};
 use crate::actions::Action;
 use crate::devices::Devices;
 use crate::samples::{Medium, Sample};
-use crate::state::Settings;
+use crate::state::{Settings, Unsaved};
 use crate::theme::{Theme, bold, regular};
 use crate::widgets::segment;
 
@@ -22,6 +22,8 @@ pub(crate) struct Page<'a> {
     pub devices: &'a Devices,
     /// Recent projects.
     pub settings: &'a Settings,
+    /// New projects that their window left behind.
+    pub unsaved: &'a [Unsaved],
     /// Why the project that was asked for is not open.
     pub refusal: Option<&'a str>,
 }

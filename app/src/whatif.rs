@@ -36,7 +36,7 @@ pub struct Sums {
     pub peak_bytes: Option<u64>,
     /// Seconds of a step; none without the device's times.
     pub step_secs: Option<f64>,
-    /// The node behind which nothing is frozen any more, where a cache could stand.
+    /// Bytes of a sample at the cut, where a cache could stand.
     pub cut_bytes: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ pub struct Now<'a> {
     pub process_bytes: u64,
 }
 
-type Key = (u64, usize, bool, Change);
+type Key = (u64, u64, usize, bool, Change);
 
 #[derive(Debug)]
 struct Question {
@@ -85,6 +85,8 @@ struct Question {
 #[derive(Debug)]
 pub struct WhatIf {
     thread: Newest<Question, (Key, Result<Sums, String>)>,
+    /// Grows with each document opened.
+    generation: u64,
     asked: Option<Key>,
     answer: Option<(Key, Result<Sums, String>)>,
 }
@@ -99,12 +101,24 @@ impl WhatIf {
             let key = question.key.clone();
             (key, guarded(|| answer(&sources, question)))
         };
-        Ok(Self { thread: Newest::start("graft-what-if", work, wake)?, asked: None, answer: None })
+        Ok(Self {
+            thread: Newest::start("graft-what-if", work, wake)?,
+            generation: 0,
+            asked: None,
+            answer: None,
+        })
+    }
+
+    /// Another document was opened: nothing that is known holds for it.
+    pub fn clear(&mut self) {
+        self.generation += 1;
+        self.asked = None;
+        self.answer = None;
     }
 
     /// Asks what a change would cost, unless that was asked already.
     pub fn ask(&mut self, now: &Now<'_>, change: Change) {
-        let key = (now.revision, now.model.stage, now.times.is_some(), change);
+        let key = (self.generation, now.revision, now.model.stage, now.times.is_some(), change);
         if self.asked.as_ref() == Some(&key) {
             return;
         }
@@ -134,13 +148,13 @@ impl WhatIf {
     #[must_use]
     pub fn answer(&self, change: &Change) -> Option<Result<Sums, &str>> {
         let (key, result) = self.answer.as_ref()?;
-        (self.asked.as_ref() == Some(key) && key.3 == *change)
+        (self.asked.as_ref() == Some(key) && key.4 == *change)
             .then(|| result.as_ref().copied().map_err(String::as_str))
     }
 }
 
 fn answer(sources: &Sources, question: Question) -> Result<Sums, String> {
-    let Question { key: (_, _, _, change), mut case, model, process_bytes } = question;
+    let Question { key: (_, _, _, _, change), mut case, model, process_bytes } = question;
     let mut document = Document::new((*case.project).clone(), std::path::Path::new("what-if.ron"));
     match change {
         Change::Without(index) => edits::remove(&mut document, index),

@@ -156,7 +156,6 @@ impl Window {
         self.harness.step();
         let commands = self.commands();
         self.harness.input_mut().viewports.entry(ViewportId::ROOT).or_default().events.clear();
-        self.harness.run_steps(3);
         commands
     }
 

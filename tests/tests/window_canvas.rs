@@ -98,7 +98,9 @@ fn blocks_fold_into_one_card_and_unfold_one_or_all() {
     window.click("Block model.temporal.blocks.1");
     assert!(!unfolded(&window, "model.temporal.blocks.1"));
     assert!(unfolded(&window, "model.temporal.blocks.0"), "the others stay open");
-    window.keys(Modifiers::NONE, Key::Escape);
+    while window.app().view().selected != Selected::Nothing {
+        window.keys(Modifiers::NONE, Key::Escape);
+    }
     window.keys(Modifiers::SHIFT, Key::E);
     assert!(unfolded(&window, "model.spatial.blocks.0"), "without a selection all stacks");
     window.keys(Modifiers::SHIFT, Key::E);

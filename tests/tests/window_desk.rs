@@ -25,6 +25,7 @@ fn type_text(window: &mut Window, text: &str) {
 /// Gives a command by its name in the palette.
 fn command(window: &mut Window, name: &str) {
     window.keys(Modifiers::COMMAND, Key::K);
+    assert!(window.has("Command"), "the palette is open");
     type_text(window, name);
     window.keys(Modifiers::NONE, Key::Enter);
 }

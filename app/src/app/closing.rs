@@ -13,6 +13,24 @@ impl App {
     }
 
     pub(super) fn answer(&mut self, ctx: &Context, answer: Closing) {
+        if let Some(action) = self.pending.take() {
+            let goes_on = match answer {
+                Closing::Save => self.save(),
+                Closing::Discard => {
+                    if let Some(path) = self.document.take().map(|document| document.path().to_path_buf()) {
+                        self.forget_unsaved(&path);
+                    }
+                    self.close_project();
+                    true
+                }
+                Closing::Cancel => false,
+            };
+            if goes_on {
+                self.unguarded(ctx, action);
+            }
+            ctx.request_repaint();
+            return;
+        }
         self.closing = match answer {
             Closing::Discard => {
                 if let Some(path) = self.document.as_ref().map(|document| document.path().to_path_buf()) {

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use egui::Context;
 use graft_engine::project;
 
 use super::App;
+use crate::actions::Action;
 use crate::difference::Difference;
 use crate::document::Document;
 use crate::files::FileEvent;
@@ -25,19 +27,6 @@ impl App {
         }
     }
 
-    /// Opens a file in place of the open one, unless something would be lost.
-    pub(super) fn open_other(&mut self, path: &Path) {
-        if self.is_locked() {
-            return;
-        }
-        if self.document.as_ref().is_some_and(Document::is_dirty) {
-            let message = "Save the changes first (Ctrl S): opening another project would lose them";
-            self.banner = Some(Banner::Error(message.to_owned()));
-        } else {
-            self.open(path);
-        }
-    }
-
     pub(super) fn adopt(&mut self, document: Document) {
         self.builder.clear();
         self.planner.clear();
@@ -46,6 +35,8 @@ impl App {
         self.told = None;
         self.banner = None;
         self.refusal = None;
+        self.recovered = None;
+        self.what_if.clear();
         // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = document.project().stages.len().saturating_sub(1);
         let View { kind, tab, heat, origin, cut_hidden, dock_tall, samples, .. } = self.view;
@@ -75,27 +66,27 @@ impl App {
         }
     }
 
-    pub(super) fn file_event(&mut self, event: FileEvent) {
+    pub(super) fn file_event(&mut self, ctx: &Context, event: FileEvent) {
         match event {
-            FileEvent::Open(path) => self.open_other(&path),
+            FileEvent::Open(path) => self.guarded(ctx, Action::OpenPath(path)),
             FileEvent::SaveAs(path) => self.save_as(&path),
-            FileEvent::New(folder) => self.begin_around(&folder),
+            FileEvent::New(folder) => self.guarded(ctx, Action::BeginAround(folder)),
             FileEvent::Data(folder) => self.take_data(&folder),
             FileEvent::Touched => {
-                if self.document.as_ref().is_some_and(|document| self.files.differs(document.path())) {
+                let Some(document) = &mut self.document else { return };
+                if self.files.differs(document.path()) {
                     self.banner = Some(Banner::ChangedOnDisk);
+                } else if !document.path().exists() {
+                    document.lost_file();
+                    let message = "The project's file is gone; saving (Ctrl S) writes it again".to_owned();
+                    self.banner = Some(Banner::Error(message));
                 }
             }
         }
     }
 
     /// A new project around a model.
-    fn begin_around(&mut self, folder: &Path) {
-        if self.document.as_ref().is_some_and(Document::is_dirty) {
-            let message = "Save the changes first (Ctrl S): a new project would lose them";
-            self.banner = Some(Banner::Error(message.to_owned()));
-            return;
-        }
+    pub(super) fn begin_around(&mut self, folder: &Path) {
         let result = fresh::around_model(folder).map(|(project, path)| {
             self.adopt(Document::unwritten(project, &path));
             self.view.tab = DockTab::Problems;
@@ -105,6 +96,11 @@ impl App {
 
     /// Makes a folder of samples the project's data.
     fn take_data(&mut self, folder: &Path) {
+        if self.is_locked() {
+            let message = "The data cannot be changed while a run goes on".to_owned();
+            self.banner = Some(Banner::Error(message));
+            return;
+        }
         let Some(document) = &mut self.document else { return };
         let result = fresh::data_in(folder, &document.project().data)
             .map(|data| document.edit("Choose data", None, |project| project.data = data));
@@ -134,6 +130,11 @@ impl App {
 
     pub(super) fn save(&mut self) -> bool {
         let Some(document) = &mut self.document else { return true };
+        // What another program wrote meanwhile is not overwritten unasked.
+        if !document.is_unwritten() && self.files.differs(document.path()) {
+            self.banner = Some(Banner::ChangedOnDisk);
+            return false;
+        }
         let result = document.save().map_err(|error| error.to_string());
         self.files.remember(document.path());
         let saved = result.is_ok();

@@ -26,6 +26,7 @@ impl App {
                 self.perform_run(RunAction::Restore);
             }
             Action::Open | Action::SaveAs | Action::New | Action::ChooseData => self.ask(&action),
+            Action::Save if self.document.as_ref().is_some_and(Document::is_new) => self.ask(&Action::SaveAs),
             Action::Save => {
                 self.save();
             }
@@ -38,20 +39,17 @@ impl App {
                 self.choose_theme(ctx, if dark { ThemeChoice::Light } else { ThemeChoice::Dark });
             }
             Action::FollowTheme => self.choose_theme(ctx, ThemeChoice::System),
-            Action::OpenPath(path) => self.open_other(&path),
-            Action::CloseProject if !self.is_locked() => self.close_project(),
+            Action::OpenPath(_) | Action::OpenUnsaved(_) | Action::BeginAround(_) | Action::CloseProject => {
+                self.guarded(ctx, action);
+            }
             Action::ClearRecent => self.store.change(|settings| settings.recent.clear()),
             Action::ShowPalette => self.palette = Some(Palette::default()),
             Action::ShowHelp => self.help = true,
             Action::ShowDifference => self.show_difference(),
             Action::ShowTab(tab) => self.view.tab = tab,
             Action::CheckDevices => self.devices.check(),
-            Action::Restore => self.restore(),
-            Action::ForgetUnsaved => {
-                if let Some(path) = self.document.as_ref().map(|document| document.path().to_path_buf()) {
-                    self.forget_unsaved(&path);
-                }
-            }
+            Action::Restore if !self.is_locked() => self.restore(),
+            Action::ForgetUnsaved => self.forget_recovered(),
             Action::Select(selected) => self.select(selected),
             Action::Graph(action) => self.graph(ctx, action),
             Action::NextHeat => self.view.heat = self.view.heat.next(),
@@ -62,7 +60,7 @@ impl App {
             Action::ToggleFold(path) => self.toggle_fold(&path),
             Action::ShowStage(stage) => self.view.stage = stage,
             Action::ChooseKind(kind) => self.view.kind = kind,
-            Action::Reload => {
+            Action::Reload if !self.is_locked() => {
                 self.banner = None;
                 if let Some(document) = &mut self.document {
                     let result = document.reload().map_err(|error| error.to_string());
@@ -72,8 +70,10 @@ impl App {
             }
             Action::KeepMine => {
                 self.banner = None;
-                if let Some(document) = &self.document {
+                if let Some(document) = &mut self.document {
                     self.files.remember(document.path());
+                    // The file says something else from now on, whatever was edited before.
+                    document.lost_file();
                 }
             }
             Action::Dismiss => self.banner = None,

@@ -465,7 +465,9 @@ fn rule_ui(
             view.rule_draft = Some((index, draft.clone()));
         }
         if response.lost_focus() {
-            if draft != placement.at {
+            // Escape leaves the rule as it was.
+            let given_up = ui.input(|input| input.key_pressed(egui::Key::Escape));
+            if draft != placement.at && !given_up {
                 actions.push(Action::SetRule { adapter: index, rule: draft.clone() });
             }
             view.rule_draft = None;

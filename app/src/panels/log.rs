@@ -31,8 +31,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, view: &mut View) {
                 .hint_text("Search the log")
                 .font(regular(12.0))
                 .desired_width(220.0);
-            let response = ui.add(field);
-            response.widget_info(|| WidgetInfo::text_edit(true, "", &view.log.search, "Search the log"));
+            ui.add(field).accessible_name("Search the log");
             let text = format!("{} lines", format::whole(lines.len() as u64));
             ui.label(egui::RichText::new(text).font(regular(11.0)).color(Theme::of(ui).label));
         },

@@ -14,6 +14,7 @@ pub(super) fn ui(ui: &mut Ui, index: usize, desk: Desk<'_>) {
     let now = Sums::of(outlook);
     section(ui, "Without it", "predicted");
     match desk.what_if.answer(&Change::Without(index)) {
+        None if desk.locked => note(ui, "Not worked out while training.", Theme::of(ui).label),
         None => note(ui, "Working it out…", Theme::of(ui).label),
         Some(Err(error)) => note(ui, &format!("The stage would not run: {error}"), Theme::of(ui).warning),
         Some(Ok(then)) => rows(ui, &now, &then),

@@ -10,7 +10,7 @@ use crate::actions::Action;
 use crate::icons::{self, Icon};
 use crate::state::Recent;
 use crate::theme::{Theme, bold, medium, mono, regular};
-use crate::widgets::{focus_ring, shorten, shorten_front};
+use crate::widgets::{Weight, focus_ring, shorten, shorten_front, wide_button};
 
 pub(super) fn ui(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
@@ -40,6 +40,16 @@ pub(super) fn ui(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
         let text = RichText::new(refusal).font(regular(12.0)).color(theme.error);
         let response = ui.add(egui::Label::new(text).wrap());
         response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {refusal}")));
+    }
+    for unsaved in page.unsaved {
+        ui.add_space(8.0);
+        let name =
+            unsaved.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let word = format!("Go on with {name}, not saved yet");
+        let short = shorten(ui, &word, &medium(12.0), ui.available_width() - 48.0);
+        if wide_button(ui, Some(Icon::Warning), &short, Weight::Plain, true).on_hover_text(word).clicked() {
+            actions.push(Action::OpenUnsaved(unsaved.path.clone()));
+        }
     }
     ui.add_space(20.0);
     recent(ui, page, actions);
