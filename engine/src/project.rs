@@ -1,6 +1,7 @@
 //! The `.ron` document: model, data, adapters, stages, variants; its checks and its edits by path.
 
 mod build;
+mod comments;
 mod document;
 mod edit;
 mod file;

@@ -6,7 +6,7 @@ use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
 use serde::Deserialize;
 
-use super::{Project, ProjectError, VERSION};
+use super::{Project, ProjectError, VERSION, comments};
 use crate::adapters::Placement;
 use crate::graph::nearest;
 use crate::weights::write_atomically;
@@ -113,12 +113,15 @@ pub fn written(placement: &Placement) -> Result<String, ProjectError> {
     Ok(text.lines().filter(|line| !line.starts_with("#![")).collect::<Vec<_>>().join(" ").trim().to_owned())
 }
 
-/// Writes a project file, atomically.
+/// Writes a project file, atomically. Comments of the file that is there are kept.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn save(project: &Project, path: &Path) -> Result<(), ProjectError> {
-    let text = to_text(project)?;
+    let mut text = to_text(project)?;
+    if let Ok(before) = std::fs::read_to_string(path) {
+        text = comments::carry(&before, &text);
+    }
     write_atomically(path, text.as_bytes())
         .map_err(|error| ProjectError::Io { error, path: path.to_path_buf() })
 }
