@@ -1,5 +1,6 @@
 //! What the tests that cross rooms share: fixtures and comparisons.
 
+pub mod canned;
 pub mod case;
 pub mod equal;
 pub mod large;

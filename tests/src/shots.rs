@@ -1,5 +1,9 @@
 //! The window in the states that people look at first, drawn by software: for pictures, and for comparing pictures.
-#![expect(clippy::unwrap_used, reason = "a picture that cannot be taken ends the program")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a picture that cannot be taken ends the program"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +12,12 @@ use egui_kittest::Harness;
 use egui_kittest::wgpu::WgpuTestRenderer;
 use graft_app::planner::Clock;
 use graft_app::{App, Options, theme};
+use graft_engine::project::{self, Project};
+use graft_engine::runs::{RunOptions, train};
+use graft_engine::train::Control;
 use image::{RgbaImage, imageops};
 
+use crate::canned;
 use crate::repository;
 use crate::window::Window;
 
@@ -74,6 +82,10 @@ pub enum Scene {
     Edit,
     /// The same in the light theme.
     Light,
+    /// A run and its plots.
+    Train,
+    /// Two runs compared.
+    Compare,
     /// All commands.
     Palette,
     /// What would stop a run.
@@ -86,8 +98,17 @@ pub enum Scene {
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Welcome, Self::Edit, Self::Light, Self::Palette, Self::Problems, Self::Data, Self::Timeline];
+    pub const ALL: [Self; 9] = [
+        Self::Welcome,
+        Self::Edit,
+        Self::Light,
+        Self::Train,
+        Self::Compare,
+        Self::Palette,
+        Self::Problems,
+        Self::Data,
+        Self::Timeline,
+    ];
 
     /// The picture's name.
     #[must_use]
@@ -96,6 +117,8 @@ impl Scene {
             Self::Welcome => "welcome",
             Self::Edit => "edit",
             Self::Light => "light",
+            Self::Train => "train",
+            Self::Compare => "compare",
             Self::Palette => "palette",
             Self::Problems => "problems",
             Self::Data => "data",
@@ -118,6 +141,37 @@ impl Scene {
             Self::Edit | Self::Light => {
                 settle(&mut window);
                 window.click("Block model.temporal.blocks.0");
+            }
+            Self::Train if look.timed => {
+                settle(&mut window);
+                window.click("Train");
+                let steps = |window: &Window| window.app().session().series().steps.len();
+                window.until("some steps are done", |window| steps(window) > 150);
+            }
+            Self::Train => {
+                let first = two_runs(&window, look)[0].clone();
+                settle(&mut window);
+                window.until("the run is found", |window| window.app().library().row(&first).is_some());
+                window.click("Runs");
+                window.click("Taller dock");
+                let name = first.file_name().unwrap().to_string_lossy().into_owned();
+                window.click(&format!("Run {name}, finished"));
+                window.click("Show plots");
+            }
+            Self::Compare => {
+                let both = two_runs(&window, look);
+                settle(&mut window);
+                window.until("the runs are found", |window| {
+                    both.iter().all(|path| {
+                        window.app().library().row(path).is_some_and(|row| row.entry.top1.is_some())
+                    })
+                });
+                window.click("Runs");
+                window.click("Taller dock");
+                for path in &both {
+                    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                    window.click(&format!("Compare {name}"));
+                }
             }
             Self::Palette => {
                 settle(&mut window);
@@ -147,6 +201,30 @@ impl Scene {
         window.harness.run_steps(4);
         window
     }
+}
+
+/// Two runs to look at, with an adapter and without it: made up for pictures that are compared, real ones for
+/// pictures that are shown.
+fn two_runs(window: &Window, look: Look) -> Vec<PathBuf> {
+    let runs = window.folder.path().join("runs");
+    let base = repository("projects");
+    let with = project::load(&repository("projects/vivit_frozen_spatial.ron")).unwrap();
+    let mut with = project::set(&with, "data.train", "512").unwrap();
+    "with_bridge".clone_into(&mut with.name);
+    let mut without = project::set(&with, "stages.1.optimiser", "AdamW(learning_rate: 0.0005)").unwrap();
+    without.adapters.clear();
+    "without".clone_into(&mut without.name);
+    if !look.timed {
+        let name = |name: &str| format!("{name}-20260131-101500");
+        return vec![
+            canned::run(&runs, &name("with_bridge"), &with, &base, 1.0, 232_840),
+            canned::run(&runs, &name("without"), &without, &base, 0.8, 226_376),
+        ];
+    }
+    let options = RunOptions { runs };
+    let run =
+        |project: &Project| train(project, &base, &options, &Control::new(), &mut |_| {}).unwrap().folder;
+    vec![run(&with), run(&without)]
 }
 
 /// Waits until model and prediction are there.

@@ -1,5 +1,6 @@
 //! The window's main states as pictures, drawn by software and held against those in `tests/pictures`. After a change
-//! that is meant to be seen: `UPDATE_SNAPSHOTS=1 cargo test --workspace --test window_pictures`, then look at them.
+//! that is meant to be seen: `UPDATE_SNAPSHOTS=1 cargo test --workspace --test window_pictures`, then look at them. With `GRAFT_PICTURES=1`
+//! a machine without a renderer fails.
 
 use egui_kittest::{OsThreshold, SnapshotOptions, try_image_snapshot_options};
 use graft_engine::memory::Counting;
@@ -13,6 +14,10 @@ const PIXELS: usize = 60;
 
 fn holds(scene: Scene) {
     let Some(renderer) = renderer() else {
+        assert!(
+            std::env::var_os("GRAFT_PICTURES").is_none(),
+            "GRAFT_PICTURES is set, and there is no renderer"
+        );
         println!("skipped: there is no renderer here; install a Vulkan driver such as Mesa's lavapipe");
         return;
     };
@@ -40,4 +45,14 @@ fn a_project_being_edited() {
 #[test]
 fn the_light_theme() {
     holds(Scene::Light);
+}
+
+#[test]
+fn a_runs_plots() {
+    holds(Scene::Train);
+}
+
+#[test]
+fn two_runs_compared() {
+    holds(Scene::Compare);
 }
