@@ -146,7 +146,7 @@ impl Scene {
                 settle(&mut window);
                 window.click("Train");
                 let steps = |window: &Window| window.app().session().series().steps.len();
-                window.until("some steps are done", |window| steps(window) > 150);
+                window.until("some steps are done", |window| steps(window) > 60);
             }
             Self::Train => {
                 let first = two_runs(&window, look)[0].clone();
@@ -172,6 +172,7 @@ impl Scene {
                     let name = path.file_name().unwrap().to_string_lossy().into_owned();
                     window.click(&format!("Compare {name}"));
                 }
+                window.until("they are compared", |window| window.says("Compared: "));
             }
             Self::Palette => {
                 settle(&mut window);

@@ -112,7 +112,10 @@ pub(super) fn ui(
             let text = format!("{} at {} sites", spec.kind().name(), painted.sites.len());
             tell(ui, at, style, &text, "let go to place · Esc cancels", false);
         }
-        if released {
+        // Let go outside, a stroke places nothing.
+        if released && over.is_none() {
+            view.graph.painted = None;
+        } else if released {
             let sites = std::mem::take(&mut painted.sites);
             actions.push(Action::Graph(GraphAction::PlaceAt { sites, kind }));
             view.graph.painted = None;

@@ -39,6 +39,10 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, previews: &Previews, textures: &mut Textu
         return;
     }
     let count = previews.page().and_then(|page| page.as_ref().ok()).map_or(0, |page| page.count);
+    // The data may have shrunk.
+    if count > 0 && view.data.first >= count {
+        view.data.first = 0;
+    }
     bar(ui, count, view);
     match previews.page() {
         None => centre(ui, "Reading samples…"),
