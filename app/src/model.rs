@@ -14,6 +14,7 @@ use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
 
 use crate::newest::{Newest, guarded};
+use crate::shown;
 use crate::sources::Sources;
 
 pub use state::Freeze;
@@ -64,6 +65,8 @@ pub struct Model {
     pub coverage: Vec<Result<Coverage, String>>,
     /// Whether the stage has the project's adapters.
     pub uses_adapters: bool,
+    /// Whether anything can train in the stage: it is a training stage, or one is repeated in it.
+    pub trains: bool,
     /// Which nodes carry a gradient.
     pub tracked: Vec<bool>,
     /// Weights in all.
@@ -83,6 +86,16 @@ pub struct Model {
 }
 
 impl Model {
+    /// Why parts can be neither frozen nor thawed now.
+    #[must_use]
+    pub const fn cannot_freeze(&self, locked: bool) -> Option<&'static str> {
+        match (locked, self.trains) {
+            (true, _) => Some("Locked while training"),
+            (false, false) => Some("Nothing trains in this stage"),
+            (false, true) => None,
+        }
+    }
+
     /// The part of this path.
     #[must_use]
     pub fn part(&self, path: &str) -> Option<&Part> {
@@ -140,11 +153,7 @@ impl Model {
 fn shown(job: &Job, stage: usize) -> Result<TrainSpec, BuildError> {
     let count = job.project.stages.len();
     let stage = job.project.stages.get(stage).ok_or(BuildError::NoStage { stage, count })?;
-    let inner = match stage {
-        StageSpec::Repeat(repeat) => repeat.stages.iter().find_map(StageSpec::as_train),
-        other => other.as_train(),
-    };
-    Ok(inner.cloned().unwrap_or_else(|| {
+    Ok(shown::training(stage).cloned().unwrap_or_else(|| {
         let view = stage.view();
         TrainSpec {
             name: stage.name().to_owned(),
@@ -234,6 +243,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         shapes,
         coverage,
         uses_adapters,
+        trains: job.project.stages.get(job.stage).and_then(shown::training).is_some(),
         tracked,
         complaint,
         graph,
