@@ -1,5 +1,6 @@
 //! What actions do to the project: each a labelled step of the document's history.
 
+pub(crate) mod follow;
 mod remove;
 pub(crate) mod renumber;
 

@@ -3,7 +3,7 @@
 mod state;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use graft_engine::adapters::place;
@@ -366,6 +366,8 @@ pub struct Builder {
     asked: Option<Key>,
     answered: Option<Key>,
     model: Option<Arc<Model>>,
+    /// What the latest model is of; later questions may have ended in errors.
+    built: Option<Key>,
     error: Option<String>,
 }
 
@@ -386,7 +388,7 @@ impl Builder {
             Answer { key: (job.generation, job.revision, job.stage, job.base), result }
         };
         let thread = Newest::start("graft-model", work, wake)?;
-        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, error: None })
+        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, built: None, error: None })
     }
 
     /// Asks for a model unless it was asked for already.
@@ -414,6 +416,7 @@ impl Builder {
                 Ok(model) => {
                     self.error.clone_from(&model.complaint);
                     self.model = Some(model);
+                    self.built.clone_from(&self.answered);
                 }
                 Err(error) => self.error = Some(error),
             }
@@ -427,6 +430,7 @@ impl Builder {
         self.asked = None;
         self.answered = None;
         self.model = None;
+        self.built = None;
         self.error = None;
     }
 
@@ -434,6 +438,24 @@ impl Builder {
     #[must_use]
     pub const fn model(&self) -> Option<&Arc<Model>> {
         self.model.as_ref()
+    }
+
+    /// The model of a stage at a revision of the document, if it is the latest.
+    #[must_use]
+    pub fn model_of(&self, revision: u64, stage: usize, base: &Path) -> Option<&Arc<Model>> {
+        self.model.as_ref().filter(|_| self.is_about(self.built.as_ref(), revision, stage, base))
+    }
+
+    /// Whether the question for a stage at a revision of the document is answered, by a model or an error.
+    #[must_use]
+    pub fn has_answered(&self, revision: u64, stage: usize, base: &Path) -> bool {
+        self.is_about(self.answered.as_ref(), revision, stage, base)
+    }
+
+    fn is_about(&self, key: Option<&Key>, revision: u64, stage: usize, base: &Path) -> bool {
+        key.is_some_and(|(generation, own, shown, folder)| {
+            (*generation, *own, *shown, folder.as_path()) == (self.generation, revision, stage, base)
+        })
     }
 
     /// Why the latest model could not be built, or what is wrong with it.

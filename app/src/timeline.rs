@@ -137,6 +137,12 @@ impl Timelines {
         self.latest.as_ref()
     }
 
+    /// Whether it is of the project at this revision.
+    #[must_use]
+    pub fn is_of(&self, revision: u64) -> bool {
+        self.answered == Some((self.generation, revision))
+    }
+
     /// Whether it is of what was asked last.
     #[must_use]
     pub fn is_current(&self) -> bool {

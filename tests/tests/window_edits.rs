@@ -3,6 +3,7 @@
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use graft_app::view::Selected;
 use graft_engine::memory::Counting;
 use graft_engine::project::{self, Project};
 use graft_engine::train::{EvaluateSpec, RepeatSpec, StageSpec, TrainSpec};
@@ -95,4 +96,101 @@ fn where_nothing_trains_nothing_is_frozen_and_the_marks_say_so() {
     window.click(&format!("Show stage {stage}"));
     window.until("the other stage is there", |window| window.has("Freeze model.head in the outline"));
     assert!(!disabled(&window, "Freeze model.head in the outline"));
+}
+
+/// Presses a key at once, whether or not the model has followed the edit before.
+fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
+    window.harness.key_press_modifiers(modifiers, key);
+    window.harness.step();
+}
+
+fn settled(window: &mut Window) {
+    window.until("all is done", |window| window.app().builder().is_settled());
+    window.harness.run_steps(3);
+    window.until("all is done", |window| window.app().builder().is_settled());
+}
+
+#[test]
+fn what_is_pressed_twice_at_once_ends_where_it_began() {
+    let mut window = Window::tiny();
+    window.click("Row model.head");
+    let before = window.text();
+    for times in [2, 4] {
+        for _ in 0..times {
+            press(&mut window, Modifiers::NONE, Key::F);
+        }
+        window.until("all is done", |window| window.text() == before && window.app().builder().is_settled());
+        settled(&mut window);
+        assert_eq!(window.text(), before);
+        assert_eq!(window.app().document().unwrap().undo_label(), Some("Thaw head"));
+    }
+    // What comes after waits in line: undo takes the second edit back, not the first.
+    for (modifiers, key) in
+        [(Modifiers::NONE, Key::F), (Modifiers::NONE, Key::F), (Modifiers::COMMAND, Key::Z)]
+    {
+        press(&mut window, modifiers, key);
+    }
+    window.until("it is taken back", |window| {
+        let document = window.app().document().unwrap();
+        document.redo_label() == Some("Thaw head") && document.undo_label() == Some("Freeze head")
+    });
+    settled(&mut window);
+    assert_eq!(window.app().document().unwrap().redo_label(), Some("Thaw head"));
+}
+
+#[test]
+fn the_selection_stays_with_its_adapter() {
+    let mut window = Window::tiny();
+    let kinds = |window: &Window| -> Vec<String> {
+        window.project().adapters.iter().map(|placement| placement.at.clone()).collect()
+    };
+    let rules = kinds(&window);
+    assert_eq!(rules.len(), 3);
+    let last = |window: &mut Window| {
+        let placement = window.project().adapters.last().unwrap().clone();
+        window.click(&format!("Rule {} {}", placement.kind.kind().name(), placement.at));
+    };
+    let selected = |window: &Window| match &window.app().view().selected {
+        Selected::Adapter { index, .. } => Some(window.project().adapters[*index].at.clone()),
+        _ => None,
+    };
+    // The first is removed; undo and redo move the last one's number.
+    let first = window.project().adapters[0].clone();
+    window.click(&format!("Rule {} {}", first.kind.kind().name(), first.at));
+    window.keys(Modifiers::NONE, Key::Delete);
+    last(&mut window);
+    assert_eq!(selected(&window).as_ref(), rules.last());
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(kinds(&window), rules);
+    assert_eq!(selected(&window).as_ref(), rules.last(), "after undo");
+    window.keys(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z);
+    assert_eq!(window.project().adapters.len(), 2);
+    assert_eq!(selected(&window).as_ref(), rules.last(), "after redo");
+    // The file says otherwise: the selected one is not there any more.
+    let mut other = (**window.app().document().unwrap().project()).clone();
+    other.adapters.pop();
+    std::fs::write(&window.path, project::to_text(&other).unwrap()).unwrap();
+    window.click("Reload");
+    assert_eq!(window.project().adapters.len(), 1);
+    assert_eq!(window.app().view().selected, Selected::Nothing);
+}
+
+#[test]
+fn what_is_gone_is_not_selected_beside_either() {
+    let mut window = Window::tiny();
+    window.click("Row model.head");
+    window.click("Block model.temporal.blocks.0");
+    let key = "model.temporal.blocks.0.attention.key";
+    window.click(&format!("Place LoRA at {key}"));
+    let adapter = format!("{key}.adapter_3");
+    window.until("it is there", |window| window.has(&format!("LoRA {adapter}")));
+    window.click("Row model.head");
+    settled(&mut window);
+    window.harness.get_by_label(&format!("LoRA {adapter}")).click_modifiers(Modifiers::SHIFT);
+    window.harness.run_steps(3);
+    assert!(window.app().view().graph.also.contains(&adapter), "{:?}", window.app().view().graph.also);
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.project().adapters.len(), 3);
+    assert!(window.app().view().graph.also.is_empty());
+    assert_eq!(window.app().view().selected, Selected::Part("model.head".to_owned()));
 }

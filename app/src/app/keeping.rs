@@ -123,6 +123,7 @@ impl App {
         self.told = None;
         self.files.forget();
         self.builder.clear();
+        self.held.clear();
         self.planner.clear();
         self.timelines.clear();
     }
