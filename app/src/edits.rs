@@ -153,7 +153,10 @@ pub(crate) fn set_trained<'a>(
 ) {
     let last = path.rsplit('.').next().unwrap_or(path);
     let word = if stages.iter().all(|(_, trains)| *trains) { "Train" } else { "Freeze" };
-    let numbers: Vec<String> = stages.iter().map(|(stage, _)| (stage + 1).to_string()).collect();
+    let listed = &document.project().stages;
+    let trains = |stage: usize| listed.get(stage).and_then(shown::training).is_some();
+    let numbers: Vec<String> =
+        stages.iter().filter(|(stage, _)| trains(*stage)).map(|(stage, _)| (stage + 1).to_string()).collect();
     let label = format!("{word} {last} in stage {}", numbers.join(", "));
     document.edit(&label, None, |project| {
         for (stage, trains) in stages {
