@@ -3,6 +3,7 @@
 mod closing;
 mod document_files;
 mod graph;
+mod held;
 mod keeping;
 mod perform;
 mod runs;
@@ -93,6 +94,7 @@ pub struct App {
     /// What the builder last complained of, so that a dismissed message does not come back.
     told: Option<String>,
     actions: Vec<Action>,
+    held: held::Held,
     /// The adapter that pasting places.
     copied: Option<AdapterSpec>,
     runs: PathBuf,
@@ -174,6 +176,7 @@ impl App {
             banner: None,
             told: None,
             actions: Vec::new(),
+            held: held::Held::default(),
             copied: None,
             runs: options.runs,
             closing: Stage::Open,
@@ -408,8 +411,9 @@ impl App {
             ui.ctx().request_repaint();
         }
         self.over(ui.ctx(), &mut actions);
+        self.perform_held(ui.ctx());
         for action in actions {
-            self.perform(ui.ctx(), action);
+            self.take(ui.ctx(), action);
         }
         let idle =
             ui.input(|input| !input.pointer.any_down()) && ui.memory(|memory| memory.focused().is_none());

@@ -110,6 +110,7 @@ impl Command {
             Action::Redo if desk.document.is_some_and(|it| it.redo_label().is_none()) => {
                 Some("Nothing to redo")
             }
+            Action::FreezeSelected => desk.cannot_freeze(),
             Action::Save if desk.document.is_some_and(|it| !it.is_dirty()) => Some("Nothing has changed"),
             _ => None,
         };

@@ -1,34 +1,28 @@
 //! What actions do to the project: each a labelled step of the document's history.
 
+pub(crate) mod follow;
+mod remove;
+pub(crate) mod renumber;
+
 use graft_engine::adapters::{AdapterSpec, Placement, Preset};
 use graft_engine::graph::Graph;
-use graft_engine::project::{self, Project};
+use graft_engine::project;
 use graft_engine::train::{AdapterUse, StageSpec};
 
 use crate::document::Document;
 use crate::freeze;
 use crate::model::{Freeze, Model};
+use crate::shown;
 
-/// Places a kind at a site and selects nothing; returns the new adapter's index. In stages that use adapters a part
-/// that was frozen around the site stays frozen, but not the adapter in it.
+/// Places a kind of the palette at one site; returns the new adapter's index.
 pub(crate) fn place(document: &mut Document, model: &Model, site: &str, kind: usize) -> Option<usize> {
     let spec = AdapterSpec::all().into_iter().nth(kind)?;
-    let label = format!("Place {}", spec.kind().name());
-    let index = document.project().adapters.len();
-    document.edit(&label, None, |project| {
-        for stage in &mut project.stages {
-            let Some(spec) = stage.as_train_mut() else { continue };
-            if spec.adapters == AdapterUse::All {
-                freeze::make_room(spec, &model.graph, site);
-            }
-        }
-        project.adapters.push(Placement::new(site, spec));
-    });
-    Some(index)
+    let site = [site.to_owned()];
+    Some(place_at(document, model, &site, &site, &spec))
 }
 
-/// Places a kind by rules that match these sites, as one step; returns the index of the first. Parts that were frozen
-/// around the sites stay frozen, but not the adapters in them.
+/// Places a kind by rules that match these sites, as one step; returns the index of the first. In stages that use
+/// adapters, parts that were frozen around the sites stay frozen, but not the adapters in them.
 pub(crate) fn place_at(
     document: &mut Document,
     model: &Model,
@@ -42,46 +36,23 @@ pub(crate) fn place_at(
     };
     let index = document.project().adapters.len();
     document.edit(&label, None, |project| {
-        for stage in project.stages.iter_mut().filter_map(StageSpec::as_train_mut) {
+        shown::each_training(&mut project.stages, &mut |stage| {
             if stage.adapters == AdapterUse::All {
                 for site in sites {
                     freeze::make_room(stage, &model.graph, site);
                 }
             }
-        }
+        });
         project.adapters.extend(rules.iter().map(|rule| Placement::new(rule, spec.clone())));
     });
     index
 }
 
-/// Takes an adapter off the list. Stage rules that name its own region go with it; those of later adapters follow
-/// their new numbers.
+/// Takes an adapter off the list, and those that stand on its layers. Whatever names later ones by number follows.
 pub(crate) fn remove(document: &mut Document, index: usize) {
     let Some(placement) = document.project().adapters.get(index) else { return };
     let label = format!("Remove {}", placement.kind.kind().name());
-    document.edit(&label, None, |project| take_off(project, index));
-}
-
-/// Takes one adapter off, and first those that stand on its layers.
-fn take_off(project: &mut Project, index: usize) {
-    let stands_on = |at: &str| at.split('.').any(|segment| segment == format!("adapter_{index}"));
-    while let Some(above) = project.adapters.iter().rposition(|placement| stands_on(&placement.at)) {
-        take_off(project, above);
-    }
-    if index < project.adapters.len() {
-        project.adapters.remove(index);
-    }
-    for placement in &mut project.adapters {
-        if let Some(at) = renumbered(&placement.at, index) {
-            placement.at = at;
-        }
-    }
-    for stage in &mut project.stages {
-        let Some(spec) = stage.as_train_mut() else { continue };
-        for rules in [&mut spec.train, &mut spec.freeze] {
-            *rules = rules.iter().filter_map(|rule| renumbered(rule, index)).collect();
-        }
-    }
+    document.edit(&label, None, |project| remove::take_off(project, index));
 }
 
 /// Places all that a preset places; returns the index of the first of its adapters.
@@ -91,21 +62,6 @@ pub(crate) fn place_preset(document: &mut Document, preset: &Preset) -> usize {
         project.adapters.extend(preset.placements("model", first));
     });
     first
-}
-
-/// A rule after adapter `gone` left the list; nothing when it was about that one.
-fn renumbered(rule: &str, gone: usize) -> Option<String> {
-    let segments: Option<Vec<String>> = rule
-        .split('.')
-        .map(|segment| {
-            match segment.strip_prefix("adapter_").and_then(|number| number.parse::<usize>().ok()) {
-                Some(number) if number == gone => None,
-                Some(number) if number > gone => Some(format!("adapter_{}", number - 1)),
-                _ => Some(segment.to_owned()),
-            }
-        })
-        .collect();
-    segments.map(|segments| segments.join("."))
 }
 
 /// Changes an adapter's setting; a drag is one step.
@@ -171,12 +127,19 @@ pub(crate) fn set_device(document: &mut Document, name: &str) {
     document.edit(&format!("Run on {name}"), None, |project| name.clone_into(&mut project.device));
 }
 
-/// Puts the adapters into a stage's model, or takes them out.
+/// Puts the adapters into a stage's model, or takes them out; of a repetition, into the stage that it shows.
 pub(crate) fn use_adapters(document: &mut Document, stage: usize, uses: bool) {
     let label = if uses { "Use adapters" } else { "Leave adapters out" };
     document.edit(label, None, |project| {
-        if let Some(StageSpec::Train(spec)) = project.stages.get_mut(stage) {
-            spec.adapters = if uses { AdapterUse::All } else { AdapterUse::None };
+        let own = match project.stages.get_mut(stage) {
+            Some(StageSpec::Measure(spec)) => Some(&mut spec.adapters),
+            Some(StageSpec::Generate(spec)) => Some(&mut spec.adapters),
+            Some(StageSpec::Evaluate(spec)) => Some(&mut spec.adapters),
+            Some(other) => shown::training_mut(other).map(|spec| &mut spec.adapters),
+            None => None,
+        };
+        if let Some(own) = own {
+            *own = if uses { AdapterUse::All } else { AdapterUse::None };
         }
     });
 }
@@ -190,14 +153,15 @@ pub(crate) fn set_trained<'a>(
 ) {
     let last = path.rsplit('.').next().unwrap_or(path);
     let word = if stages.iter().all(|(_, trains)| *trains) { "Train" } else { "Freeze" };
-    let numbers: Vec<String> = stages.iter().map(|(stage, _)| (stage + 1).to_string()).collect();
+    let listed = &document.project().stages;
+    let trains = |stage: usize| listed.get(stage).and_then(shown::training).is_some();
+    let numbers: Vec<String> =
+        stages.iter().filter(|(stage, _)| trains(*stage)).map(|(stage, _)| (stage + 1).to_string()).collect();
     let label = format!("{word} {last} in stage {}", numbers.join(", "));
     document.edit(&label, None, |project| {
         for (stage, trains) in stages {
-            let (Some(StageSpec::Train(spec)), Some(graph)) = (project.stages.get_mut(*stage), graph(*stage))
-            else {
-                continue;
-            };
+            let spec = project.stages.get_mut(*stage).and_then(shown::training_mut);
+            let (Some(spec), Some(graph)) = (spec, graph(*stage)) else { continue };
             if *trains {
                 freeze::unfreeze(spec, graph, path);
             } else {
@@ -217,7 +181,7 @@ pub(crate) fn toggle_freeze(document: &mut Document, model: &Model, path: &str) 
     let last = path.rsplit('.').next().unwrap_or(path);
     let label = if frozen { format!("Thaw {last}") } else { format!("Freeze {last}") };
     document.edit(&label, None, |project| {
-        if let Some(StageSpec::Train(spec)) = project.stages.get_mut(model.stage) {
+        if let Some(spec) = project.stages.get_mut(model.stage).and_then(shown::training_mut) {
             if frozen {
                 freeze::unfreeze(spec, &model.graph, path);
             } else {
@@ -229,13 +193,29 @@ pub(crate) fn toggle_freeze(document: &mut Document, model: &Model, path: &str) 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn rules_follow_their_adapter() {
-        assert_eq!(renumbered("model.bridge.adapter_1", 1), None);
-        assert_eq!(renumbered("model.bridge.adapter_2.up", 1).as_deref(), Some("model.bridge.adapter_1.up"));
-        assert_eq!(renumbered("model.bridge.adapter_0", 1).as_deref(), Some("model.bridge.adapter_0"));
-        assert_eq!(renumbered("model.head", 1).as_deref(), Some("model.head"));
+    fn adapters_are_put_into_every_kind_of_stage_that_can_have_them() {
+        let text = "(version: 2, name: \"a\", model: Vit(width: 8, blocks: 1, heads: 1, patch: 8), data: Digits(), \
+                    stages: [Train(), Evaluate(), Edit(edits: [Merge([])]), \
+                    Repeat(variable: \"x\", over: [\"1\"], stages: [Evaluate(), Train()])])";
+        let project = project::parse(text, Path::new("a.ron")).unwrap();
+        let mut document = Document::new(project, Path::new("a.ron"));
+        let before = (**document.project()).clone();
+        let uses = |document: &Document, stage: usize| {
+            let stage = &document.project().stages[stage];
+            shown::training(stage).map_or(stage.adapters(), |spec| spec.adapters)
+        };
+        for stage in [0, 1, 3] {
+            use_adapters(&mut document, stage, false);
+            assert_eq!(uses(&document, stage), AdapterUse::None, "stage {stage}");
+            use_adapters(&mut document, stage, true);
+            assert_eq!(uses(&document, stage), AdapterUse::All, "stage {stage}");
+        }
+        use_adapters(&mut document, 2, false);
+        assert_eq!(**document.project(), before, "an edit has them all");
     }
 }

@@ -1,6 +1,6 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
-//! The rooms: `format`, `kinds`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `freeze`, `newest`, `sources`,
+//! The rooms: `format`, `kinds`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `shown`, `freeze`, `newest`, `sources`,
 //! `devices`, `model`, `reach`, `outlook`, `measured`, `planner`, `previews`, `samples`, `session`, `library`, `files` and `fresh` know no
 //! window; `view` is what the user looks at, `actions` and `graph_actions` what they want, `widgets` small controls; `canvas`, `plots`, `runs`, `panels`
 //! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
@@ -20,6 +20,7 @@ pub mod files;
 pub mod freeze;
 pub mod fresh;
 pub mod newest;
+pub mod shown;
 pub mod sources;
 
 pub mod devices;

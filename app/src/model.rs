@@ -3,7 +3,7 @@
 mod state;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use graft_engine::adapters::place;
@@ -14,6 +14,7 @@ use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
 
 use crate::newest::{Newest, guarded};
+use crate::shown;
 use crate::sources::Sources;
 
 pub use state::Freeze;
@@ -64,6 +65,8 @@ pub struct Model {
     pub coverage: Vec<Result<Coverage, String>>,
     /// Whether the stage has the project's adapters.
     pub uses_adapters: bool,
+    /// Whether anything can train in the stage: it is a training stage, or one is repeated in it.
+    pub trains: bool,
     /// Which nodes carry a gradient.
     pub tracked: Vec<bool>,
     /// Weights in all.
@@ -83,6 +86,16 @@ pub struct Model {
 }
 
 impl Model {
+    /// Why parts can be neither frozen nor thawed now.
+    #[must_use]
+    pub const fn cannot_freeze(&self, locked: bool) -> Option<&'static str> {
+        match (locked, self.trains) {
+            (true, _) => Some("Locked while training"),
+            (false, false) => Some("Nothing trains in this stage"),
+            (false, true) => None,
+        }
+    }
+
     /// The part of this path.
     #[must_use]
     pub fn part(&self, path: &str) -> Option<&Part> {
@@ -140,11 +153,7 @@ impl Model {
 fn shown(job: &Job, stage: usize) -> Result<TrainSpec, BuildError> {
     let count = job.project.stages.len();
     let stage = job.project.stages.get(stage).ok_or(BuildError::NoStage { stage, count })?;
-    let inner = match stage {
-        StageSpec::Repeat(repeat) => repeat.stages.iter().find_map(StageSpec::as_train),
-        other => other.as_train(),
-    };
-    Ok(inner.cloned().unwrap_or_else(|| {
+    Ok(shown::training(stage).cloned().unwrap_or_else(|| {
         let view = stage.view();
         TrainSpec {
             name: stage.name().to_owned(),
@@ -234,6 +243,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         shapes,
         coverage,
         uses_adapters,
+        trains: job.project.stages.get(job.stage).and_then(shown::training).is_some(),
         tracked,
         complaint,
         graph,
@@ -356,6 +366,8 @@ pub struct Builder {
     asked: Option<Key>,
     answered: Option<Key>,
     model: Option<Arc<Model>>,
+    /// What the latest model is of; later questions may have ended in errors.
+    built: Option<Key>,
     error: Option<String>,
 }
 
@@ -376,7 +388,7 @@ impl Builder {
             Answer { key: (job.generation, job.revision, job.stage, job.base), result }
         };
         let thread = Newest::start("graft-model", work, wake)?;
-        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, error: None })
+        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, built: None, error: None })
     }
 
     /// Asks for a model unless it was asked for already.
@@ -404,6 +416,7 @@ impl Builder {
                 Ok(model) => {
                     self.error.clone_from(&model.complaint);
                     self.model = Some(model);
+                    self.built.clone_from(&self.answered);
                 }
                 Err(error) => self.error = Some(error),
             }
@@ -417,6 +430,7 @@ impl Builder {
         self.asked = None;
         self.answered = None;
         self.model = None;
+        self.built = None;
         self.error = None;
     }
 
@@ -424,6 +438,24 @@ impl Builder {
     #[must_use]
     pub const fn model(&self) -> Option<&Arc<Model>> {
         self.model.as_ref()
+    }
+
+    /// The model of a stage at a revision of the document, if it is the latest.
+    #[must_use]
+    pub fn model_of(&self, revision: u64, stage: usize, base: &Path) -> Option<&Arc<Model>> {
+        self.model.as_ref().filter(|_| self.is_about(self.built.as_ref(), revision, stage, base))
+    }
+
+    /// Whether the question for a stage at a revision of the document is answered, by a model or an error.
+    #[must_use]
+    pub fn has_answered(&self, revision: u64, stage: usize, base: &Path) -> bool {
+        self.is_about(self.answered.as_ref(), revision, stage, base)
+    }
+
+    fn is_about(&self, key: Option<&Key>, revision: u64, stage: usize, base: &Path) -> bool {
+        key.is_some_and(|(generation, own, shown, folder)| {
+            (*generation, *own, *shown, folder.as_path()) == (self.generation, revision, stage, base)
+        })
     }
 
     /// Why the latest model could not be built, or what is wrong with it.

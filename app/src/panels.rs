@@ -60,6 +60,12 @@ impl<'a> Desk<'a> {
         self.planner.outlook().filter(|outlook| outlook.stage == shown)
     }
 
+    /// Why parts can be neither frozen nor thawed in the stage that is shown.
+    #[must_use]
+    pub fn cannot_freeze(&self) -> Option<&'static str> {
+        self.model.and_then(|model| model.cannot_freeze(self.locked))
+    }
+
     /// The measurement, where the view asks for it rather than for the prediction.
     #[must_use]
     pub fn measured_for(&self, view: &View) -> Option<&'a Measured> {

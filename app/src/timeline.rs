@@ -12,6 +12,7 @@ use graft_engine::train::StageSpec;
 use crate::model::{Freeze, Model, build_once};
 use crate::newest::{Newest, guarded};
 use crate::outlook::Case;
+use crate::shown;
 use crate::sources::Sources;
 
 /// A stage of the project.
@@ -19,9 +20,9 @@ use crate::sources::Sources;
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// How wide it is drawn: its epochs, 1 for a stage that does not train.
+    /// How wide it is drawn: the epochs of the training stage that it shows, 1 where nothing trains.
     pub epochs: usize,
-    /// What it does where it does not train, as `measure`.
+    /// What it does where it is no training stage itself, as `measure` or `repeat`.
     pub other: Option<String>,
     /// Its model, or why there is none.
     pub model: Result<Arc<Model>, String>,
@@ -136,6 +137,12 @@ impl Timelines {
         self.latest.as_ref()
     }
 
+    /// Whether it is of the project at this revision.
+    #[must_use]
+    pub fn is_of(&self, revision: u64) -> bool {
+        self.answered == Some((self.generation, revision))
+    }
+
     /// Whether it is of what was asked last.
     #[must_use]
     pub fn is_current(&self) -> bool {
@@ -154,7 +161,7 @@ fn timeline(sources: &Sources, question: &Question) -> Timeline {
                 rows.push(Row { states: vec![None; columns.len()], ..part.clone() });
                 rows.len() - 1
             });
-            rows[row].states[index] = part.states[0].filter(|_| column.other.is_none());
+            rows[row].states[index] = part.states[0].filter(|_| model.trains);
         }
     }
     // A part that only later stages have stands where it is computed, not last: the fullest stage gives the order.
@@ -174,12 +181,12 @@ fn column(sources: &Sources, question: &Question, index: usize, stage: &StageSpe
         stage: index,
         times: question.times.clone(),
     };
-    let spec = stage.as_train();
+    let spec = shown::training(stage);
     let planned = spec.map(|_| case.outlook(sources, &mut Some(question.process_bytes)));
     Column {
         name: stage.name().to_owned(),
         epochs: spec.map_or(1, |spec| spec.epochs.max(1)),
-        other: spec.is_none().then(|| stage.kind().to_owned()),
+        other: stage.as_train().is_none().then(|| stage.kind().to_owned()),
         model: build_once(sources, &question.project, base, index),
         peak_bytes: planned.and_then(Result::ok).and_then(|it| it.predicted().map(|found| found.peak_bytes)),
     }

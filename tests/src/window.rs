@@ -143,8 +143,9 @@ impl Window {
         self.harness.run_steps(3);
     }
 
-    /// Presses a key.
+    /// Presses a key, once what it is about has come to rest.
     pub fn keys(&mut self, modifiers: Modifiers, key: Key) {
+        self.until("the model is there", |window| window.app().builder().is_settled());
         self.harness.key_press_modifiers(modifiers, key);
         self.harness.run_steps(3);
     }

@@ -29,6 +29,7 @@ impl App {
 
     pub(super) fn adopt(&mut self, document: Document) {
         self.builder.clear();
+        self.held.clear();
         self.planner.clear();
         self.timelines.clear();
         self.measurements.open(self.runs.clone(), document.project().name.clone(), document.base());

@@ -210,7 +210,7 @@ impl App {
     }
 
     fn placing(&self) -> Option<Arc<Model>> {
-        self.builder.model().filter(|model| model.stage == self.view.stage).cloned()
+        self.current_model().cloned()
     }
 
     /// Places a kind at everything that is selected.

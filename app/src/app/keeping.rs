@@ -149,6 +149,7 @@ impl App {
         self.told = None;
         self.files.forget();
         self.builder.clear();
+        self.held.clear();
         self.planner.clear();
         self.timelines.clear();
         self.what_if.clear();

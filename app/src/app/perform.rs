@@ -1,6 +1,7 @@
 //! The one place where actions are performed, between frames.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use egui::Context;
 use graft_engine::adapters::PRESETS;
@@ -88,8 +89,9 @@ impl App {
 
     /// Actions that change the project.
     fn edit(&mut self, action: Action) {
+        let model = self.current_model().map(Arc::clone);
+        let model = model.as_deref();
         let Some(document) = &mut self.document else { return };
-        let model = self.builder.model().filter(|model| model.stage == self.view.stage);
         let mut result = Ok(());
         match action {
             Action::Undo => {
@@ -155,12 +157,6 @@ impl App {
             }
             Action::UseAdapters(stage, uses) => edits::use_adapters(document, stage, uses),
             _ => {}
-        }
-        // After undo the selected adapter may be gone.
-        if let Selected::Adapter { index, .. } = self.view.selected
-            && index >= document.project().adapters.len()
-        {
-            self.view.selected = Selected::Nothing;
         }
         self.fail(result);
     }

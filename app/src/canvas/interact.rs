@@ -174,15 +174,15 @@ fn marks(ui: &Ui, card: &Card, projection: Projection, scene: Scene<'_>, actions
         let response = ui.interact(projection.rect(rect), Id::unique(("freeze", &card.path)), Sense::click());
         let verb = if card.freeze.is_frozen() { "Thaw" } else { "Freeze" };
         let name = format!("{verb} {}", card.path);
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, !scene.locked, &name));
-        if response.clicked() && !scene.locked {
+        let blocked = scene.model.cannot_freeze(scene.locked);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, blocked.is_none(), &name));
+        if response.clicked() && blocked.is_none() {
             actions.push(Action::ToggleFreeze(card.path.clone()));
         }
-        let hint = if scene.locked {
-            "Locked while training".to_owned()
-        } else {
-            format!("{}; click to {}", sentence(card.freeze.word()), verb.to_lowercase())
-        };
+        let hint = blocked.map_or_else(
+            || format!("{}; click to {}", sentence(card.freeze.word()), verb.to_lowercase()),
+            str::to_owned,
+        );
         response.on_hover_text(hint);
     }
 }

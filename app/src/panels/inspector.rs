@@ -243,12 +243,13 @@ fn freeze_button(ui: &mut Ui, path: &str, freeze: Freeze, desk: Desk<'_>, action
     ui.add_space(8.0);
     ui.horizontal(|ui| {
         ui.add_space(12.0);
-        let button = wide_button(ui, Some(icon), word, Weight::Plain, !desk.locked);
+        let blocked = desk.cannot_freeze();
+        let button = wide_button(ui, Some(icon), word, Weight::Plain, blocked.is_none());
         if button.on_hover_text("In this stage (F)").clicked() {
             actions.push(Action::ToggleFreeze(path.to_owned()));
         }
-        if desk.locked {
-            ui.label(RichText::new("locked while training").font(regular(11.0)).color(Theme::of(ui).label));
+        if let Some(why) = blocked {
+            ui.label(RichText::new(why).font(regular(11.0)).color(Theme::of(ui).label));
         }
     });
     ui.add_space(10.0);

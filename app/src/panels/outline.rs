@@ -155,22 +155,22 @@ fn row_ui(ui: &mut Ui, row: &Row<'_>, desk: Desk<'_>, view: &mut View, actions: 
 
 fn freeze_toggle(ui: &Ui, row: &Row<'_>, target: Rect, desk: Desk<'_>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
+    let blocked = desk.cannot_freeze();
     let toggle = ui.interact(target, Id::unique(("outline freeze", row.path)), Sense::click());
     let verb = if row.freeze.is_frozen() { "Thaw" } else { "Freeze" };
     let name = format!("{verb} {} in the outline", row.path);
-    toggle.widget_info(|| WidgetInfo::labeled(Role::Button, !desk.locked, &name));
-    if toggle.hovered() && !desk.locked {
+    toggle.widget_info(|| WidgetInfo::labeled(Role::Button, blocked.is_none(), &name));
+    if toggle.hovered() && blocked.is_none() {
         ui.painter().rect_filled(target, 5, theme.active);
     }
     freeze_icon(ui.painter(), theme, row.freeze, target.center(), 14.0);
-    if toggle.clicked() && !desk.locked {
+    if toggle.clicked() && blocked.is_none() {
         actions.push(Action::ToggleFreeze(row.path.to_owned()));
     }
-    let hint = if desk.locked {
-        "Locked while training".to_owned()
-    } else {
-        format!("This part is {}; click to {}", row.freeze.word(), verb.to_lowercase())
-    };
+    let hint = blocked.map_or_else(
+        || format!("This part is {}; click to {}", row.freeze.word(), verb.to_lowercase()),
+        str::to_owned,
+    );
     toggle.on_hover_text(hint);
 }
 

@@ -92,7 +92,8 @@ fn head(
         let title = shorten(ui, &title, &medium(12.0), own.width() - 12.0);
         ui.painter().text(own.min + vec2(6.0, 11.0), Align2::LEFT_CENTER, title, medium(12.0), theme.text);
         let about = match (&column.other, &peak) {
-            (Some(other), _) => other.clone(),
+            (Some(other), Some(peak)) => format!("{other} · peak {peak}"),
+            (Some(other), None) => other.clone(),
             (None, Some(peak)) => format!("{} epochs · peak {peak}", column.epochs),
             (None, None) => format!("{} epochs", column.epochs),
         };

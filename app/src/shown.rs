@@ -1,0 +1,32 @@
+//! The training stage that a listed stage shows: itself, or of a repetition the first one in it. Outline, canvas and
+//! timeline draw that one's model, so edits made there are about it as well.
+
+use graft_engine::train::{StageSpec, TrainSpec};
+
+/// The training stage that is shown for a listed one, if there is any in it.
+#[must_use]
+pub fn training(stage: &StageSpec) -> Option<&TrainSpec> {
+    match stage {
+        StageSpec::Repeat(repeat) => repeat.stages.iter().find_map(StageSpec::as_train),
+        other => other.as_train(),
+    }
+}
+
+/// The same, to be changed.
+pub fn training_mut(stage: &mut StageSpec) -> Option<&mut TrainSpec> {
+    match stage {
+        StageSpec::Repeat(repeat) => repeat.stages.iter_mut().find_map(StageSpec::as_train_mut),
+        other => other.as_train_mut(),
+    }
+}
+
+/// Changes all training stages, those within repetitions included.
+pub fn each_training(stages: &mut [StageSpec], change: &mut impl FnMut(&mut TrainSpec)) {
+    for stage in stages {
+        match stage {
+            StageSpec::Train(spec) => change(spec),
+            StageSpec::Repeat(repeat) => each_training(&mut repeat.stages, change),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Edits in the window: what they do in every kind of stage, and what follows them.
+#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
+
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use graft_app::view::Selected;
+use graft_engine::memory::Counting;
+use graft_engine::project::{self, Project};
+use graft_engine::train::{EvaluateSpec, RepeatSpec, StageSpec, TrainSpec};
+use graft_tests::window::{Window, tiny};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn window(project: &Project) -> Window {
+    let mut window = Window::open(&project::to_text(project).unwrap());
+    window.until("the model is there", |window| window.has("Card model.head"));
+    window
+}
+
+/// The tiny project, its last stage repeated for two values with an evaluation before it.
+fn repeated() -> Project {
+    let mut project = tiny();
+    let last = project.stages.pop().unwrap();
+    project.stages.push(StageSpec::Repeat(RepeatSpec {
+        variable: "epochs".to_owned(),
+        over: vec!["1".to_owned(), "2".to_owned()],
+        into: vec!["1.epochs".to_owned()],
+        stages: vec![StageSpec::Evaluate(EvaluateSpec::default()), last],
+    }));
+    project
+}
+
+fn inner(project: &Project) -> &TrainSpec {
+    let StageSpec::Repeat(repeat) = project.stages.last().unwrap() else { panic!("no repetition") };
+    repeat.stages[1].as_train().unwrap()
+}
+
+#[test]
+fn a_repetition_is_edited_in_the_stage_that_it_shows() {
+    let mut window = window(&repeated());
+    let before = inner(window.project()).clone();
+    window.click("Freeze model.head in the outline");
+    assert_eq!(inner(window.project()).freeze.last().map(String::as_str), Some("model.head"));
+    window.click("Thaw model.head in the outline");
+    assert_eq!(*inner(window.project()), before);
+    // Placing in a part that a rule freezes as a whole: the part stays frozen, the adapter trains.
+    window.click("Block model.temporal.blocks.0");
+    let key = "model.temporal.blocks.0.attention.key";
+    window.click(&format!("Freeze {key}"));
+    assert_eq!(inner(window.project()).freeze.last().map(String::as_str), Some(key));
+    window.click(&format!("Place LoRA at {key}"));
+    let adapter = format!("{key}.adapter_{}", window.project().adapters.len() - 1);
+    window.until("the adapter is there", |window| {
+        window.app().builder().model().unwrap().part(&adapter).is_some()
+    });
+    let model = window.app().builder().model().unwrap();
+    assert_eq!(model.complaint, None);
+    assert!(!model.part(&adapter).unwrap().freeze.is_frozen());
+}
+
+#[test]
+fn the_timeline_edits_what_a_repetition_shows() {
+    let mut window = window(&repeated());
+    window.click("Timeline");
+    let last = window.project().stages.len();
+    let cell = format!("Head in stage {last}: trainable");
+    window.until("the stages are worked out", |window| window.has(&cell));
+    window.click(&cell);
+    assert!(
+        inner(window.project()).freeze.contains(&"model.head".to_owned()),
+        "{:?}",
+        inner(window.project())
+    );
+}
+
+#[test]
+fn where_nothing_trains_nothing_is_frozen_and_the_marks_say_so() {
+    let mut project = tiny();
+    project.stages.push(StageSpec::Evaluate(EvaluateSpec::default()));
+    let mut window = window(&project);
+    let before = window.text();
+    let disabled =
+        |window: &Window, label: &str| window.harness.get_by_label(label).accesskit_node().is_disabled();
+    assert!(disabled(&window, "Thaw model.head in the outline"));
+    assert!(disabled(&window, "Thaw model.head"), "on the canvas");
+    window.click("Row model.head");
+    assert!(disabled(&window, "Make trainable"), "in the inspector");
+    assert!(window.has("Nothing trains in this stage"));
+    window.keys(Modifiers::NONE, Key::F);
+    window.click("Thaw model.head in the outline");
+    window.click("Thaw model.head");
+    assert_eq!(window.text(), before);
+    // The stage before it can be edited still.
+    let stage = project.stages.len() - 1;
+    window.click(&format!("Show stage {stage}"));
+    window.until("the other stage is there", |window| window.has("Freeze model.head in the outline"));
+    assert!(!disabled(&window, "Freeze model.head in the outline"));
+}
+
+/// Presses a key at once, whether or not the model has followed the edit before.
+fn press(window: &mut Window, modifiers: Modifiers, key: Key) {
+    window.harness.key_press_modifiers(modifiers, key);
+    window.harness.step();
+}
+
+fn settled(window: &mut Window) {
+    window.until("all is done", |window| window.app().builder().is_settled());
+    window.harness.run_steps(3);
+    window.until("all is done", |window| window.app().builder().is_settled());
+}
+
+#[test]
+fn what_is_pressed_twice_at_once_ends_where_it_began() {
+    let mut window = Window::tiny();
+    window.click("Row model.head");
+    let before = window.text();
+    for times in [2, 4] {
+        for _ in 0..times {
+            press(&mut window, Modifiers::NONE, Key::F);
+        }
+        window.until("all is done", |window| window.text() == before && window.app().builder().is_settled());
+        settled(&mut window);
+        assert_eq!(window.text(), before);
+        assert_eq!(window.app().document().unwrap().undo_label(), Some("Thaw head"));
+    }
+    // What comes after waits in line: undo takes the second edit back, not the first.
+    for (modifiers, key) in
+        [(Modifiers::NONE, Key::F), (Modifiers::NONE, Key::F), (Modifiers::COMMAND, Key::Z)]
+    {
+        press(&mut window, modifiers, key);
+    }
+    window.until("it is taken back", |window| {
+        let document = window.app().document().unwrap();
+        document.redo_label() == Some("Thaw head") && document.undo_label() == Some("Freeze head")
+    });
+    settled(&mut window);
+    assert_eq!(window.app().document().unwrap().redo_label(), Some("Thaw head"));
+}
+
+#[test]
+fn the_selection_stays_with_its_adapter() {
+    let mut window = Window::tiny();
+    let kinds = |window: &Window| -> Vec<String> {
+        window.project().adapters.iter().map(|placement| placement.at.clone()).collect()
+    };
+    let rules = kinds(&window);
+    assert_eq!(rules.len(), 3);
+    let last = |window: &mut Window| {
+        let placement = window.project().adapters.last().unwrap().clone();
+        window.click(&format!("Rule {} {}", placement.kind.kind().name(), placement.at));
+    };
+    let selected = |window: &Window| match &window.app().view().selected {
+        Selected::Adapter { index, .. } => Some(window.project().adapters[*index].at.clone()),
+        _ => None,
+    };
+    // The first is removed; undo and redo move the last one's number.
+    let first = window.project().adapters[0].clone();
+    window.click(&format!("Rule {} {}", first.kind.kind().name(), first.at));
+    window.keys(Modifiers::NONE, Key::Delete);
+    last(&mut window);
+    assert_eq!(selected(&window).as_ref(), rules.last());
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(kinds(&window), rules);
+    assert_eq!(selected(&window).as_ref(), rules.last(), "after undo");
+    window.keys(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z);
+    assert_eq!(window.project().adapters.len(), 2);
+    assert_eq!(selected(&window).as_ref(), rules.last(), "after redo");
+    // The file says otherwise: the selected one is not there any more.
+    let mut other = (**window.app().document().unwrap().project()).clone();
+    other.adapters.pop();
+    std::fs::write(&window.path, project::to_text(&other).unwrap()).unwrap();
+    window.click("Reload");
+    assert_eq!(window.project().adapters.len(), 1);
+    assert_eq!(window.app().view().selected, Selected::Nothing);
+}
+
+#[test]
+fn what_is_gone_is_not_selected_beside_either() {
+    let mut window = Window::tiny();
+    window.click("Row model.head");
+    window.click("Block model.temporal.blocks.0");
+    let key = "model.temporal.blocks.0.attention.key";
+    window.click(&format!("Place LoRA at {key}"));
+    let adapter = format!("{key}.adapter_3");
+    window.until("it is there", |window| window.has(&format!("LoRA {adapter}")));
+    window.click("Row model.head");
+    settled(&mut window);
+    window.harness.get_by_label(&format!("LoRA {adapter}")).click_modifiers(Modifiers::SHIFT);
+    window.harness.run_steps(3);
+    assert!(window.app().view().graph.also.contains(&adapter), "{:?}", window.app().view().graph.also);
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.project().adapters.len(), 3);
+    assert!(window.app().view().graph.also.is_empty());
+    assert_eq!(window.app().view().selected, Selected::Part("model.head".to_owned()));
+}
