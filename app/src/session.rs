@@ -1,5 +1,6 @@
 //! The run that goes on: the engine's handle, what state it is in, and the series that the plots show.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use graft_engine::train::{Ask, Prediction, Wish};
 use graft_engine::worker::{Command, Engine, EngineError};
 
 use crate::follow::{Follow, Told};
+use crate::pyramid::{Channel, Pyramid, Stair};
 
 /// What the run is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -192,6 +194,8 @@ pub struct Series {
     pub classes: Option<Classes>,
     /// What was asked for, with the steps over all stages.
     pub asked: Vec<(f64, Ask)>,
+    /// The steps in buckets, for drawing.
+    pyramid: Pyramid,
     /// Weight of the past in the smoothed loss.
     smoothing: f64,
     /// Steps told of node by node that nobody has taken yet.
@@ -219,6 +223,7 @@ impl Default for Series {
             class_names: Vec::new(),
             classes: None,
             asked: Vec::new(),
+            pyramid: Pyramid::default(),
             smoothing: SMOOTHING,
             profiles: Vec::new(),
         }
@@ -243,6 +248,25 @@ impl Series {
             point.smooth = smoothed(before, point.loss, smoothing);
             before = Some(point.smooth);
         }
+        self.pyramid.refresh(&self.steps, Channel::Smooth);
+    }
+
+    /// The steps of this range with at most two points a bucket, its lowest and its highest.
+    #[must_use]
+    pub fn thin(&self, range: Range<usize>, buckets: usize, channel: Channel) -> Vec<[f64; 2]> {
+        self.pyramid.thin(&self.steps, range, buckets, channel)
+    }
+
+    /// Mean phases of the steps of this range.
+    #[must_use]
+    pub fn stairs(&self, range: Range<usize>, buckets: usize) -> Vec<Stair> {
+        self.pyramid.stairs(&self.steps, range, buckets)
+    }
+
+    /// The highest value of all steps.
+    #[must_use]
+    pub fn highest(&self, channel: Channel) -> Option<f64> {
+        self.pyramid.highest(&self.steps, channel)
     }
 
     /// Takes an event in.
@@ -385,6 +409,7 @@ impl Series {
             norm: *grad_norm,
             pace: *samples_per_sec,
         });
+        self.pyramid.push(&self.steps);
     }
 
     fn note(&mut self, text: String) {
@@ -591,6 +616,14 @@ impl Session {
             }
         }
         false
+    }
+
+    /// Takes in an event as though the engine had told it; the first one of a run begins one.
+    pub fn hear(&mut self, event: &Event) {
+        if matches!(event.body, EventBody::Started { .. }) && !self.state.is_busy() {
+            self.begin();
+        }
+        self.take(event);
     }
 
     fn told(&mut self, told: Told) {
