@@ -36,10 +36,11 @@ const TALL: f32 = 300.0;
 /// Room that the word beside a predicted line needs.
 const LABEL: f32 = 84.0;
 
-/// Shows the plots, in a row where the dock is low and in several where it is tall.
+/// Shows the plots, those of another project under its name, in a row where the dock is low and in several where it is tall.
 pub fn ui(
     ui: &mut Ui,
     session: &Session,
+    whose: Option<&str>,
     view: &mut PlotsView,
     budget: Option<u64>,
     actions: &mut Vec<Action>,
@@ -52,6 +53,14 @@ pub fn ui(
         if view.page == PlotsPage::Classes {
             return classes::ui(ui, series);
         }
+    }
+    if let Some(name) = whose {
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            ui.add_space(12.0);
+            let text = format!("A run of {name}, not of the project that is open");
+            ui.label(egui::RichText::new(text).font(regular(11.0)).color(theme.warning));
+        });
     }
     let all = ui.available_rect_before_wrap();
     if series.steps.is_empty() && series.evals.is_empty() {
