@@ -280,6 +280,7 @@ impl App {
         }
         let ended = self.was_busy && !busy;
         self.was_busy = busy;
+        self.planner.run(busy);
         if ended {
             self.ended();
         }
