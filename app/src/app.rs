@@ -31,7 +31,7 @@ use crate::palette::{self, Palette};
 use crate::panels::{Desk, data, dock, heat, inspector, outline, status, top_bar};
 use crate::planner::{Clock, Planner, Subject};
 use crate::previews::{Previews, Wanted};
-use crate::problems::{Problem, problems};
+use crate::problems::{self, Problem};
 use crate::samples::Samples;
 use crate::session::{Session, State};
 use crate::sources::Sources;
@@ -65,6 +65,7 @@ pub struct App {
     document: Option<Document>,
     /// Why no document is open.
     refusal: Option<String>,
+    problems: problems::Known,
     store: Store,
     kept: keeping::Kept,
     devices: Devices,
@@ -151,6 +152,7 @@ impl App {
         let mut app = Self {
             document: None,
             refusal: None,
+            problems: problems::Known::default(),
             store: Store::open(options.state),
             kept: keeping::Kept::default(),
             devices: Devices::start(waker())?,
@@ -309,10 +311,13 @@ impl App {
         }
         let ended = self.was_busy && !busy;
         self.was_busy = busy;
+        self.planner.run(busy);
         if ended {
             self.ended();
         }
-        let running = self.session.series().stage().map(|stage| stage.index).filter(|_| busy);
+        // A run of another project, from the queue, goes through stages of its own.
+        let own = self.document.as_ref().is_none_or(|document| self.session.is_of(document));
+        let running = self.session.series().stage().and_then(|stage| stage.listed).filter(|_| busy && own);
         if running != self.running_stage {
             self.running_stage = running;
             self.view.stage = running.unwrap_or(self.view.stage);
@@ -454,9 +459,9 @@ impl App {
 
     /// All that would stop a run now.
     #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> std::rc::Rc<[Problem]> {
         let desk = desk!(self);
-        problems(desk, &self.devices, &self.view, self.refusal.as_deref())
+        self.problems.get(desk, &self.devices, &self.view, self.refusal.as_deref())
     }
 
     fn keys(&self, ui: &Ui, actions: &mut Vec<Action>) {
@@ -474,7 +479,7 @@ impl App {
                 continue;
             }
             if command.blocked(desk).is_none() && ui.input_mut(|input| input.consume_shortcut(&keys)) {
-                actions.push(command.action);
+                actions.push(command.action.clone());
             }
         }
         if !typing {

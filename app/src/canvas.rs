@@ -28,7 +28,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use egui::{Pos2, Rect, Ui, Vec2, pos2};
-use graft_engine::adapters::AdapterSpec;
 use graft_engine::project::Project;
 
 use crate::actions::Action;
@@ -134,12 +133,12 @@ impl Canvas {
         let projection = Projection { corner: rect.min, offset: view.camera.offset, zoom: view.camera.zoom };
         let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect));
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
-        let palette = AdapterSpec::all();
+        let palette = crate::kinds::palette();
         self.count(scene.model, view.heat);
         let counted = self.counted.as_ref().map(|(_, counted)| counted);
         let heat = heat::HeatMap::of(scene, counted, view.heat, &self.layout);
         self.hottest = heat.and_then(|heat| heat.top());
-        let deck = interact::Deck { projection, scene, palette: &palette, heat };
+        let deck = interact::Deck { projection, scene, palette, heat };
         let touched = interact::cards(&mut ui, &self.layout, deck, view, actions);
         if background.clicked() && touched.is_none() {
             actions.push(Action::Select(Selected::Nothing));
@@ -159,7 +158,7 @@ impl Canvas {
             projection,
             scene,
             view,
-            palette: &palette,
+            palette,
             hovered_plus: touched,
             heat,
             cut_at: cut.and_then(|(_, course)| course.at_left()).map(|y| projection.point(pos2(0.0, y)).y),
@@ -172,8 +171,7 @@ impl Canvas {
         }
         edges::ui(&ui, &self.layout, projection, &background);
         band::ui(&ui, &self.layout, projection, &background, view, actions);
-        let stage =
-            placing::Stage { layout: &self.layout, projection, scene, palette: &palette, canvas: rect };
+        let stage = placing::Stage { layout: &self.layout, projection, scene, palette, canvas: rect };
         placing::ui(&ui, &mut self.legality, stage, view, actions);
         if !whole {
             return;

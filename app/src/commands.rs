@@ -2,9 +2,10 @@
 //! the bottom of the window are all made from it.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
-use graft_engine::adapters::{AdapterSpec, PRESETS};
+use graft_engine::adapters::PRESETS;
 
 use crate::actions::Action;
 use crate::graph_actions::{GraphAction, Step};
@@ -205,8 +206,12 @@ pub fn graph() -> Vec<Command> {
 
 /// All commands that have keys, in the order in which keys are taken.
 #[must_use]
-pub fn keyed() -> Vec<Command> {
-    fixed().into_iter().chain(graph()).chain(tabs()).filter(|command| command.keys.is_some()).collect()
+pub fn keyed() -> &'static [Command] {
+    static KEYED: LazyLock<Vec<Command>> = LazyLock::new(|| {
+        let all = fixed().into_iter().chain(graph()).chain(tabs());
+        all.filter(|command| command.keys.is_some()).collect()
+    });
+    &KEYED
 }
 
 /// Tabs of the dock, in order; `Ctrl 1` shows the first.
@@ -240,7 +245,7 @@ pub fn all(desk: Desk<'_>) -> Vec<Command> {
         let title = format!("Show stage {}: {}", number + 1, stage.name());
         all.push(of(Group::View, title, When::Open, Action::ShowStage(number)));
     }
-    for (number, spec) in AdapterSpec::all().iter().enumerate() {
+    for (number, spec) in crate::kinds::palette().iter().enumerate() {
         let title = format!("Choose {} as the kind to place", spec.kind().name());
         all.push(of(Group::Adapters, title, When::Editing, Action::ChooseKind(number)));
     }

@@ -13,6 +13,7 @@ pub struct Devices {
     rows: Vec<DeviceRow>,
     secs: Option<f64>,
     waiting: bool,
+    looks: u64,
 }
 
 impl Devices {
@@ -27,7 +28,7 @@ impl Devices {
             (rows, begin.elapsed().as_secs_f64())
         };
         let lookup = Newest::start("graft-devices", look, wake)?;
-        let mut found = Self { lookup, rows: Vec::new(), secs: None, waiting: false };
+        let mut found = Self { lookup, rows: Vec::new(), secs: None, waiting: false, looks: 0 };
         found.check();
         Ok(found)
     }
@@ -41,6 +42,7 @@ impl Devices {
     pub fn poll(&mut self) {
         while let Some((rows, secs)) = self.lookup.poll() {
             (self.rows, self.secs, self.waiting) = (rows, Some(secs), false);
+            self.looks += 1;
         }
     }
 
@@ -48,6 +50,12 @@ impl Devices {
     #[must_use]
     pub fn rows(&self) -> &[DeviceRow] {
         &self.rows
+    }
+
+    /// How often was looked.
+    #[must_use]
+    pub const fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// Seconds that the last look took; none while one goes on.

@@ -1,5 +1,6 @@
 //! The project being edited: its file, its history of labelled steps, and whether it differs from the disk.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Document {
     /// What the pointer or keyboard is still doing; its edits make one step.
     gesture: Option<String>,
     revision: u64,
+    /// Whether the project was found to differ from the saved one, and at which revision.
+    differs: Cell<Option<(u64, bool)>>,
     /// No file holds an earlier state.
     unwritten: bool,
     /// It has never been saved: where to is still to be said.
@@ -53,6 +56,7 @@ impl Document {
             future: Vec::new(),
             gesture: None,
             revision: 0,
+            differs: Cell::new(None),
             unwritten: false,
             new: false,
         }
@@ -109,7 +113,18 @@ impl Document {
     /// Whether it differs from what was last read or written.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        self.unwritten || !Arc::ptr_eq(&self.project, &self.saved) && self.project != self.saved
+        if self.unwritten || Arc::ptr_eq(&self.project, &self.saved) {
+            return self.unwritten;
+        }
+        // Asked several times a frame; a project of many rules takes a while to compare.
+        match self.differs.get() {
+            Some((revision, differs)) if revision == self.revision => differs,
+            _ => {
+                let differs = self.project != self.saved;
+                self.differs.set(Some((self.revision, differs)));
+                differs
+            }
+        }
     }
 
     /// Changes the project as one step of the history. Edits of the same `gesture` are one step until
@@ -180,6 +195,7 @@ impl Document {
         let fresh = project::load(&self.path)?;
         self.edit("Reload from disk", None, |project| *project = fresh);
         self.saved = Arc::clone(&self.project);
+        self.differs.set(None);
         Ok(())
     }
 
@@ -190,6 +206,7 @@ impl Document {
     pub fn save(&mut self) -> Result<(), ProjectError> {
         project::save(&self.project, &self.path)?;
         self.saved = Arc::clone(&self.project);
+        self.differs.set(None);
         self.unwritten = false;
         self.new = false;
         Ok(())
@@ -203,6 +220,7 @@ impl Document {
         project::save(&self.project, path)?;
         self.path = path.to_path_buf();
         self.saved = Arc::clone(&self.project);
+        self.differs.set(None);
         self.unwritten = false;
         self.new = false;
         // Relative paths start elsewhere now, so the model has to be built again.

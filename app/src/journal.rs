@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::Context;
 
 /// Lines that are kept.
@@ -52,23 +53,45 @@ pub struct Line {
     pub text: String,
 }
 
-static LINES: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
+/// The latest lines, and how many there ever were.
+static LINES: Mutex<(VecDeque<Line>, u64)> = Mutex::new((VecDeque::new(), 0));
 
 /// The latest lines, oldest first.
 #[must_use]
 pub fn lines() -> Vec<Line> {
-    LINES.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).0.iter().cloned().collect()
+}
+
+/// How many lines there ever were, those that are no longer kept included.
+#[must_use]
+pub fn count() -> u64 {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).1
+}
+
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Seconds since the program began: the clock of all that the log shows.
+#[must_use]
+pub fn now() -> f64 {
+    BEGIN.elapsed().as_secs_f64()
+}
+
+/// What the journal is told: all that Graft's own crates have to say, details included, and of others what may be wrong.
+/// What goes to the terminal is chosen apart from it.
+#[must_use]
+pub fn filter() -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("graft", LevelFilter::DEBUG)
 }
 
 /// Takes what `tracing` is told.
 #[derive(Debug)]
-pub struct Journal {
-    begin: Instant,
-}
+pub struct Journal(());
 
 impl Default for Journal {
+    /// The program's clock begins here, unless it was looked at before.
     fn default() -> Self {
-        Self { begin: Instant::now() }
+        LazyLock::force(&BEGIN);
+        Self(())
     }
 }
 
@@ -97,15 +120,17 @@ impl<S: tracing::Subscriber> Layer<S> for Journal {
         let mut message = Message::default();
         event.record(&mut message);
         let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() >= KEPT {
-            lines.pop_front();
+        if lines.0.len() >= KEPT {
+            lines.0.pop_front();
         }
-        lines.push_back(Line { secs: self.begin.elapsed().as_secs_f64(), level, text: message.0 });
+        lines.0.push_back(Line { secs: now(), level, text: message.0 });
+        lines.1 += 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::EnvFilter;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
@@ -120,5 +145,23 @@ mod tests {
         let line = kept.iter().find(|line| line.text.contains("a test of the journal")).unwrap();
         assert_eq!(line.level, Level::Warning);
         assert!(line.text.contains("count=3"), "{}", line.text);
+    }
+
+    #[test]
+    fn what_the_terminal_leaves_out_is_kept_all_the_same() {
+        let terminal = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
+        let subscriber = tracing_subscriber::registry()
+            .with(terminal.with_filter(EnvFilter::new("warn")))
+            .with(Journal::default().with_filter(filter()));
+        let before = count();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("information of a crate of ours");
+            tracing::info!(target: "winit", "information of another crate");
+        });
+        let kept = lines();
+        let of = |text: &str| kept.iter().find(|line| line.text == text);
+        assert_eq!(of("information of a crate of ours").unwrap().level, Level::Info);
+        assert_eq!(of("information of another crate"), None);
+        assert!(count() > before);
     }
 }

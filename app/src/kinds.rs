@@ -1,5 +1,15 @@
 //! How adapter kinds are told apart: a letter, a convex outline and a hue together. One table for all of them.
 
+use std::sync::LazyLock;
+
+use graft_engine::adapters::AdapterSpec;
+
+/// All kinds with their usual settings: the palette.
+pub fn palette() -> &'static [AdapterSpec] {
+    static PALETTE: LazyLock<Vec<AdapterSpec>> = LazyLock::new(AdapterSpec::all);
+    &PALETTE
+}
+
 /// The outline of an adapter kind's badge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outline {
@@ -127,13 +137,11 @@ fn arc(x: f32, radius: f32, count: u8) -> Vec<(f32, f32)> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use graft_engine::adapters::AdapterSpec;
-
     use super::*;
 
     #[test]
     fn every_kind_has_a_letter_and_an_outline_of_its_own() {
-        let kinds = AdapterSpec::all();
+        let kinds = palette();
         let letters: Vec<char> = kinds.iter().map(|spec| spec.kind().letter()).collect();
         for letter in &letters {
             assert!(LOOKS.iter().any(|(own, ..)| own == letter), "{letter} is not in the table");

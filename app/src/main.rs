@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use graft_app::journal::Journal;
+use graft_app::journal::{self, Journal};
 use graft_app::planner::Clock;
 use graft_app::state::state_folder;
 use graft_app::{App, Options, sample_folder};
 use graft_engine::memory::Counting;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -17,9 +17,10 @@ static ALLOCATOR: Counting = Counting;
 fn main() -> eframe::Result {
     let level = std::env::var("GRAFT_LOG").unwrap_or_else(|_| "warn".to_owned());
     tracing_subscriber::registry()
-        .with(EnvFilter::new(level))
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
-        .with(Journal::default())
+        .with(
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::new(level)),
+        )
+        .with(Journal::default().with_filter(journal::filter()))
         .init();
     let options = Options {
         project: std::env::args_os().nth(1).map(PathBuf::from),

@@ -66,6 +66,13 @@ impl<'a> Desk<'a> {
         self.model.and_then(|model| model.cannot_freeze(self.locked))
     }
 
+    /// The name of the project whose run is shown, where that is another one than is open.
+    #[must_use]
+    pub fn foreign_run(&self) -> Option<&'a str> {
+        let document = self.document?;
+        self.session.owner().filter(|_| !self.session.is_of(document))
+    }
+
     /// The measurement, where the view asks for it rather than for the prediction.
     #[must_use]
     pub fn measured_for(&self, view: &View) -> Option<&'a Measured> {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use graft_engine::bench::calibrate;
 use graft_engine::device::open_checked;
-use graft_engine::plan::{Calibration, kept_calibration};
+use graft_engine::plan::{Calibration, CalibrationError, kept_calibration};
 use graft_engine::project::{Fit, Project};
 
 use crate::newest::{Newest, guarded};
@@ -70,10 +71,14 @@ struct FitQuestion {
 }
 
 #[derive(Debug)]
-struct TimesQuestion {
+struct MeterQuestion {
     device: String,
-    measure: bool,
+    /// The number of runs before it: where that grows, the measurement is void.
+    runs: u64,
 }
+
+/// A device's name and its times; none where they are not kept, or measuring them was interrupted.
+type Timed = Told<String, Option<Calibration>>;
 
 type Told<K, T> = (K, Result<T, String>);
 
@@ -82,7 +87,14 @@ type Told<K, T> = (K, Result<T, String>);
 pub struct Planner {
     plans: Newest<PlanQuestion, Told<Key, Outlook>>,
     fits: Newest<FitQuestion, Told<(Key, u64), Fit>>,
-    clock: Newest<TimesQuestion, Told<TimesQuestionKey, Option<Calibration>>>,
+    /// Reads times that are kept.
+    reader: Newest<String, Timed>,
+    /// Measures, one device after the other.
+    meter: Newest<MeterQuestion, Timed>,
+    /// Runs that have begun.
+    runs: Arc<AtomicU64>,
+    /// Whether one goes on.
+    running: bool,
     /// Whether the device is asked for its times.
     asks_device: bool,
     device: Option<String>,
@@ -96,9 +108,6 @@ pub struct Planner {
     fit: Option<Told<(Key, u64), Arc<Fit>>>,
 }
 
-/// The device's name and whether it was measured.
-type TimesQuestionKey = (String, bool);
-
 impl Planner {
     /// Starts the threads. What the process holds beside a stage is measured unless it is given; `waker` makes what is called after each answer.
     ///
@@ -110,6 +119,29 @@ impl Planner {
         process_bytes: Option<u64>,
         waker: impl Fn() -> W,
     ) -> std::io::Result<Self> {
+        let read = |device: &str| Ok(kept_calibration(device));
+        Self::start_with(sources, clock, process_bytes, waker, read, measured)
+    }
+
+    fn start_with<W: Fn() + Send + 'static>(
+        sources: &Sources,
+        clock: Clock,
+        process_bytes: Option<u64>,
+        waker: impl Fn() -> W,
+        read: impl Fn(&str) -> Result<Option<Calibration>, String> + Send + 'static,
+        measure: impl Fn(&str, &dyn Fn() -> bool) -> Result<Option<Calibration>, String> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let runs = Arc::new(AtomicU64::new(0));
+        let begun = Arc::clone(&runs);
+        let read = move |device: String| {
+            let result = guarded(|| read(&device));
+            (device, result)
+        };
+        let measure = move |MeterQuestion { device, runs }: MeterQuestion| {
+            let stopped = || begun.load(Ordering::Relaxed) != runs;
+            let result = guarded(|| if stopped() { Ok(None) } else { measure(&device, &stopped) });
+            (device, result)
+        };
         let (asks_device, times) = match clock {
             Clock::Device => (true, Times::Absent),
             Clock::Given(Some(found)) => (false, Times::Known(found)),
@@ -136,7 +168,10 @@ impl Planner {
         Ok(Self {
             plans: Newest::start("graft-plan", plan, waker())?,
             fits: Newest::start("graft-fit", fit, waker())?,
-            clock: Newest::start("graft-times", read_times, waker())?,
+            reader: Newest::start("graft-times", read, waker())?,
+            meter: Newest::start("graft-measure", measure, waker())?,
+            runs,
+            running: false,
             asks_device,
             device: None,
             times,
@@ -180,6 +215,14 @@ impl Planner {
         }
     }
 
+    /// Says whether a run goes on. One that begins interrupts what is measured, which begins again when it is over.
+    pub fn run(&mut self, goes_on: bool) {
+        if goes_on && !self.running {
+            self.runs.fetch_add(1, Ordering::Relaxed);
+        }
+        self.running = goes_on;
+    }
+
     fn case(&self, subject: &Subject) -> Case {
         Case {
             project: Arc::clone(&subject.project),
@@ -195,15 +238,14 @@ impl Planner {
         }
         let name = &subject.project.device;
         if self.device.as_ref() != Some(name) {
-            let question = TimesQuestion { device: name.clone(), measure: false };
-            if self.clock.ask(question) {
+            if self.reader.ask(name.clone()) {
                 self.device = Some(name.clone());
                 self.times = Times::Reading;
             }
-        } else if matches!(self.times, Times::Absent) && subject.idle {
+        } else if matches!(self.times, Times::Absent) && subject.idle && !self.running {
             // A run would both disturb the measurement and be disturbed by it.
-            let question = TimesQuestion { device: name.clone(), measure: true };
-            if self.clock.ask(question) {
+            let runs = self.runs.load(Ordering::Relaxed);
+            if self.meter.ask(MeterQuestion { device: name.clone(), runs }) {
                 self.times = Times::Measuring;
             }
         }
@@ -212,17 +254,14 @@ impl Planner {
     /// Takes what is ready; whether anything changed.
     pub fn poll(&mut self) -> bool {
         let mut changed = false;
-        while let Some(((device, measured), result)) = self.clock.poll() {
-            if self.device.as_ref() != Some(&device) {
-                continue;
+        while let Some((device, result)) = self.reader.poll() {
+            // What is being measured by now was not there.
+            if !matches!(self.times, Times::Measuring) {
+                changed |= self.timed(&device, result);
             }
-            changed = true;
-            self.times = match result {
-                Ok(Some(found)) => Times::Known(Arc::new(found)),
-                Ok(None) if measured => Times::Failed("nothing was measured".to_owned()),
-                Ok(None) => Times::Absent,
-                Err(error) => Times::Failed(error),
-            };
+        }
+        while let Some((device, result)) = self.meter.poll() {
+            changed |= self.timed(&device, result);
         }
         while let Some((key, result)) = self.plans.poll() {
             if key.0 != self.generation {
@@ -243,6 +282,19 @@ impl Planner {
             self.fit = Some((key, result.map(Arc::new)));
         }
         changed
+    }
+
+    /// Takes in what is known of a device; whether that is the one which is asked about.
+    fn timed(&mut self, device: &str, result: Result<Option<Calibration>, String>) -> bool {
+        let own = self.device.as_deref() == Some(device);
+        if own {
+            self.times = match result {
+                Ok(Some(found)) => Times::Known(Arc::new(found)),
+                Ok(None) => Times::Absent,
+                Err(error) => Times::Failed(error),
+            };
+        }
+        own
     }
 
     /// What is known of the device's speed.
@@ -291,14 +343,94 @@ impl Planner {
     }
 }
 
-fn read_times(question: TimesQuestion) -> Told<TimesQuestionKey, Option<Calibration>> {
-    let name = &question.device;
-    let result = guarded(|| {
-        if !question.measure {
-            return Ok(kept_calibration(name));
+/// The times of a device, measured now unless they are kept; none where that was stopped.
+fn measured(name: &str, stopped: &dyn Fn() -> bool) -> Result<Option<Calibration>, String> {
+    let device = open_checked(name).map_err(|error| error.to_string())?;
+    match calibrate(name, &device, &mut || (), stopped) {
+        Ok(found) => Ok(Some(found)),
+        Err(CalibrationError::Interrupted) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::{Duration, Instant};
+
+    use graft_engine::project;
+
+    use super::*;
+
+    fn subject(device: &str, idle: bool) -> Subject {
+        let text = format!(
+            "(version: 1, name: \"a\", device: {device:?}, model: Vit(width: 8, blocks: 1, heads: 1, patch: 8), \
+             data: Digits(), stages: [Train()])"
+        );
+        let project = Arc::new(project::parse(&text, Path::new("a.ron")).unwrap());
+        Subject { revision: 0, stage: 0, project, base: PathBuf::from("."), idle }
+    }
+
+    fn until(planner: &mut Planner, subject: &Subject, what: &str, holds: impl Fn(&Planner) -> bool) {
+        let begin = Instant::now();
+        while !holds(planner) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {:?}", planner.times());
+            planner.poll();
+            planner.run(!subject.idle);
+            planner.ask(subject, None);
+            std::thread::sleep(Duration::from_millis(1));
         }
-        let device = open_checked(name).map_err(|error| error.to_string())?;
-        calibrate(name, &device, &mut || ()).map(Some).map_err(|error| error.to_string())
-    });
-    ((question.device, question.measure), result)
+    }
+
+    #[test]
+    fn a_run_interrupts_measuring_which_begins_again_when_it_is_over() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&begun);
+        // The first measurement takes until it is stopped.
+        let measure = move |_: &str, stopped: &dyn Fn() -> bool| {
+            let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+            while first && !stopped() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok((!stopped()).then(Calibration::default))
+        };
+        let sources = Sources::default();
+        let start = Planner::start_with(&sources, Clock::Device, Some(0), || || (), |_| Ok(None), measure);
+        let mut planner = start.unwrap();
+        let (idle, busy) = (subject("flex", true), subject("flex", false));
+        let begins = |count: usize| {
+            let begun = Arc::clone(&begun);
+            move |_: &Planner| begun.load(Ordering::SeqCst) >= count
+        };
+        until(&mut planner, &idle, "it measures", begins(1));
+        assert!(matches!(planner.times(), Times::Measuring));
+        until(&mut planner, &busy, "it stops", |planner| matches!(planner.times(), Times::Absent));
+        for _ in 0..20 {
+            planner.poll();
+            planner.ask(&busy, None);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "nothing is measured under a run");
+        until(&mut planner, &idle, "it is known", |planner| matches!(planner.times(), Times::Known(_)));
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_device_that_is_measured_keeps_no_other_one_waiting() {
+        let measure = |_: &str, stopped: &dyn Fn() -> bool| {
+            while !stopped() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(None)
+        };
+        let read = |device: &str| Ok((device == "wgpu").then(Calibration::default));
+        let sources = Sources::default();
+        let start = Planner::start_with(&sources, Clock::Device, Some(0), || || (), read, measure);
+        let mut planner = start.unwrap();
+        let [first, second] = ["flex", "wgpu"].map(|device| subject(device, true));
+        until(&mut planner, &first, "it measures", |planner| matches!(planner.times(), Times::Measuring));
+        until(&mut planner, &second, "it is read", |planner| matches!(planner.times(), Times::Known(_)));
+        planner.run(true);
+    }
 }

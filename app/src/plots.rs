@@ -5,8 +5,6 @@ mod classes;
 mod export;
 mod thin;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use egui::{
     Align2, Color32, Id, Rangef, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2,
 };
@@ -18,12 +16,13 @@ use egui_plot::{
 use crate::actions::Action;
 use crate::format;
 use crate::icons::Icon;
+use crate::pyramid::Channel;
 use crate::session::{EvalPoint, Series, Session, StageMark, State, StepPoint};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{PlotsPage, PlotsView};
 use crate::widgets::rule;
 use thin::Window;
-pub use thin::{axis, decimate};
+pub use thin::axis;
 
 /// Names of the phases of a step, in the order in which they are stacked.
 pub const PHASES: [&str; 5] = ["data", "frozen fwd", "trainable fwd", "backward", "optimizer"];
@@ -37,10 +36,11 @@ const TALL: f32 = 300.0;
 /// Room that the word beside a predicted line needs.
 const LABEL: f32 = 84.0;
 
-/// Shows the plots, in a row where the dock is low and in several where it is tall.
+/// Shows the plots, those of another project under its name, in a row where the dock is low and in several where it is tall.
 pub fn ui(
     ui: &mut Ui,
     session: &Session,
+    whose: Option<&str>,
     view: &mut PlotsView,
     budget: Option<u64>,
     actions: &mut Vec<Action>,
@@ -53,6 +53,14 @@ pub fn ui(
         if view.page == PlotsPage::Classes {
             return classes::ui(ui, series);
         }
+    }
+    if let Some(name) = whose {
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            ui.add_space(12.0);
+            let text = format!("A run of {name}, not of the project that is open");
+            ui.label(egui::RichText::new(text).font(regular(11.0)).color(theme.warning));
+        });
     }
     let all = ui.available_rect_before_wrap();
     if series.steps.is_empty() && series.evals.is_empty() {
@@ -245,29 +253,28 @@ fn one(ui: &mut Ui, shown: Shown<'_>, view: &mut PlotsView) -> Option<f64> {
     let lines = stages.clone();
     let response = plot.show(ui, |plot| {
         let window = visible(plot, series, width);
-        let ctx = plot.ctx().clone();
         for (x, index) in lines {
             let line = VLine::new(format!("stage {}", index + 1), x + 0.5).color(theme.faint);
             plot.vline(line.width(1.0).style(LineStyle::dashed_dense()).allow_hover(false));
         }
         match kind {
-            Kind::Loss => loss(plot, theme, series, window, &ctx),
+            Kind::Loss => loss(plot, theme, series, &window),
             Kind::Accuracy => accuracy(plot, theme, series),
             Kind::Time => {
-                time(plot, theme, window.points, window.buckets);
+                time(plot, theme, &window);
                 foretold(plot, theme, series, last, kind);
             }
             Kind::Memory => {
-                memory(plot, theme, window, &ctx);
+                memory(plot, theme, &window);
                 foretold(plot, theme, series, last, kind);
                 budget_line(plot, theme, shown, last);
             }
             Kind::Rate => {
-                let points = window.thin(&ctx, "rate", |point| point.rate);
+                let points = window.thin(Channel::Rate);
                 plot.line(Line::new("rate", points).color(theme.brand).width(1.75));
             }
             Kind::Norm => {
-                let points = window.thin(&ctx, "norm", |point| point.norm);
+                let points = window.thin(Channel::Norm);
                 plot.line(Line::new("norm", points).color(theme.body).width(1.25));
             }
         }
@@ -408,7 +415,7 @@ fn whole(theme: &Theme, shown: Shown<'_>) -> Vec<export::Curve> {
 #[expect(clippy::cast_precision_loss, reason = "bytes fit a plot's axis")]
 fn budget_line(plot: &mut PlotUi<'_>, theme: &Theme, shown: Shown<'_>, last: f64) {
     let Some(budget) = shown.budget.map(|bytes| bytes as f64 / 1_048_576.0) else { return };
-    let peak = shown.series.steps.iter().map(|point| point.peak).fold(0.0, f64::max);
+    let peak = shown.series.highest(Channel::Peak).unwrap_or(0.0);
     if budget < 3.0 * peak {
         let line = Line::new("budget", vec![[0.0, budget], [last, budget]]).color(theme.warning);
         plot.line(line.width(1.5).style(LineStyle::dashed_dense()));
@@ -519,23 +526,20 @@ fn legend(theme: &Theme, shown: Shown<'_>) -> Vec<Entry> {
 fn visible<'a>(plot: &PlotUi<'_>, series: &'a Series, width: f64) -> Window<'a> {
     let points = &series.steps[..];
     let buckets = (width.max(16.0) as usize).min(4096);
-    let mut hasher = DefaultHasher::new();
-    (&series.run, series.smoothing().to_bits()).hash(&mut hasher);
-    let of = hasher.finish();
     if plot.auto_bounds().x {
-        return Window { points, buckets, of };
+        return Window { series, range: 0..points.len(), buckets };
     }
     let bounds = plot.plot_bounds();
     let begin = points.partition_point(|point| point.x < bounds.min()[0]).saturating_sub(1);
     let end = (points.partition_point(|point| point.x <= bounds.max()[0]) + 1).min(points.len());
-    Window { points: &points[begin.min(end)..end], buckets, of }
+    Window { series, range: begin.min(end)..end, buckets }
 }
 
-fn loss<'a>(plot: &mut PlotUi<'a>, theme: &Theme, series: &Series, window: Window<'_>, ctx: &egui::Context) {
-    let raw: PlotPoints<'a> = window.thin(ctx, "loss", |point| point.loss).into();
+fn loss<'a>(plot: &mut PlotUi<'a>, theme: &Theme, series: &Series, window: &Window<'_>) {
+    let raw: PlotPoints<'a> = window.thin(Channel::Loss).into();
     let faint = theme.label.gamma_multiply(0.55);
     plot.line(Line::new("loss", raw).color(faint).width(1.0).allow_hover(false));
-    let smooth: PlotPoints<'a> = window.thin(ctx, "smooth", |point| point.smooth).into();
+    let smooth: PlotPoints<'a> = window.thin(Channel::Smooth).into();
     plot.line(Line::new("train", smooth).color(theme.text).width(1.75));
     evals(plot, theme, series, |point| point.loss);
 }
@@ -558,21 +562,17 @@ fn evals(plot: &mut PlotUi<'_>, theme: &Theme, series: &Series, value: impl Fn(&
 }
 
 /// Means of the phases in buckets, stacked.
-fn time(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usize) {
-    let size = points.len().div_ceil((buckets / 2).max(1)).max(1);
+fn time(plot: &mut PlotUi<'_>, theme: &Theme, window: &Window<'_>) {
     let mut xs = Vec::new();
     let mut tops: [Vec<f64>; 6] = std::array::from_fn(|_| Vec::new());
-    for bucket in points.chunks(size) {
-        #[expect(clippy::cast_precision_loss, reason = "a bucket is small")]
-        let count = bucket.len() as f64;
-        let Some(last) = bucket.last() else { continue };
-        // Each bucket is a step of the staircase: its left and its right edge.
-        for x in [bucket[0].x - 1.0, last.x] {
+    for stair in window.stairs() {
+        // Its left and its right edge.
+        for x in [stair.from, stair.to] {
             xs.push(x);
             let mut top = 0.0;
             tops[0].push(top);
             for phase in 0..5 {
-                top += bucket.iter().map(|point| point.phases[phase]).sum::<f64>() / count;
+                top += stair.phases[phase];
                 tops[phase + 1].push(top);
             }
         }
@@ -586,10 +586,10 @@ fn time(plot: &mut PlotUi<'_>, theme: &Theme, points: &[StepPoint], buckets: usi
     plot.line(Line::new("ms", total).color(theme.phases[4]).width(0.5).allow_band(false));
 }
 
-fn memory(plot: &mut PlotUi<'_>, theme: &Theme, window: Window<'_>, ctx: &egui::Context) {
-    let live = window.thin(ctx, "live", |point| point.live);
+fn memory(plot: &mut PlotUi<'_>, theme: &Theme, window: &Window<'_>) {
+    let live = window.thin(Channel::Live);
     plot.line(Line::new("live", live).color(theme.brand).width(1.75).fill(0.0).fill_alpha(0.15));
-    let peak = window.thin(ctx, "peak", |point| point.peak);
+    let peak = window.thin(Channel::Peak);
     plot.line(Line::new("peak", peak).color(theme.body).width(1.5));
 }
 

@@ -1,11 +1,17 @@
 //! What would stop a run, or would make it useless, each with what mends it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use graft_engine::graph::nearest;
+use graft_engine::project::Project;
 use graft_engine::train::{AdapterUse, StageSpec};
 
 use crate::actions::Action;
 use crate::devices::Devices;
 use crate::format;
+use crate::model::Model;
 use crate::panels::Desk;
 use crate::session::State;
 use crate::view::{DockTab, Selected, View};
@@ -43,6 +49,92 @@ impl Problem {
     }
 }
 
+/// All that [`problems`] reads.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// Kept, so that no other one can come to lie in its place.
+    project: Option<Arc<Project>>,
+    model: Option<Arc<Model>>,
+    build_error: Option<String>,
+    refusal: Option<String>,
+    stage: usize,
+    looks: u64,
+    /// Which answer the timeline is.
+    timeline: u64,
+    budget: Option<u64>,
+    peak: Option<u64>,
+    failed: Option<String>,
+}
+
+impl Asked {
+    fn of(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<&str>) -> Self {
+        Self {
+            project: desk.document.map(|document| Arc::clone(document.project())),
+            model: desk.model.map(Arc::clone),
+            build_error: desk.build_error.map(str::to_owned),
+            refusal: refusal.map(str::to_owned),
+            stage: view.stage,
+            looks: devices.looks(),
+            timeline: desk.timelines.answers(),
+            budget: view.budget.bytes,
+            peak: peak(desk),
+            failed: failed(desk).map(str::to_owned),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+            a.map(Arc::as_ptr) == b.map(Arc::as_ptr)
+        }
+        let rest = |of: &Self| (of.stage, of.looks, of.timeline, of.budget, of.peak);
+        same(self.project.as_ref(), other.project.as_ref())
+            && same(self.model.as_ref(), other.model.as_ref())
+            && rest(self) == rest(other)
+            && self.build_error == other.build_error
+            && self.refusal == other.refusal
+            && self.failed == other.failed
+    }
+}
+
+/// The problems as they were found last, looked for again when anything that they are made of is another.
+#[derive(Debug, Default)]
+pub struct Known(RefCell<Option<(Asked, Rc<[Problem]>)>>);
+
+impl Known {
+    /// All that is wrong, errors first.
+    pub fn get(
+        &self,
+        desk: Desk<'_>,
+        devices: &Devices,
+        view: &View,
+        refusal: Option<&str>,
+    ) -> Rc<[Problem]> {
+        let asked = Asked::of(desk, devices, view, refusal);
+        let mut known = self.0.borrow_mut();
+        if let Some((of, found)) = known.as_ref()
+            && of.is(&asked)
+        {
+            return Rc::clone(found);
+        }
+        let found: Rc<[Problem]> = problems(desk, devices, view, refusal).into();
+        *known = Some((asked, Rc::clone(&found)));
+        found
+    }
+}
+
+/// The predicted peak of the stage that is shown.
+fn peak(desk: Desk<'_>) -> Option<u64> {
+    desk.outlook().and_then(|outlook| outlook.predicted()).map(|it| it.peak_bytes)
+}
+
+/// Why the project's last run failed. A run of another project is no problem of this one.
+fn failed(desk: Desk<'_>) -> Option<&str> {
+    match desk.session.state() {
+        State::Failed(error) if desk.foreign_run().is_none() => Some(error),
+        _ => None,
+    }
+}
+
 /// All that is wrong, errors first.
 #[must_use]
 pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<&str>) -> Vec<Problem> {
@@ -65,8 +157,7 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         let text = format!("device {} cannot be used: {reason}", project.device);
         found.push(Problem::error(text, vec![("Use flex".to_owned(), Action::SetDevice("flex".to_owned()))]));
     }
-    if let (Some(budget), Some(peak)) =
-        (view.budget.bytes, desk.outlook().and_then(|outlook| outlook.predicted()).map(|it| it.peak_bytes))
+    if let (Some(budget), Some(peak)) = (view.budget.bytes, peak(desk))
         && peak > budget
     {
         let text = format!(
@@ -78,7 +169,7 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         found
             .push(Problem::warning(text, vec![("See what fits".to_owned(), Action::ShowTab(DockTab::Plan))]));
     }
-    if let State::Failed(error) = desk.session.state() {
+    if let Some(error) = failed(desk) {
         let log = ("Show the log".to_owned(), Action::ShowTab(DockTab::Log));
         found.push(Problem::warning(format!("the last run failed: {error}"), vec![log]));
     }

@@ -1,15 +1,19 @@
 //! The run that goes on: the engine's handle, what state it is in, and the series that the plots show.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use graft_engine::project::{Predicted, Project};
-use graft_engine::runs::{Event, EventBody, StageProfile};
+use graft_engine::project::{self, Predicted, Project};
+use graft_engine::runs::{Event, EventBody, RunFolder, StageProfile};
 use graft_engine::train::{Ask, Prediction, Wish};
 use graft_engine::worker::{Command, Engine, EngineError};
 
+use crate::document::Document;
 use crate::follow::{Follow, Told};
+use crate::journal;
+use crate::pyramid::{Channel, Pyramid, Stair};
 
 /// What the run is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,8 +121,10 @@ pub struct Classes {
 /// A stage of the run.
 #[derive(Clone, Debug)]
 pub struct StageMark {
-    /// Its index.
+    /// Its place in the run, repetitions counted.
     pub index: usize,
+    /// Its place in the project's list, or that of its repetition; none where the project is not known.
+    pub listed: Option<usize>,
     /// Its name.
     pub name: String,
     /// Steps over all stages where it began.
@@ -192,6 +198,14 @@ pub struct Series {
     pub classes: Option<Classes>,
     /// What was asked for, with the steps over all stages.
     pub asked: Vec<(f64, Ask)>,
+    /// When the run began, in seconds since the program began; before it where that is negative.
+    began: Option<f64>,
+    /// Lines that the log ever had.
+    told: u64,
+    /// Places of the run's turns in its project's list.
+    listed: Vec<usize>,
+    /// The steps in buckets, for drawing.
+    pyramid: Pyramid,
     /// Weight of the past in the smoothed loss.
     smoothing: f64,
     /// Steps told of node by node that nobody has taken yet.
@@ -219,6 +233,10 @@ impl Default for Series {
             class_names: Vec::new(),
             classes: None,
             asked: Vec::new(),
+            began: None,
+            told: 0,
+            listed: Vec::new(),
+            pyramid: Pyramid::default(),
             smoothing: SMOOTHING,
             profiles: Vec::new(),
         }
@@ -243,6 +261,30 @@ impl Series {
             point.smooth = smoothed(before, point.loss, smoothing);
             before = Some(point.smooth);
         }
+        self.pyramid.refresh(&self.steps, Channel::Smooth);
+    }
+
+    /// The steps of this range with at most two points a bucket, its lowest and its highest.
+    #[must_use]
+    pub fn thin(&self, range: Range<usize>, buckets: usize, channel: Channel) -> Vec<[f64; 2]> {
+        self.pyramid.thin(&self.steps, range, buckets, channel)
+    }
+
+    /// Mean phases of the steps of this range.
+    #[must_use]
+    pub fn stairs(&self, range: Range<usize>, buckets: usize) -> Vec<Stair> {
+        self.pyramid.stairs(&self.steps, range, buckets)
+    }
+
+    /// The highest value of all steps.
+    #[must_use]
+    pub fn highest(&self, channel: Channel) -> Option<f64> {
+        self.pyramid.highest(&self.steps, channel)
+    }
+
+    /// Nothing yet of the same run, drawn as this one.
+    fn anew(&self) -> Self {
+        Self { smoothing: self.smoothing, listed: self.listed.clone(), ..Self::default() }
     }
 
     /// Takes an event in.
@@ -261,6 +303,7 @@ impl Series {
             EventBody::Stage { stage, turn, name, trainable, loaded, epochs, steps, predicted, .. } => {
                 self.stages.push(StageMark {
                     index: *turn,
+                    listed: self.listed.get(*turn).copied(),
                     name: name.clone(),
                     x: self.position.total as f64,
                     steps: *steps,
@@ -385,6 +428,7 @@ impl Series {
             norm: *grad_norm,
             pace: *samples_per_sec,
         });
+        self.pyramid.push(&self.steps);
     }
 
     fn note(&mut self, text: String) {
@@ -400,6 +444,26 @@ impl Series {
             self.log.remove(0);
         }
         self.log.push(line);
+        self.told += 1;
+    }
+
+    /// When the run began on the program's clock, as far as is known.
+    #[must_use]
+    pub fn began(&self) -> f64 {
+        self.began.unwrap_or_default()
+    }
+
+    /// How many lines its log ever had, those that are no longer kept included.
+    #[must_use]
+    pub const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// An event of `time` seconds after the run's beginning was told at `now` on the program's clock, or before: events
+    /// wait until they are read, so that the earliest of all beginnings is the right one.
+    fn anchor(&mut self, now: f64, time: f64) {
+        let began = now - time;
+        self.began = Some(self.began.map_or(began, |known| known.min(began)));
     }
 
     /// The stage that goes on.
@@ -454,7 +518,34 @@ pub struct Session {
     state: State,
     series: Series,
     follow: Option<Follow>,
+    /// Seconds that passed since the log that is followed was written last, when that began.
+    age: f64,
+    /// The project whose run it is.
+    owner: Option<Owner>,
     wake: Wake,
+}
+
+/// What tells the project of a run from others: it may be in no file of its own any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner {
+    base: PathBuf,
+    name: String,
+}
+
+impl Owner {
+    fn new(project: &Project, base: &Path) -> Self {
+        Self { base: absolute(base), name: project.name.clone() }
+    }
+}
+
+/// Seconds since a run's log was written last.
+fn age(folder: &Path) -> f64 {
+    let written = std::fs::metadata(folder.join("events.jsonl")).and_then(|log| log.modified());
+    written.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs_f64()
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Time that one frame may spend on reading events.
@@ -469,7 +560,7 @@ impl Session {
         let wake = Wake(Arc::new(wake));
         let (engine, series) = (wake.clone(), Series::default());
         let engine = Engine::start(move || (engine.0)())?;
-        Ok(Self { engine, state: State::Idle, series, follow: None, wake })
+        Ok(Self { engine, state: State::Idle, series, follow: None, age: 0.0, owner: None, wake })
     }
 
     /// What the run is doing.
@@ -482,6 +573,20 @@ impl Session {
     #[must_use]
     pub const fn series(&self) -> &Series {
         &self.series
+    }
+
+    /// The name of the project whose run it is, where that is known.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_ref().map(|owner| owner.name.as_str())
+    }
+
+    /// Whether what it shows is a run of this document, as far as that is known.
+    #[must_use]
+    pub fn is_of(&self, document: &Document) -> bool {
+        self.owner.as_ref().is_none_or(|owner| {
+            owner.name == document.project().name && owner.base == absolute(&document.base())
+        })
     }
 
     /// Takes what the run has measured node by node since this was asked last.
@@ -497,8 +602,9 @@ impl Session {
         if self.state.is_busy() {
             return Err(EngineError::Busy);
         }
+        let owner = Owner::new(project, &base);
         self.engine.send(Command::Train { project: Box::new(project.clone()), base, runs })?;
-        self.begin();
+        self.begin(Some((project, owner)));
         Ok(())
     }
 
@@ -511,15 +617,26 @@ impl Session {
             return Err(EngineError::Busy);
         }
         self.engine.send(Command::Resume { folder: folder.to_path_buf() })?;
-        self.begin();
+        self.begin_in(folder);
         Ok(())
     }
 
-    fn begin(&mut self) {
-        let smoothing = self.series.smoothing;
-        self.series = Series { smoothing, ..Series::default() };
+    /// A run whose folder is there begins anew or is shown.
+    fn begin_in(&mut self, folder: &Path) {
+        let project = project::load(&folder.join("project.ron")).ok();
+        let base = RunFolder::origin(folder).ok();
+        let owner = project.as_ref().zip(base).map(|(project, base)| Owner::new(project, &base));
+        self.begin(project.as_ref().zip(owner));
+    }
+
+    fn begin(&mut self, of: Option<(&Project, Owner)>) {
+        let turns = of.as_ref().and_then(|(project, _)| project.turns().ok()).unwrap_or_default();
+        self.series.listed = turns.iter().map(|turn| turn.listed).collect();
+        self.owner = of.map(|(_, owner)| owner);
+        self.series = self.series.anew();
         self.state = State::Starting;
         self.follow = None;
+        self.age = 0.0;
     }
 
     /// Shows a run that somebody else performs or that is over, by its log.
@@ -532,7 +649,8 @@ impl Session {
         }
         let wake = self.wake.clone();
         let follow = Follow::start(folder, move || (wake.0)())?;
-        self.begin();
+        self.begin_in(folder);
+        self.age = age(folder);
         self.follow = Some(follow);
         self.state = State::Following;
         Ok(())
@@ -593,13 +711,21 @@ impl Session {
         false
     }
 
+    /// Takes in an event as though the engine had told it; the first one of a run begins one.
+    pub fn hear(&mut self, event: &Event) {
+        if matches!(event.body, EventBody::Started { .. }) && !self.state.is_busy() {
+            self.begin(None);
+        }
+        self.take(event);
+    }
+
     fn told(&mut self, told: Told) {
         match told {
             Told::Again => {
-                let smoothing = self.series.smoothing;
-                self.series = Series { smoothing, ..Series::default() };
+                self.series = self.series.anew();
             }
             Told::Event(event) => {
+                self.series.anchor(journal::now() - self.age, event.time);
                 self.series.take(&event);
                 match &event.body {
                     EventBody::Finished { .. } => self.state = State::Finished,
@@ -617,6 +743,7 @@ impl Session {
     }
 
     fn take(&mut self, event: &Event) {
+        self.series.anchor(journal::now(), event.time);
         // What an own run still tells when another one is followed was told before.
         self.series.take(event);
         self.state = match (&event.body, &self.state) {
@@ -685,5 +812,40 @@ mod tests {
         assert!((point.phases[2] - 100.0).abs() < 1e-9, "trainable forward is what is left of forward");
         assert!((series.stage_left().unwrap() - 8.0 * 0.7).abs() < 1e-9);
         assert_eq!(series.peak_bytes, 2 << 20);
+    }
+
+    #[test]
+    fn a_run_knows_its_project_and_which_listed_stage_a_turn_belongs_to() {
+        let text = "(version: 2, name: \"twice\", model: Vit(width: 8, blocks: 1, heads: 1, patch: 8), data: Digits(),
+            stages: [Repeat(variable: \"batch\", over: [\"4\", \"8\"], into: [\"0.batch\"],
+                     stages: [Train(name: \"one\")]), Train(name: \"two\")])";
+        let project = project::parse(text, Path::new("twice.ron")).unwrap();
+        let mut session = Session::start(|| {}).unwrap();
+        let owner = Owner::new(&project, Path::new("somewhere"));
+        session.begin(Some((&project, owner)));
+        for turn in 0..3 {
+            let stage = EventBody::Stage {
+                stage: turn / 2,
+                repetition: turn % 2,
+                turn,
+                name: "a stage".to_owned(),
+                kind: "train".to_owned(),
+                trainable: 5,
+                loaded: graft_engine::runs::Loaded::default(),
+                epochs: 1,
+                steps: 10,
+                predicted: None,
+            };
+            session.take(&event(stage));
+        }
+        let of = |stage: &StageMark| (stage.index, stage.listed);
+        let marks: Vec<_> = session.series().stages.iter().map(of).collect();
+        assert_eq!(marks, [(0, Some(0)), (1, Some(0)), (2, Some(1))]);
+        assert_eq!(session.owner(), Some("twice"));
+        let open = |path: &str| Document::new(project.clone(), Path::new(path));
+        assert!(session.is_of(&open("somewhere/twice.ron")) && !session.is_of(&open("elsewhere/twice.ron")));
+        let mut other = project.clone();
+        "other".clone_into(&mut other.name);
+        assert!(!session.is_of(&Document::new(other, Path::new("somewhere/twice.ron"))));
     }
 }

@@ -69,6 +69,7 @@ pub struct Timelines {
     generation: u64,
     asked: Option<Key>,
     answered: Option<Key>,
+    answers: u64,
     latest: Result<Timeline, String>,
 }
 
@@ -89,12 +90,20 @@ impl Timelines {
             (key, guarded(|| Ok(timeline(&sources, &question))))
         };
         let thread = Newest::start("graft-timeline", work, wake)?;
-        Ok(Self { thread, generation: 0, asked: None, answered: None, latest: Ok(Timeline::default()) })
+        Ok(Self {
+            thread,
+            generation: 0,
+            asked: None,
+            answered: None,
+            answers: 0,
+            latest: Ok(Timeline::default()),
+        })
     }
 
     /// Another document was opened.
     pub fn clear(&mut self) {
         self.generation += 1;
+        self.answers += 1;
         self.asked = None;
         self.answered = None;
         self.latest = Ok(Timeline::default());
@@ -124,6 +133,7 @@ impl Timelines {
         while let Some((key, result)) = self.thread.poll() {
             if key.0 == self.generation {
                 self.latest = result;
+                self.answers += 1;
                 self.answered = Some(key);
             }
         }
@@ -141,6 +151,12 @@ impl Timelines {
     #[must_use]
     pub fn is_of(&self, revision: u64) -> bool {
         self.answered == Some((self.generation, revision))
+    }
+
+    /// Grows with each answer, so that what is made from one can be kept.
+    #[must_use]
+    pub const fn answers(&self) -> u64 {
+        self.answers
     }
 
     /// Whether it is of what was asked last.

@@ -49,27 +49,40 @@ impl Frames {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large.ron");
         std::fs::write(&path, text).unwrap();
+        let mut frames = Self::start(folder, Some(path));
+        let begin = Instant::now();
+        while !frames.app.planner().is_current() || !frames.is_drawn() {
+            assert!(begin.elapsed() < Duration::from_mins(1), "no model: {:?}", frames.app.builder().error());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        frames.rest();
+        frames
+    }
+
+    /// Opens a project file where it lies and shows the first frame; other threads have not told of its model yet.
+    #[must_use]
+    pub fn first(project: PathBuf) -> Self {
+        let mut frames = Self::start(tempfile::tempdir().unwrap(), Some(project));
+        let _ = frames.frame();
+        frames
+    }
+
+    /// One frame more; whether it drew the newest model.
+    pub fn is_drawn(&mut self) -> bool {
+        let _ = self.frame();
+        self.app.builder().model().is_some() && self.app.builder().is_settled()
+    }
+
+    fn start(folder: TempDir, project: Option<PathBuf>) -> Self {
         let ctx = Context::default();
         let options = Options {
-            project: Some(path),
+            project,
             runs: folder.path().join("runs"),
             clock: Clock::Given(None),
             ..Options::default()
         };
         let app = App::new(&ctx, options).unwrap();
-        let mut frames = Self { ctx, app, events: Vec::new(), secs: 0.0, _folder: folder };
-        let begin = Instant::now();
-        loop {
-            let _ = frames.frame();
-            let app = &frames.app;
-            if app.builder().model().is_some() && app.builder().is_settled() && app.planner().is_current() {
-                break;
-            }
-            assert!(begin.elapsed() < Duration::from_mins(1), "no model: {:?}", app.builder().error());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        frames.rest();
-        frames
+        Self { ctx, app, events: Vec::new(), secs: 0.0, _folder: folder }
     }
 
     /// Unfolds all blocks.
@@ -139,6 +152,81 @@ impl std::fmt::Debug for Frames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frames").field("secs", &self.secs).finish_non_exhaustive()
     }
+}
+
+/// What a training run tells, one after the other: a stage of that many steps, made up, with an evaluation every 500.
+pub fn told(steps: u64) -> impl Iterator<Item = graft_engine::runs::Event> {
+    use graft_engine::runs::{Event, EventBody, Loaded};
+    #[expect(clippy::cast_precision_loss, reason = "a made-up curve")]
+    let at = |step: u64, body| Event { run: "made-up".to_owned(), time: step as f64 / 200.0, body };
+    let begin = [
+        EventBody::Started {
+            project: "large".to_owned(),
+            device: "flex".to_owned(),
+            seed: 0,
+            params_total: 1,
+            params_trainable: 1,
+            stages: 1,
+            folder: "runs/made-up".to_owned(),
+            predicted: None,
+            classes: Vec::new(),
+            resumed_at: None,
+        },
+        EventBody::Stage {
+            stage: 0,
+            repetition: 0,
+            turn: 0,
+            name: "one".to_owned(),
+            kind: "train".to_owned(),
+            trainable: 1,
+            loaded: Loaded::default(),
+            epochs: 1,
+            steps,
+            predicted: None,
+        },
+    ];
+    let begin = begin.map(|body| at(0, body));
+    let rest = (1..=steps).flat_map(move |step| {
+        #[expect(clippy::cast_precision_loss, reason = "a made-up curve")]
+        let along = step as f64;
+        // Noise that is the same each time.
+        let noise = (along * 12.9898).sin().abs();
+        let loss = 2.0 * (-along / 3e4).exp() + 0.3 * noise;
+        let body = EventBody::Step {
+            stage: 0,
+            repetition: 0,
+            epoch: 0,
+            step,
+            loss,
+            losses: std::collections::BTreeMap::new(),
+            lr: 1e-3 * (1.0 + (along / 2e4).cos()),
+            grad_norm: 1.0 + noise,
+            samples_per_sec: 1600.0,
+            data_secs: 1e-4 * noise,
+            forward_secs: 2e-3,
+            frozen_forward_secs: 1e-3,
+            backward_secs: 2e-3 + 1e-3 * noise,
+            optimizer_secs: 5e-4,
+            live_bytes: (400 << 20) + ((step % 97) << 16),
+            peak_bytes: 500 << 20,
+            stage_peak_bytes: 500 << 20,
+        };
+        let eval = EventBody::Eval {
+            stage: 0,
+            repetition: 0,
+            epoch: 0,
+            step,
+            split: "validation".to_owned(),
+            closing: false,
+            loss,
+            metrics: [("top1".to_owned(), 1.0 - loss / 3.0)].into(),
+            samples: 100,
+            confusion: Vec::new(),
+            predictions: Vec::new(),
+        };
+        [Some(at(step, body)), step.is_multiple_of(500).then(|| at(step, eval))].into_iter().flatten()
+    });
+    begin.into_iter().chain(rest)
 }
 
 /// Where the repository's sample project is.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use graft_engine::project;
-use graft_engine::runs::RunFolder;
+use graft_engine::runs::{Event, RunFolder};
 
 use super::App;
 use crate::actions::RunAction;
@@ -116,6 +116,15 @@ impl App {
             self.begun();
         }
         self.fail(result);
+    }
+
+    /// Takes in an event as though a run of this window had told it.
+    pub fn hear(&mut self, event: &Event) {
+        let busy = self.is_locked();
+        self.session.hear(event);
+        if self.is_locked() && !busy {
+            self.begun();
+        }
     }
 
     /// Puts the project at the queue's end.

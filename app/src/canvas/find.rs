@@ -3,7 +3,6 @@
 use egui::{
     Align, Align2, Id, Key, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, vec2,
 };
-use graft_engine::adapters::AdapterSpec;
 use graft_engine::graph::{NodeKind, Rule};
 
 use super::crumbs::CORNER;
@@ -133,7 +132,7 @@ pub(super) fn ui(
     if locked || !is_rule(&text) {
         return;
     }
-    let palette = AdapterSpec::all();
+    let palette = crate::kinds::palette();
     let Some(spec) = palette.get(kind) else { return };
     let Ok(covered) = reach::draft(model, spec, &text) else { return };
     let name = format!("Place {} at {} sites", spec.kind().name(), covered.matched.len());

@@ -65,7 +65,7 @@ pub(super) struct Maker<'a> {
     order: HashMap<NodeId, usize>,
     /// The sites that stand for an op's weight or norm, by their place in the graph's list.
     pub(super) sites_at: HashMap<NodeId, Vec<usize>>,
-    pub(super) palette: Vec<AdapterSpec>,
+    pub(super) palette: &'static [AdapterSpec],
 }
 
 impl<'a> Maker<'a> {
@@ -79,7 +79,7 @@ impl<'a> Maker<'a> {
                 _ => {}
             }
         }
-        Self { model, unfolded, order, sites_at, palette: AdapterSpec::all() }
+        Self { model, unfolded, order, sites_at, palette: crate::kinds::palette() }
     }
 
     /// The parts and ops directly inside a region in the order of computation; neighbouring ops share a row.

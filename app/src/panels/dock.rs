@@ -37,7 +37,10 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, seen: &mut Seen<'_>, view: &mut View, act
     tabs(ui, seen.problems.len(), view);
     crate::widgets::rule(ui);
     match view.tab {
-        DockTab::Plots => plots::ui(ui, desk.session, &mut view.plots, view.budget.bytes, actions),
+        DockTab::Plots => {
+            let whose = desk.foreign_run();
+            plots::ui(ui, desk.session, whose, &mut view.plots, view.budget.bytes, actions);
+        }
         DockTab::Runs => runs::ui(ui, seen.library, &mut view.runs, desk.locked, actions),
         DockTab::Stages => stages(ui, desk, view, actions),
         DockTab::Timeline => timeline::ui(ui, desk, view, actions),

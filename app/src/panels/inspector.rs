@@ -82,6 +82,13 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
     let per_cent = |value: Option<f64>| value.map_or_else(unknown, |value| format!("{value:.1} %"));
     let validation = || series.evals.iter().filter(|point| !point.test).map(|point| point.top1);
     section(ui, "Run", desk.session.state().word());
+    if let Some(name) = desk.foreign_run() {
+        note(
+            ui,
+            &format!("This is a run of {name}, not of the project that is open."),
+            Theme::of(ui).warning,
+        );
+    }
     key_value(ui, "Name", &series.run);
     key_value(ui, "Elapsed", &format::duration(position.secs));
     key_value(ui, "Steps of all stages", &format::whole(position.total));
@@ -153,20 +160,20 @@ fn part(ui: &mut Ui, path: &str, desk: Desk<'_>, actions: &mut Vec<Action>) {
     }
     rule(ui);
     section(ui, "Parameters", "");
-    let params: Vec<(&str, String)> = model
-        .graph
-        .params()
-        .filter(|(_, p, leaf)| is_below(p, path) && leaf.placement.is_none())
-        .map(|(_, p, leaf)| (p, leaf.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")))
-        .collect();
-    for (param, shape) in params.iter().take(PARAMS) {
+    let own = model.graph.params();
+    let mut own = own.filter(|(_, p, leaf)| is_below(p, path) && leaf.placement.is_none());
+    let mut listed = 0;
+    for (_, param, leaf) in own.by_ref().take(PARAMS) {
         let name = param.strip_prefix(path).unwrap_or(param).trim_start_matches('.');
-        key_value(ui, name, shape);
+        let shape = leaf.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×");
+        key_value(ui, name, &shape);
+        listed += 1;
     }
-    if params.len() > PARAMS {
-        note(ui, &format!("and {} more", params.len() - PARAMS), theme.label);
+    let more = own.count();
+    if more > 0 {
+        note(ui, &format!("and {more} more"), theme.label);
     }
-    if params.is_empty() {
+    if listed == 0 {
         note(ui, "None of its own.", theme.label);
     }
     ui.add_space(12.0);

@@ -266,7 +266,7 @@ fn palette(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Actio
     section(ui, "Adapters", remark);
     presets(ui, desk, actions);
     let width = (ui.available_width() - 24.0 - 6.0) / 2.0;
-    for (row, pair) in AdapterSpec::all().chunks(2).enumerate() {
+    for (row, pair) in crate::kinds::palette().chunks(2).enumerate() {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 6.0;
             ui.add_space(12.0);

@@ -42,7 +42,7 @@ pub fn several(ui: &mut Ui, desk: Desk<'_>, view: &View, actions: &mut Vec<Actio
     if also.is_empty() {
         return;
     }
-    let palette = AdapterSpec::all();
+    let palette = crate::kinds::palette();
     let Some(spec) = palette.get(view.kind) else { return };
     section(ui, "Selected together", &(also.len() + 1).to_string());
     for path in also.iter().take(4) {

@@ -53,6 +53,7 @@ fn sentence(desk: Desk<'_>) -> String {
     let series = desk.session.series();
     let state = desk.session.state();
     let mut text = vec![state.word().to_owned()];
+    text.extend(desk.foreign_run().map(|name| format!("run of {name}")));
     if let Some(stage) = series.stage() {
         let position = series.position;
         text.push(format!("stage {} of {}", stage.index + 1, series.stage_count));

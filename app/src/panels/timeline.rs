@@ -71,7 +71,8 @@ fn head(
     actions: &mut Vec<Action>,
 ) {
     let theme = Theme::of(ui);
-    let running = desk.session.series().stage().filter(|_| desk.locked).map(|stage| stage.index);
+    let goes_on = desk.locked && desk.foreign_run().is_none();
+    let running = desk.session.series().stage().filter(|_| goes_on).and_then(|stage| stage.listed);
     for (index, column) in timeline.columns.iter().enumerate() {
         let own = Rect::from_min_max(
             pos2(edges[index], rect.top() + 2.0),

@@ -65,8 +65,9 @@ fn measured(desk: Desk<'_>, chips: &mut Vec<Chip>) {
     }
     let step = series.step_secs().map_or_else(|| format::UNKNOWN.to_owned(), format::step_time);
     let pace = format!("{:.0} samples/s", series.position.samples_per_sec);
+    let whose = desk.foreign_run().map(|name| format!("run of {name}")).unwrap_or_default();
     chips.push(Chip::new("Measured step", step, pace));
-    chips.push(Chip::new("Measured peak", format::bytes(series.peak_bytes), ""));
+    chips.push(Chip::new("Measured peak", format::bytes(series.peak_bytes), whose));
 }
 
 fn trainable(desk: Desk<'_>) -> Chip {

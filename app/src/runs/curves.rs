@@ -6,7 +6,8 @@ use egui_plot::{AxisHints, Line, Plot, Points};
 use super::compare::{Compared, compared, legend};
 use super::marks;
 use crate::library::Library;
-use crate::plots::{axis, decimate};
+use crate::plots::axis;
+use crate::pyramid::Channel;
 use crate::session::{EvalPoint, Series};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{CurveKind, RunsView};
@@ -82,7 +83,7 @@ fn points(series: &Series, kind: CurveKind, buckets: usize) -> Vec<[f64; 2]> {
     match kind {
         CurveKind::Accuracy => of(|point| point.top1),
         CurveKind::Validation => of(|point| point.loss),
-        CurveKind::Training => decimate(&series.steps, buckets, |point| point.smooth),
+        CurveKind::Training => series.thin(0..series.steps.len(), buckets, Channel::Smooth),
     }
 }
 

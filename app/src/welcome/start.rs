@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use egui::{Align2, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Id, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+};
 
 use super::Page;
 use crate::actions::Action;
@@ -106,7 +108,7 @@ fn recent(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
 fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 42.0), Sense::click());
-    let exists = recent.path.is_file();
+    let exists = is_there(ui, &recent.path);
     let name = recent.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, exists, format!("Open recent {name}")));
     if response.hovered() {
@@ -130,6 +132,18 @@ fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
         actions.push(Action::OpenPath(recent.path.clone()));
     }
     response.on_hover_text(recent.path.display().to_string());
+}
+
+/// Whether a file is there, looked up at most once a second: it may lie on a disk that is slow to answer.
+fn is_there(ui: &Ui, path: &Path) -> bool {
+    let (id, now) = (Id::unique(("recent file", path)), ui.input(|input| input.time));
+    let known: Option<(f64, bool)> = ui.data(|data| data.get_temp(id));
+    if let Some((_, exists)) = known.filter(|(at, _)| (0.0..1.0).contains(&(now - at))) {
+        return exists;
+    }
+    let exists = path.is_file();
+    ui.data_mut(|data| data.insert_temp(id, (now, exists)));
+    exists
 }
 
 /// How long ago, in the largest whole unit.

@@ -14,25 +14,29 @@ const STAGES: usize = 4;
 const STEPS: usize = 8;
 
 /// The times of a device: those in the file when they are of this build, else measured now, ops first and then whole walks.
-/// `tell` is called before that begins.
+/// `tell` is called before that begins, and `stopped` asked between probes and walks: where it says so, nothing is kept.
 ///
 /// # Errors
-/// When what was measured cannot be written.
+/// When `stopped` says so, and when what was measured cannot be written.
 pub fn calibrate(
     name: &str,
     device: &Device,
     tell: &mut dyn FnMut(),
+    stopped: &dyn Fn() -> bool,
 ) -> Result<Calibration, CalibrationError> {
-    calibration(name, device, tell, &mut |found| refine(found, device))
+    calibration(name, device, tell, stopped, &mut |found| refine(found, device, stopped))
 }
 
 /// Fits seconds of a move and a factor on the ops' own seconds to walks of random stages.
-fn refine(found: &mut Calibration, device: &Device) {
+fn refine(found: &mut Calibration, device: &Device, stopped: &dyn Fn() -> bool) {
     models::make_known();
     // Seconds of ops as measured alone, moves, and seconds of the step, of each walk.
     let mut walks: Vec<[f64; 3]> = Vec::new();
     for subject in subjects() {
         for number in 0..STAGES {
+            if stopped() {
+                return;
+            }
             // Other stages than those that the bench draws.
             let mut draws = Stream::new(0, "refine").at(number as u64);
             let stage = draw(&subject, &mut draws);

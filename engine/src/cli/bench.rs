@@ -40,7 +40,8 @@ impl Bench {
     pub(super) fn run(self) -> anyhow::Result<Done> {
         let What::Predict { seed, placements, steps, out, json } = self.what;
         let device = crate::device::open(crate::device::CPU)?;
-        let calibration = crate::bench::calibrate(crate::device::CPU, &device, &mut super::tell_calibration)?;
+        let calibration =
+            crate::bench::calibrate(crate::device::CPU, &device, &mut super::tell_calibration, &|| false)?;
         let mut failed = None;
         let mut tell = |row: &bench::Row| {
             let told = if json {

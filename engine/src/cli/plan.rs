@@ -44,7 +44,7 @@ impl Plan {
             open_project(&self.project, self.variant.as_deref(), &self.settings, self.device.as_deref())?;
         project.check()?;
         let on = device::open_checked(&project.device)?;
-        let times = calibrate(&project.device, &on, &mut tell_calibration)?;
+        let times = calibrate(&project.device, &on, &mut tell_calibration, &|| false)?;
         let begin = Instant::now();
         let found = plan(&project, &base, Some(&times))?;
         let secs = begin.elapsed().as_secs_f64();

@@ -12,6 +12,11 @@ use crate::weights::write_atomically;
 /// Why no times are known.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
+    /// Something else began on the device.
+    #[error(
+        "the measurement was interrupted, and nothing of it is kept; measure again when the device is idle"
+    )]
+    Interrupted,
     /// A file that was written could not be read again.
     #[error("the measured times cannot be kept ({error}); set GRAFT_CACHE to a folder that can be written: {}", path.display())]
     Write {
@@ -59,14 +64,16 @@ pub fn kept_calibration(name: &str) -> Option<Calibration> {
 }
 
 /// The times of a device: those in the file when they are of this build, else measured now. `tell` is called before
-/// that begins, and `refine` once single ops are measured.
+/// that begins, and `refine` once single ops are measured. `stopped` is asked between what is measured, and at the end:
+/// what was measured beside something else is not kept.
 ///
 /// # Errors
-/// When what was measured cannot be written.
+/// When `stopped` says so, and when what was measured cannot be written.
 pub fn calibration(
     name: &str,
     device: &Device,
     tell: &mut dyn FnMut(),
+    stopped: &dyn Fn() -> bool,
     refine: &mut dyn FnMut(&mut Calibration),
 ) -> Result<Calibration, CalibrationError> {
     if let Some(kept) = kept_calibration(name) {
@@ -75,8 +82,12 @@ pub fn calibration(
     tell();
     let path = calibration_path(name);
     let begin = Instant::now();
-    let mut found = probes::measure(device, fingerprint(name));
+    let measured = probes::measure(device, fingerprint(name), stopped);
+    let mut found = measured.ok_or(CalibrationError::Interrupted)?;
     refine(&mut found);
+    if stopped() {
+        return Err(CalibrationError::Interrupted);
+    }
     found.secs = begin.elapsed().as_secs_f64();
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
@@ -86,4 +97,27 @@ pub fn calibration(
     };
     write().map_err(|error| CalibrationError::Write { error, path: path.clone() })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_a_measurement_that_is_interrupted() {
+        let device = crate::device::open(crate::device::CPU).unwrap();
+        let name = format!("interrupted-{}", std::process::id());
+        // Before the first probe, and after some.
+        for most in [0, 3] {
+            let asked = Cell::new(0);
+            let stopped = || asked.replace(asked.get() + 1) >= most;
+            let refine = &mut |_: &mut Calibration| panic!("nothing is to be refined");
+            let found = calibration(&name, &device, &mut || (), &stopped, refine);
+            assert!(matches!(found, Err(CalibrationError::Interrupted)));
+            assert_eq!(asked.get(), most + 1, "no probe more");
+            assert!(!calibration_path(&name).exists());
+        }
+    }
 }

@@ -152,21 +152,31 @@ fn usual(device: &Device, mut work: impl FnMut()) -> f64 {
     taken[taken.len() / 4]
 }
 
-/// Measures everything on a device.
-pub(super) fn measure(device: &Device, fingerprint: String) -> Calibration {
+/// Measures everything on a device; nothing where `stopped`, which is asked before each probe.
+pub(super) fn measure(
+    device: &Device,
+    fingerprint: String,
+    stopped: &dyn Fn() -> bool,
+) -> Option<Calibration> {
     let begin = Instant::now();
     let mut found = Calibration { fingerprint, ..Calibration::default() };
     let tiny = Value::full(&[1, 8], 1.0, burn::backend::FloatDType::F32, device);
     found.overhead =
         usual(device, || drop(Add.forward(&[tiny.clone(), tiny.clone()], &Context::inference())));
     for probe in probes() {
+        if stopped() {
+            return None;
+        }
         take(&probe, device, &mut found);
     }
     for count in [1 << 10, 1 << 16, 1 << 20, 1 << 22] {
+        if stopped() {
+            return None;
+        }
         plain(count, device, &mut found);
     }
     found.secs = begin.elapsed().as_secs_f64();
-    found
+    Some(found)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "work is far below 2^52")]
