@@ -5,7 +5,28 @@
 
 use std::ops::Range;
 
-use crate::session::StepPoint;
+/// One optimiser step. The unit of `x` is steps over all stages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepPoint {
+    /// Steps over all stages.
+    pub x: f64,
+    /// Mean loss before the update.
+    pub loss: f64,
+    /// The same, smoothed.
+    pub smooth: f64,
+    /// Milliseconds: data, frozen forward, trainable forward, backward, optimizer.
+    pub phases: [f64; 5],
+    /// Live MiB at the step's end.
+    pub live: f64,
+    /// Largest live MiB of the stage so far.
+    pub peak: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Norm of the gradient before clipping.
+    pub norm: f64,
+    /// Samples a second.
+    pub pace: f64,
+}
 
 /// What is kept of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use graft_engine::worker::{Command, Engine, EngineError};
 use crate::document::Document;
 use crate::follow::{Follow, Told};
 use crate::journal;
+pub use crate::pyramid::StepPoint;
 use crate::pyramid::{Channel, Pyramid, Stair};
 
 /// What the run is doing.
@@ -67,29 +68,6 @@ impl State {
             Self::Failed(_) => "Failed",
         }
     }
-}
-
-/// One optimiser step. The unit of `x` is steps over all stages.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StepPoint {
-    /// Steps over all stages.
-    pub x: f64,
-    /// Mean loss before the update.
-    pub loss: f64,
-    /// The same, smoothed.
-    pub smooth: f64,
-    /// Milliseconds: data, frozen forward, trainable forward, backward, optimizer.
-    pub phases: [f64; 5],
-    /// Live MiB at the step's end.
-    pub live: f64,
-    /// Largest live MiB of the stage so far.
-    pub peak: f64,
-    /// Learning rate.
-    pub rate: f64,
-    /// Norm of the gradient before clipping.
-    pub norm: f64,
-    /// Samples a second.
-    pub pace: f64,
 }
 
 /// One evaluation.

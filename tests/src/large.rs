@@ -51,7 +51,7 @@ impl Frames {
         std::fs::write(&path, text).unwrap();
         let mut frames = Self::start(folder, Some(path));
         let begin = Instant::now();
-        while !frames.app.planner().is_current() || !frames.is_drawn() {
+        while !(frames.is_drawn() && frames.app.planner().is_current()) {
             assert!(begin.elapsed() < Duration::from_mins(1), "no model: {:?}", frames.app.builder().error());
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -196,6 +196,11 @@ fn the_next_one_starts_when_a_run_ends() {
             && *window.app().session().state() == State::Finished
     });
     assert!(window.app().library().queue().is_empty());
+    // It is of another project than is open, and is shown as such.
+    window.harness.run_steps(3);
+    assert!(window.says("Status: Finished · run of two · "));
+    assert!(window.says("A run of two, not of the project that is open"));
+    assert_eq!(window.project().name, "one");
 }
 
 #[test]
