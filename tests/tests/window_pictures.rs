@@ -21,7 +21,9 @@ fn holds(scene: Scene) {
         println!("skipped: there is no renderer here; install a Vulkan driver such as Mesa's lavapipe");
         return;
     };
-    let look = Look { size: [960.0, 640.0], ..Look::default() };
+    // Comparing needs its room.
+    let size = if scene == Scene::Compare { [1280.0, 800.0] } else { [960.0, 640.0] };
+    let look = Look { size, ..Look::default() };
     let drawn = picture(scene, look, renderer).expect("the renderer draws");
     let options = SnapshotOptions::new()
         .output_path(concat!(env!("CARGO_MANIFEST_DIR"), "/pictures"))
