@@ -42,6 +42,7 @@ pub mod view;
 pub mod actions;
 pub mod graph_actions;
 
+mod attach;
 pub mod widgets;
 
 mod follow;

@@ -6,6 +6,7 @@ use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
 
 use super::{Desk, selection};
 use crate::actions::Action;
+use crate::attach;
 use crate::canvas::freeze_icon;
 use crate::format;
 use crate::graph_actions::GraphAction;
@@ -306,6 +307,7 @@ fn adapter(
     title(ui, kind.name(), site.unwrap_or(&placement.at), |ui, at| {
         icons::badge(ui.painter(), style, at, 28.0, Theme::of(ui).ink);
     });
+    attaches(ui, kind.place(), style.color);
     section(ui, "Settings", kind.description());
     note(ui, &kind.formula(), theme.label);
     ui.add_space(6.0);
@@ -346,6 +348,24 @@ fn adapter(
         }
     });
     ui.add_space(12.0);
+}
+
+/// Where the kind attaches, in words and as a picture.
+fn attaches(ui: &mut Ui, place: &str, hue: Color32) {
+    let theme = Theme::of(ui);
+    section(ui, "Attaches", place);
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 34.0), Sense::hover());
+    let well = rect.shrink2(vec2(12.0, 2.0));
+    ui.painter().rect_filled(well, 6, theme.well);
+    attach::paint(
+        ui.painter(),
+        egui::Rect::from_center_size(well.center(), 1.6 * attach::SIZE),
+        place,
+        hue,
+        theme,
+    );
+    ui.add_space(4.0);
+    rule(ui);
 }
 
 fn setting_ui(

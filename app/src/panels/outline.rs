@@ -8,6 +8,7 @@ use graft_engine::graph::RegionKind;
 
 use super::Desk;
 use crate::actions::Action;
+use crate::attach;
 use crate::canvas::freeze_icon;
 use crate::format;
 use crate::icons::{self, Icon};
@@ -334,11 +335,11 @@ fn tile(ui: &mut Ui, spec: &AdapterSpec, width: f32, chosen: bool, locked: bool)
     let title = shorten(ui, kind.name(), &bold(11.5), room);
     let y = if narrow { rect.center().y } else { rect.top() + 15.0 };
     painter.text(pos2(x, y), Align2::LEFT_CENTER, title, bold(11.5), theme.text);
-    let text = shorten(ui, kind.place(), &regular(10.0), room);
     if !narrow {
-        painter.text(pos2(x, rect.top() + 30.0), Align2::LEFT_CENTER, text, regular(10.0), theme.label);
+        let picture = Rect::from_min_size(pos2(x, rect.top() + 24.0), attach::SIZE);
+        attach::paint(&painter, picture, kind.place(), style.color, theme);
     }
     focus_ring(ui, &response, rect);
     let first = if locked { "Locked while training. " } else { "" };
-    response.on_hover_text(format!("{first}{}: {}", kind.name(), kind.description()))
+    response.on_hover_text(format!("{first}{}, {}: {}", kind.name(), kind.place(), kind.description()))
 }
