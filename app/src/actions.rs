@@ -57,6 +57,8 @@ pub enum Action {
     ShowDifference,
     /// Show a tab of the dock.
     ShowTab(DockTab),
+    /// Build the model once more: files may have come meanwhile.
+    Retry,
     /// Look again what can be computed on.
     CheckDevices,
     /// Run the project on this device.

@@ -403,6 +403,11 @@ impl Builder {
         }
     }
 
+    /// Asks the latest question once more: files may have come meanwhile.
+    pub fn retry(&mut self) {
+        self.asked = None;
+    }
+
     /// Takes what is ready; whether anything changed.
     pub fn poll(&mut self) -> bool {
         let mut changed = false;

@@ -196,6 +196,11 @@ impl Planner {
         self.fit = None;
     }
 
+    /// Asks the latest question once more.
+    pub fn retry(&mut self) {
+        self.asked = None;
+    }
+
     /// Asks for what is not asked yet: times of the device, the prediction, and a fit where a budget is set.
     pub fn ask(&mut self, subject: &Subject, budget: Option<u64>) {
         self.ask_times(subject);

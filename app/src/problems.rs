@@ -147,7 +147,8 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         // A stage's complaint is told below, with what goes there.
         if desk.model.and_then(|model| model.complaint.as_deref()) != Some(error) {
             let data = ("Choose data…".to_owned(), Action::ChooseData);
-            found.push(Problem::error(error, vec![data]));
+            let again = ("Try again".to_owned(), Action::Retry);
+            found.push(Problem::error(error, vec![again, data]));
         }
     }
     rules(desk, &mut found);

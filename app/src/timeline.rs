@@ -100,6 +100,11 @@ impl Timelines {
         })
     }
 
+    /// Asks the latest question once more.
+    pub fn retry(&mut self) {
+        self.asked = None;
+    }
+
     /// Another document was opened.
     pub fn clear(&mut self) {
         self.generation += 1;

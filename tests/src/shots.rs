@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use egui::{Key, Modifiers, Theme};
 use egui_kittest::Harness;
 use egui_kittest::wgpu::WgpuTestRenderer;
-use graft_app::planner::Clock;
+use graft_app::planner::{Clock, Times};
 use graft_app::{App, Options, theme};
 use graft_engine::project::{self, Project};
 use graft_engine::runs::{RunOptions, train};
@@ -172,7 +172,10 @@ impl Scene {
                     let name = path.file_name().unwrap().to_string_lossy().into_owned();
                     window.click(&format!("Compare {name}"));
                 }
-                window.until("they are compared", |window| window.says("Compared: "));
+                // Curves and projects are read one after the other.
+                window.until("they are compared", |window| window.says("Settings that differ, 2"));
+                window
+                    .until("their curves are drawn", |window| window.has("Plot of compared runs, 2 curves"));
             }
             Self::Palette => {
                 settle(&mut window);
@@ -232,7 +235,9 @@ fn two_runs(window: &Window, look: Look) -> Vec<PathBuf> {
 fn settle(window: &mut Window) {
     window.until("nothing is being worked out", |window| {
         let app = window.app();
-        app.document().is_none() || app.builder().is_settled() && app.planner().is_current()
+        // Measuring the device would show in what runs hold and take.
+        let measures = matches!(app.planner().times(), Times::Reading | Times::Measuring);
+        app.document().is_none() || app.builder().is_settled() && app.planner().is_current() && !measures
     });
 }
 

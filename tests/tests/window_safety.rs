@@ -5,6 +5,7 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::view::Selected;
 use graft_engine::memory::Counting;
 use graft_engine::project;
+use graft_tests::repository;
 use graft_tests::window::Window;
 
 #[global_allocator]
@@ -151,4 +152,22 @@ fn dialogs_answers_and_banners_change_nothing_during_a_run() {
     assert_eq!(window.text(), running, "locked while training");
     window.keys(Modifiers::COMMAND, Key::Period);
     window.until("it has ended", |window| !window.app().session().state().is_busy());
+}
+
+#[test]
+fn data_that_come_later_are_found_by_trying_again() {
+    let window = Window::tiny();
+    let digits = window.folder.path().join("later");
+    let lost = project::set(window.project(), "data.folder", &format!("{:?}", digits.display().to_string()))
+        .unwrap();
+    let mut window = Window::open(&project::to_text(&lost).unwrap());
+    window.until("it is told", |window| window.app().problems().iter().any(|it| it.text.contains("later")));
+    std::fs::create_dir_all(&digits).unwrap();
+    for file in std::fs::read_dir(repository("assets/digits")).unwrap().flatten() {
+        std::fs::copy(file.path(), digits.join(file.file_name())).unwrap();
+    }
+    window.click("Problems");
+    window.click("Try again");
+    window.until("the model is there", |window| window.has("Card model.head"));
+    window.until("nothing is wrong any more", |window| window.app().problems().is_empty());
 }

@@ -48,6 +48,11 @@ impl App {
             Action::ShowHelp => self.help = true,
             Action::ShowDifference => self.show_difference(),
             Action::ShowTab(tab) => self.view.tab = tab,
+            Action::Retry => {
+                self.builder.retry();
+                self.planner.retry();
+                self.timelines.retry();
+            }
             Action::CheckDevices => self.devices.check(),
             Action::Restore if !self.is_locked() => self.restore(),
             Action::ForgetUnsaved => self.forget_recovered(),
