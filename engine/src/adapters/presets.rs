@@ -270,3 +270,21 @@ impl Preset {
         parts.placements
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PRESETS;
+    use crate::graph::Rule;
+
+    #[test]
+    fn a_preset_for_every_sub_layer_reaches_cross_attention() {
+        let preset = PRESETS.iter().find(|preset| preset.name == "VL-Adapter").unwrap();
+        let rules: Vec<Rule> =
+            preset.placements("model", 0).iter().map(|it| Rule::parse(&it.at).unwrap()).collect();
+        for site in ["encoder.blocks.0.P1", "decoder.blocks.1.cross_attention.output", "decoder.blocks.1.P4"]
+        {
+            let path = format!("model.{site}");
+            assert!(rules.iter().any(|rule| rule.matches(&path)), "{path}");
+        }
+    }
+}

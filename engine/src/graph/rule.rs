@@ -1,7 +1,8 @@
 //! Rules over logical paths, with wildcards and ranges.
 //!
 //! A rule is a dotted path whose segments may be `*` (any one segment), `**` (any number of segments),
-//! alternatives `{query,value}` and index ranges `[0-3]`, each also inside a segment: `block_{a,b}*`.
+//! alternatives `{query,value}` and index ranges `[0-3]`, each also inside a segment: `block_{a,b}*`. Alternatives may be
+//! of several segments, `{P1,cross_attention.output}`: then the rule has several ways, and matches what any of them does.
 
 use super::{Graph, Site};
 
@@ -9,7 +10,8 @@ use super::{Graph, Site};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     text: String,
-    segments: Vec<String>,
+    /// Segments, once for each way.
+    ways: Vec<Vec<String>>,
 }
 
 /// Why a rule cannot be used.
@@ -59,7 +61,16 @@ impl Rule {
     /// # Errors
     /// When braces or brackets do not close, or a segment is empty.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
-        let malformed = |why| RuleError::Malformed { rule: text.to_owned(), why };
+        // Nesting is seen in the whole text only.
+        Self::segments(text, text)?;
+        let texts = ways(text);
+        let ways: Result<_, _> = texts.iter().map(|way| Self::segments(way, text)).collect();
+        Ok(Self { text: text.to_owned(), ways: ways? })
+    }
+
+    /// The segments of one way of the rule `whole`.
+    fn segments(text: &str, whole: &str) -> Result<Vec<String>, RuleError> {
+        let malformed = |why| RuleError::Malformed { rule: whole.to_owned(), why };
         let mut segments = vec![String::new()];
         let mut closing = None;
         for c in text.chars() {
@@ -84,7 +95,7 @@ impl Rule {
         if segments.iter().any(String::is_empty) {
             return Err(malformed("a segment between dots is empty"));
         }
-        Ok(Self { text: text.to_owned(), segments })
+        Ok(segments)
     }
 
     /// The rule as written.
@@ -97,14 +108,14 @@ impl Rule {
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let path: Vec<&str> = path.split('.').collect();
-        match_segments(&self.segments, &path)
+        self.ways.iter().any(|way| match_segments(way, &path))
     }
 
     /// Whether the rule matches this path or a region above it.
     #[must_use]
     pub fn matches_below(&self, path: &str) -> bool {
         let path: Vec<&str> = path.split('.').collect();
-        (1..=path.len()).any(|end| match_segments(&self.segments, &path[..end]))
+        (1..=path.len()).any(|end| self.ways.iter().any(|way| match_segments(way, &path[..end])))
     }
 
     /// Matches a graph's sites, among those that `accepts` takes.
@@ -162,6 +173,17 @@ pub fn nearest(text: &str, candidates: &[&str], count: usize) -> Vec<String> {
         candidates.iter().map(|name| (strsim::damerau_levenshtein(text, name), *name)).collect();
     scored.sort_unstable();
     scored.into_iter().take(count).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// The rule with each alternative of several segments written out; itself where there is none.
+fn ways(text: &str) -> Vec<String> {
+    let group = text.match_indices('{').find_map(|(open, _)| {
+        let close = open + text[open..].find('}')?;
+        text[open..close].contains('.').then_some((open, close))
+    });
+    let Some((open, close)) = group else { return vec![text.to_owned()] };
+    let (before, after) = (&text[..open], &text[close + 1..]);
+    text[open + 1..close].split(',').flat_map(|one| ways(&format!("{before}{one}{after}"))).collect()
 }
 
 fn segments_apart(a: &str, b: &str) -> Option<usize> {
@@ -244,6 +266,10 @@ mod tests {
         check("model.**.query", "model.a.b.c.query", true);
         check("model.**", "model", true);
         check("**.fc{1,2}", "model.x.fc2", true);
+        check("**.{P1,cross_attention.output}.x{1,2}", "model.a.cross_attention.output.x2", true);
+        check("**.{P1,cross_attention.output}.x{1,2}", "model.a.P1.x1", true);
+        check("**.{P1,cross_attention.output}", "model.a.output", false);
+        assert!(Rule::parse("{a,{b.c}}").is_err(), "nothing nests");
         check("model.*", "model.a.b", false);
         check("model.bridge", "model.bridge", true);
         check("model.layer_*_x", "model.layer_12_x", true);
