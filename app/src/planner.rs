@@ -8,6 +8,7 @@ use graft_engine::bench::calibrate;
 use graft_engine::device::open_checked;
 use graft_engine::plan::{Calibration, CalibrationError, kept_calibration};
 use graft_engine::project::{Fit, Project};
+use graft_engine::tensor::take_part;
 
 use crate::newest::{Newest, guarded};
 use crate::outlook::{Case, Outlook};
@@ -351,6 +352,8 @@ impl Planner {
 /// The times of a device, measured now unless they are kept; none where that was stopped.
 fn measured(name: &str, stopped: &dyn Fn() -> bool) -> Result<Option<Calibration>, String> {
     let device = open_checked(name).map_err(|error| error.to_string())?;
+    // As the thread does that trains, for which these times are.
+    take_part();
     match calibrate(name, &device, &mut || (), stopped) {
         Ok(found) => Ok(Some(found)),
         Err(CalibrationError::Interrupted) => Ok(None),

@@ -11,8 +11,8 @@ use burn::backend::Dispatch;
 use burn::backend::ops::{ActivationOps as _, AttentionModuleOptions, ModuleOps as _};
 use burn::tensor::Device;
 use graft_engine::tensor::kernels::{
-    AdamWStep, GeluForm, Scores, adamw_step, add_bias, attention, attention_vjp, cross_entropy, gelu,
-    gelu_vjp, layer_norm, layer_norm_vjp, softmax_last, softmax_last_vjp,
+    AdamWStep, GeluForm, Reading, Scores, adamw_step, attention, attention_vjp, cross_entropy, gelu,
+    gelu_vjp, layer_norm, layer_norm_vjp, matmul, softmax_last, softmax_last_vjp, sum_rows,
 };
 use graft_engine::tensor::{Value, elements};
 
@@ -30,6 +30,9 @@ fn main() {
     println!("{:<44} {:>10} {:>10} {:>7}", "kernel", "ours, µs", "burn, µs", "ratio");
     for shape in [vec![8 * 197, 1536], vec![256 * 17, 96], vec![32, 96]] {
         elementwise(&bench, &shape);
+    }
+    for extents in [[576, 384, 384], [576, 1536, 384], [576, 384, 1536], [8 * 197, 384, 1536]] {
+        products(&bench, extents);
     }
     for shape in [vec![8 * 197, 384], vec![256, 17, 96], vec![8, 6, 197, 197], vec![1024, 17, 17]] {
         rows(&bench, &shape);
@@ -97,7 +100,7 @@ fn sample(shape: &[usize], seed: u32) -> Value {
 }
 
 fn elementwise(bench: &Bench, shape: &[usize]) {
-    let (x, dy, bias) = (sample(shape, 1), sample(shape, 2), sample(&shape[1..], 3));
+    let (x, dy) = (sample(shape, 1), sample(shape, 2));
     let inner = |value: &Value| value.inner().clone();
     for form in [GeluForm::Exact, GeluForm::Tanh] {
         // burn has the exact form only; both are compared with it.
@@ -107,12 +110,31 @@ fn elementwise(bench: &Bench, shape: &[usize]) {
         let burns = || Dispatch::gelu_backward(inner(&x), inner(&dy));
         bench.compare(&format!("gelu_vjp {form:?}"), shape, ours, burns);
     }
-    // A fresh product is unique, as the output of a matrix product is; its cost is in both.
+    bench.compare("sum_rows", shape, || sum_rows(&x), || x.clone().sum_axis(0));
+}
+
+/// A layer of a transformer forward, and the gradients of its input and its weight.
+fn products(bench: &Bench, [rows, inner, out]: [usize; 3]) {
+    let (x, weight, bias) = (sample(&[rows, inner], 1), sample(&[out, inner], 2), sample(&[out], 3));
+    let dy = sample(&[rows, out], 4);
+    let shape = [rows, inner, out];
     bench.compare(
-        "mul_scalar + add_bias",
-        shape,
-        || add_bias(x.clone().mul_scalar(2.0), &bias).ok(),
-        || x.clone().mul_scalar(2.0).add(bias.clone().reshape(&[1, shape[1]])),
+        "x · weightᵀ + bias",
+        &shape,
+        || matmul((&x, Reading::Rows), (&weight, Reading::WeightTransposed), Some(&bias), &[rows, out]),
+        || x.clone().matmul(weight.clone().swap_axes(0, 1)).add(bias.clone().reshape(&[1, out])),
+    );
+    bench.compare(
+        "dy · weight",
+        &shape,
+        || matmul((&dy, Reading::Rows), (&weight, Reading::Weight), None, &[rows, inner]),
+        || dy.clone().matmul(weight.clone()),
+    );
+    bench.compare(
+        "dyᵀ · x",
+        &shape,
+        || matmul((&dy, Reading::Columns), (&x, Reading::Rows), None, &[out, inner]),
+        || dy.clone().swap_axes(0, 1).matmul(x.clone()),
     );
 }
 

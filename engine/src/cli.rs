@@ -89,6 +89,7 @@ pub fn main() -> ExitCode {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|_| {}));
     }
+    crate::tensor::take_part();
     let result = std::panic::catch_unwind(|| run(arguments.command)).unwrap_or_else(|panic| {
         Err(anyhow::anyhow!(
             "an internal error: {}; please report it with the command that led here",

@@ -2,10 +2,12 @@
 
 pub mod kernels;
 mod random;
+mod threads;
 mod value;
 
 pub(crate) use random::fnv1a;
 pub use random::{Draws, Stream};
+pub use threads::take_part;
 pub use value::{ConvStep, Gradients, PoolStep, Value};
 
 /// Extents of a tensor, outermost first. Written `[batch, tokens, width]` in documentation.

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::project::Project;
 use crate::runs::{Event, EventBody, RunOptions, resume, train};
+use crate::tensor::take_part;
 use crate::train::{Ask, Control, Wish};
 
 /// What the engine thread can be told. What is for the run that goes on goes past the queue: pausing
@@ -62,6 +63,7 @@ impl Engine {
         let (commands, inbox) = bounded::<(Command, Arc<Control>)>(1);
         let (outbox, events) = bounded(QUEUE);
         let thread = std::thread::Builder::new().name("graft-engine".into()).spawn(move || {
+            take_part();
             while let Ok((command, control)) = inbox.recv() {
                 perform(&command, &control, &outbox, &wake);
             }

@@ -22,6 +22,12 @@ fn matrix(weight: Value) -> Value {
     if shape.len() == 2 { weight } else { weight.reshape(&[shape[0], elements(&shape[1..])]) }
 }
 
+/// Rows, features in, features out.
+fn extents(inputs: &[Shape]) -> [usize; 3] {
+    let (out, inner) = (inputs[1][0], elements(&inputs[1][1..]));
+    [elements(&inputs[0]) / inner.max(1), inner, out]
+}
+
 impl Op for Linear {
     fn name(&self) -> &'static str {
         "linear"
@@ -54,9 +60,20 @@ impl Op for Linear {
     }
 
     fn effort(&self, inputs: &[Shape], output: &Shape) -> Effort {
-        let (out, inner) = (inputs[1][0], elements(&inputs[1][1..]));
-        let rows = elements(output) / out.max(1);
-        Effort { work: self.multiply_adds(inputs, output), extents: vec![rows, inner, out] }
+        Effort { work: self.multiply_adds(inputs, output), extents: extents(inputs).to_vec() }
+    }
+
+    fn workspace(&self, inputs: &[Shape], _output: &Shape) -> u64 {
+        let [rows, inner, out] = extents(inputs);
+        kernels::matmul_workspace(Reading::Rows, Reading::WeightTransposed, [rows, inner, out])
+    }
+
+    fn vjp_workspace(&self, inputs: &[Shape], _output: &Shape, wanted: &[bool]) -> u64 {
+        let [rows, inner, out] = extents(inputs);
+        let of_input = || kernels::matmul_workspace(Reading::Rows, Reading::Weight, [rows, out, inner]);
+        let of_weight = || kernels::matmul_workspace(Reading::Columns, Reading::Rows, [out, rows, inner]);
+        let needed = [wanted[0].then(of_input), wanted[1].then(of_weight)];
+        needed.into_iter().flatten().max().unwrap_or(0)
     }
 
     fn forward(&self, inputs: &[Value], _context: &Context) -> Value {
@@ -64,14 +81,15 @@ impl Op for Linear {
         let width = inputs[1].shape()[0];
         let flat = [elements(&shape) / shape.last().copied().unwrap_or(1).max(1), width];
         let (x, weight) = (&inputs[0], &inputs[1]);
-        let y = kernels::matmul((x, Reading::Rows), (weight, Reading::WeightTransposed), &flat)
-            .unwrap_or_else(|| rows(x.clone()).matmul(matrix(weight.clone()).swap_axes(0, 1)));
-        let y = match inputs.get(2) {
-            Some(bias) => {
-                kernels::add_bias(y, bias).unwrap_or_else(|y| y.add(bias.clone().reshape(&[1, width])))
-            }
-            None => y,
-        };
+        let y =
+            kernels::matmul((x, Reading::Rows), (weight, Reading::WeightTransposed), inputs.get(2), &flat)
+                .unwrap_or_else(|| {
+                    let y = rows(x.clone()).matmul(matrix(weight.clone()).swap_axes(0, 1));
+                    match inputs.get(2) {
+                        Some(bias) => y.add(bias.clone().reshape(&[1, width])),
+                        None => y,
+                    }
+                });
         if let Some(last) = shape.last_mut() {
             *last = width;
         }
@@ -87,17 +105,19 @@ impl Op for Linear {
         let dy = rows(dy);
         let of_input = || {
             let weight = kept.input(1);
-            kernels::matmul((&dy, Reading::Rows), (&weight, Reading::Weight), &shapes[0])
+            kernels::matmul((&dy, Reading::Rows), (&weight, Reading::Weight), None, &shapes[0])
                 .unwrap_or_else(|| dy.clone().matmul(matrix(weight)).reshape(&shapes[0]))
         };
         let of_weight = || {
             let x = kept.input(0);
-            kernels::matmul((&dy, Reading::Columns), (&x, Reading::Rows), &shapes[1])
+            kernels::matmul((&dy, Reading::Columns), (&x, Reading::Rows), None, &shapes[1])
                 .unwrap_or_else(|| dy.clone().swap_axes(0, 1).matmul(rows(x)).reshape(&shapes[1]))
         };
         let mut gradients = vec![wanted[0].then(of_input), wanted[1].then(of_weight)];
         if shapes.len() == 3 {
-            gradients.push(wanted[2].then(|| dy.sum_axis(0).reshape(&shapes[2])));
+            let of_bias =
+                || kernels::sum_rows(&dy).unwrap_or_else(|| dy.clone().sum_axis(0).reshape(&shapes[2]));
+            gradients.push(wanted[2].then(of_bias));
         }
         gradients
     }

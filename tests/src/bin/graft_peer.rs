@@ -11,12 +11,13 @@ use burn::tensor::Device;
 use clap::Parser;
 use graft_engine::cache::CacheSpec;
 use graft_engine::data::Source;
-use graft_engine::graph::KeptBits;
+use graft_engine::exec::NodeCost;
+use graft_engine::graph::{Graph, KeptBits};
 use graft_engine::memory::{Counting, Meter, heap};
 use graft_engine::plan::{Part, tally};
 use graft_engine::project::{Built, build_stage};
 use graft_engine::tensor::kernels::{Reading, matmul};
-use graft_engine::tensor::{Value, elements};
+use graft_engine::tensor::{Value, elements, take_part};
 use graft_engine::train::{Caching, Control, Done, Optimiser, Progress, Snapshot, Stage, StepGraph};
 use graft_engine::{device, weights};
 use graft_tests::peer::{Held, Resident, Shape, stage_of};
@@ -47,10 +48,14 @@ struct Arguments {
     /// In how many bits activations wait for backward: 32, 16 or 8.
     #[arg(long, default_value_t = 32)]
     kept_bits: usize,
+    /// Print what each node of the third step took, the slowest first.
+    #[arg(long)]
+    profile: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    take_part();
     let Some(shape) = Shape::named(&arguments.shape) else {
         bail!("there is no shape `{}`; there are a, b and c", arguments.shape)
     };
@@ -93,7 +98,7 @@ fn main() -> anyhow::Result<()> {
         step,
         selection: &built.selection,
         caching: caching.as_ref(),
-        profiles: false,
+        profiles: arguments.profile,
         source: &source,
         device: &device,
         seed,
@@ -116,6 +121,9 @@ fn main() -> anyhow::Result<()> {
             });
             println!("{line}");
         }
+        if let Progress::Profile(costs) = progress {
+            print_slowest(&step.graph, costs);
+        }
         Ok(())
     };
     stage.run(&mut params, &mut optimiser, Done::default(), &Control::new(), &mut meter, &mut observe)?;
@@ -135,8 +143,20 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What each node took, the slowest first, on the error stream: the lines of JSON are for programs.
+fn print_slowest(graph: &Graph, costs: &[NodeCost]) {
+    let mut nodes: Vec<_> = graph.nodes().iter().zip(costs).collect();
+    nodes.sort_by(|(_, a), (_, b)| {
+        (b.forward_secs + b.backward_secs).total_cmp(&(a.forward_secs + a.backward_secs))
+    });
+    for (node, cost) in nodes.iter().take_while(|(_, cost)| cost.forward_secs + cost.backward_secs > 0.0) {
+        let [forward, backward] = [cost.forward_secs, cost.backward_secs].map(|secs| secs * 1e3);
+        eprintln!("{forward:9.3} ms {backward:9.3} ms  {}", node.path);
+    }
+}
+
 /// The least that a step from the cut on could take: its products at the rate of this machine's best one, and one pass
-/// over what the optimiser and the cache move, at the rate of a copy.
+/// over what the optimiser, the cache and the values kept for backward move, at the rate of a copy.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn bound(
     caching: Option<&Caching>,
@@ -147,12 +167,13 @@ fn bound(
     let Some(caching) = caching else { return Ok(None) };
     let rest = step.schedule_from(caching.after())?;
     let shapes = step.graph.shapes(&built.architecture.binding(batch))?;
-    let forward = tally(&step.graph, &rest, &shapes, Part::First).forward_multiply_adds as f64;
+    let tally = tally(&step.graph, &rest, &shapes, Part::First);
     // A layer's input and weight each get a gradient by a product of the same size.
-    let products = 3.0 * forward / multiply_adds_per_sec();
+    let products = 3.0 * tally.forward_multiply_adds as f64 / multiply_adds_per_sec();
     let features: usize = caching.after().iter().map(|id| 4 * elements(&shapes[id.index()])).sum();
     // Parameter, gradient and two moments are read, three of them written; features are read and written once.
-    let moved = 28.0 * built.selection.count as f64 + 2.0 * features as f64;
+    // What waits for backward is written once and read once: it is more than the caches hold.
+    let moved = 28.0 * built.selection.count as f64 + 2.0 * (features as f64 + tally.kept_bytes as f64);
     Ok(Some(products + moved / bytes_per_sec()))
 }
 
@@ -163,7 +184,7 @@ fn multiply_adds_per_sec() -> f64 {
     let fastest = (0..20)
         .map(|_| {
             let begin = Instant::now();
-            drop(matmul((&ones, Reading::Rows), (&ones, Reading::Rows), &[side, side]));
+            drop(matmul((&ones, Reading::Rows), (&ones, Reading::Rows), None, &[side, side]));
             begin.elapsed().as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);

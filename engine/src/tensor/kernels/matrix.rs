@@ -6,6 +6,11 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+
+use super::bias::AddRow;
+use super::cut::{COLUMN_STEP, Cut, Grid, ROW_STEP};
+use super::simd::run;
 
 /// A matrix inside a slice: element `(i, j)` is at `i · row_stride + j · column_stride`.
 #[derive(Clone, Copy)]
@@ -35,6 +40,20 @@ impl<'a> Matrix<'a> {
     /// Number of columns.
     pub(super) const fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// `count` of its rows from `first` on.
+    ///
+    /// # Panics
+    /// When it has fewer.
+    fn some_rows(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.rows, "rows outside their matrix");
+        Self { data: &self.data[first * self.row_stride..], rows: count, ..self }
+    }
+
+    /// Whether its rows' elements lie at a distance from each other.
+    const fn is_across(&self) -> bool {
+        self.column_stride != 1
     }
 
     /// The same matrix with rows and columns exchanged.
@@ -120,6 +139,16 @@ impl<'a> MatrixMut<'a> {
         self.multiply(a, b, scale, add, Parallelism::None);
     }
 
+    /// A row, which must have been written or not be read.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    fn row(&mut self, index: usize) -> &mut [f32] {
+        assert!(index < self.rows, "row outside its matrix");
+        // SAFETY: a row lies inside what this matrix has exclusively, and its elements are next to each other.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(index * self.row_stride), self.columns) }
+    }
+
     fn multiply(&self, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, parallelism: Parallelism) {
         assert_eq!((a.rows, b.columns), (self.rows, self.columns), "shape of the product");
         assert_eq!(a.columns, b.rows, "inner extents");
@@ -161,19 +190,64 @@ impl<'a> MatrixMut<'a> {
 /// A matrix of elements that nobody wrote yet.
 pub(super) struct Uninit<'a>(MatrixMut<'a>);
 
-/// Multiply-adds from which several threads pay: burn-flex's own bound, so that products are the same bits.
-const WORTH_THREADS: usize = 192 * 192 * 192;
-
 impl Uninit<'_> {
-    /// Writes `a · b` into every element, on all threads where that pays.
+    /// Writes `a · b` into every element, with `row` added to each row of it, on all threads where that pays. The bits
+    /// do not depend on their number.
     ///
     /// # Panics
     /// When the shapes do not fit.
-    pub(super) fn write_product(self, a: Matrix<'_>, b: Matrix<'_>) {
-        let work = a.rows.saturating_mul(a.columns).saturating_mul(b.columns);
-        let parallelism = if work < WORTH_THREADS { Parallelism::None } else { Parallelism::Rayon(0) };
-        self.0.multiply(a, b, 1.0, false, parallelism);
+    pub(super) fn write_product(mut self, a: Matrix<'_>, b: Matrix<'_>, row: Option<&[f32]>) {
+        match Cut::new([a.rows, a.columns, b.columns], a.is_across(), b.is_across()) {
+            Cut::Whole => self.0.multiply(a, b, 1.0, false, Parallelism::None),
+            Cut::Tiles(grid) => return self.0.write_tiles(a, b, row, &grid),
+            Cut::ByGemm => self.0.multiply(a, b, 1.0, false, Parallelism::Rayon(0)),
+        }
+        if let Some(row) = row {
+            self.0.add_row(row);
+        }
     }
+}
+
+impl MatrixMut<'_> {
+    fn write_tiles(self, a: Matrix<'_>, b: Matrix<'_>, row: Option<&[f32]>, grid: &Grid) {
+        assert_eq!((a.rows, b.columns), (self.rows, self.columns), "shape of the product");
+        let rows = parts(self.rows, grid.rows, ROW_STEP);
+        let columns = parts(self.columns, grid.columns, COLUMN_STEP);
+        let mut tiles = Vec::with_capacity(rows.len() * columns.len());
+        for (top, height) in rows {
+            for &(left, width) in &columns {
+                // SAFETY: the parts cover the rows and the columns of `self` without overlap, so each tile lies
+                // inside what `self` has exclusively and shares no element with another.
+                let pointer = unsafe { self.pointer.add(top * self.row_stride + left) };
+                let own = MatrixMut { pointer, rows: height, columns: width, ..self };
+                let right = b.transposed().some_rows(left, width).transposed();
+                tiles.push((own, a.some_rows(top, height), right, row.map(|row| &row[left..][..width])));
+            }
+        }
+        tiles.into_par_iter().with_max_len(1).for_each(|(mut own, a, b, row)| {
+            own.multiply(a, b, 1.0, false, Parallelism::None);
+            if let Some(row) = row {
+                own.add_row(row);
+            }
+        });
+    }
+
+    /// Adds a row to each of its rows, which all have been written.
+    ///
+    /// # Panics
+    /// When the row has another length.
+    fn add_row(&mut self, row: &[f32]) {
+        assert_eq!(row.len(), self.columns, "a row for a matrix");
+        for index in 0..self.rows {
+            run(AddRow { rows: self.row(index), row });
+        }
+    }
+}
+
+/// Starts and lengths of at most `count` parts of `length`, each a multiple of `step` but for the last.
+fn parts(length: usize, count: usize, step: usize) -> Vec<(usize, usize)> {
+    let part = length.div_ceil(count).next_multiple_of(step);
+    (0..length).step_by(part).map(|start| (start, part.min(length - start))).collect()
 }
 
 /// How heads lie in a buffer: `[batch, tokens, heads · width]`, one token every `row_stride` elements.
