@@ -19,6 +19,8 @@ pub enum Action {
     OpenPath(PathBuf),
     /// Open a new project that an earlier window left unsaved.
     OpenUnsaved(PathBuf),
+    /// Ask where a recent project has gone.
+    Locate(PathBuf),
     /// Ask for a model's folder and make a project of it.
     New,
     /// Make a project of the model in this folder.
@@ -49,6 +51,8 @@ pub enum Action {
     ToggleTheme,
     /// Dark or light as the system has it.
     FollowTheme,
+    /// Give the keyboard to the next part of the window.
+    NextRegion,
     /// Show all commands.
     ShowPalette,
     /// Show all keys.
@@ -104,6 +108,11 @@ pub enum Action {
         /// Its value.
         value: f64,
     },
+    /// Make the selected adapter twice or half as large.
+    Resize {
+        /// Twice.
+        larger: bool,
+    },
     /// Change an adapter's rule.
     SetRule {
         /// Index in the project's list.
@@ -130,6 +139,8 @@ pub enum Action {
     ToggleCut,
     /// Look for a way to run the stage in the typed budget.
     FitBudget,
+    /// The same in so many bytes.
+    FitInto(u64),
     /// Take a way to run the stage in so many bytes.
     ApplyFit {
         /// The budget.

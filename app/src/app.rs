@@ -2,20 +2,24 @@
 
 mod closing;
 mod document_files;
+mod frame;
 mod graph;
 mod held;
 mod keeping;
 mod perform;
+mod regions;
 mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use egui::{Context, Frame, Key, KeyboardShortcut, Panel, Stroke, Ui};
+use egui::{Context, Id, Key, KeyboardShortcut, Ui};
 use graft_engine::adapters::AdapterSpec;
+use graft_engine::data::Split;
+use graft_engine::memory::machine_bytes;
 
 use crate::actions::Action;
-use crate::canvas::{Canvas, Scene};
+use crate::canvas::Canvas;
 use crate::commands;
 use crate::devices::Devices;
 use crate::difference::{self, Difference};
@@ -28,18 +32,18 @@ use crate::model::Builder;
 use crate::outlook::Outlook;
 use crate::overlays::{self, Banner};
 use crate::palette::{self, Palette};
-use crate::panels::{Desk, data, dock, heat, inspector, outline, status, top_bar};
+use crate::panels::Desk;
 use crate::planner::{Clock, Planner, Subject};
-use crate::previews::{Previews, Wanted};
+use crate::previews::{Previews, Wanted, Which};
 use crate::problems::{self, Problem};
 use crate::samples::Samples;
 use crate::session::{Session, State};
 use crate::sources::Sources;
 use crate::state::{Store, Unsaved};
-use crate::theme::{self, Theme};
+use crate::textures::Textures;
+use crate::theme::{self};
 use crate::timeline::Timelines;
-use crate::view::{DockTab, Selected, View};
-use crate::welcome;
+use crate::view::{DockTab, PlotsPage, Selected, View};
 use crate::whatif::{Change, Now, WhatIf};
 
 /// What the window starts with.
@@ -71,7 +75,10 @@ pub struct App {
     devices: Devices,
     samples: Samples,
     previews: Previews,
-    textures: data::Textures,
+    textures: Textures,
+    /// Samples that the latest evaluation tells of.
+    judged: Previews,
+    judged_textures: Textures,
     palette: Option<Palette>,
     help: bool,
     difference: Option<Difference>,
@@ -96,6 +103,11 @@ pub struct App {
     told: Option<String>,
     actions: Vec<Action>,
     held: held::Held,
+    /// The recent project that is being looked for.
+    locating: Option<PathBuf>,
+    regions: regions::Regions,
+    /// Main memory, which devices of the processor share.
+    main_memory: Option<u64>,
     /// The adapter that pasting places.
     copied: Option<AdapterSpec>,
     runs: PathBuf,
@@ -133,9 +145,22 @@ macro_rules! desk {
             measured: $app.measurements.shown(),
             locked: $app.session.state().is_busy(),
             undoes_runs: $app.undoes_runs,
+            budget_bytes: $app.view.budget.bytes,
+            machine_bytes: $app.main_memory.filter(|_| {
+                $app.document
+                    .as_ref()
+                    .is_some_and(|document| $crate::app::shares_main_memory(&document.project().device))
+            }),
         }
     };
 }
+
+/// Whether a device's tensors lie in the processor's memory.
+fn shares_main_memory(device: &str) -> bool {
+    matches!(device, "flex" | "tch")
+}
+
+use desk;
 
 impl App {
     /// A window in this context.
@@ -158,7 +183,9 @@ impl App {
             devices: Devices::start(waker())?,
             samples: Samples::start(options.samples.as_deref(), sources.clone(), waker())?,
             previews: Previews::start(sources.clone(), waker())?,
-            textures: data::Textures::default(),
+            judged: Previews::start(sources.clone(), waker())?,
+            judged_textures: Textures::default(),
+            textures: Textures::default(),
             palette: None,
             help: false,
             difference: None,
@@ -179,6 +206,9 @@ impl App {
             told: None,
             actions: Vec::new(),
             held: held::Held::default(),
+            locating: None,
+            regions: regions::Regions::default(),
+            main_memory: machine_bytes(),
             copied: None,
             runs: options.runs,
             closing: Stage::Open,
@@ -214,6 +244,12 @@ impl App {
     #[must_use]
     pub const fn planner(&self) -> &Planner {
         &self.planner
+    }
+
+    /// Samples that the latest evaluation tells of.
+    #[must_use]
+    pub const fn judged(&self) -> &Previews {
+        &self.judged
     }
 
     /// What runs measured.
@@ -281,6 +317,7 @@ impl App {
         self.measurements.poll();
         self.devices.poll();
         self.previews.poll();
+        self.judged.poll();
         self.what_if.poll();
         self.timelines.poll();
         if self.document.is_none() {
@@ -305,7 +342,12 @@ impl App {
             && self.was_busy
             && !busy
         {
-            self.banner = Some(Banner::Error(error.clone()));
+            // Of a run from the queue it is not plain whose it was.
+            let message = match desk!(self).foreign_run() {
+                Some(name) => format!("The run of {name} failed: {error}"),
+                None => error.clone(),
+            };
+            self.banner = Some(Banner::Error(message));
             // Without a step there is nothing to plot; the graph gets its room back.
             self.view.dock_tall &= !self.session.series().steps.is_empty();
         }
@@ -343,10 +385,11 @@ impl App {
                     view: stage.view(),
                     base: document.base(),
                     split: self.view.data.split,
-                    first: self.view.data.first,
+                    samples: Which::From(self.view.data.first),
                 });
             }
         }
+        self.ask_judged();
         self.ask_what_if();
         self.ask_timeline();
         self.keep(ctx);
@@ -359,6 +402,26 @@ impl App {
             }
         }
         self.close(ctx);
+    }
+
+    /// Asks for the samples that the latest evaluation tells of, while they are looked at: those of the open project,
+    /// whose data are at hand.
+    fn ask_judged(&mut self) {
+        let looking = self.view.tab == DockTab::Plots && self.view.plots.page == PlotsPage::Classes;
+        let Some(document) = self.document.as_ref().filter(|_| looking) else { return };
+        let series = self.session.series();
+        let (Some(classes), true) = (&series.classes, self.session.is_of(document)) else { return };
+        let stage = series.stage().and_then(|stage| stage.listed).unwrap_or(self.view.stage);
+        let split = Split::ALL.into_iter().find(|split| split.name() == classes.split);
+        if let (Some(stage), Some(split)) = (document.project().stages.get(stage), split) {
+            self.judged.ask(Wanted {
+                data: document.project().data.clone(),
+                view: stage.view(),
+                base: document.base(),
+                split,
+                samples: Which::These(classes.predictions.iter().map(|found| found.index).collect()),
+            });
+        }
     }
 
     /// Asks which parts train in which stages, once the prediction says what the process holds. Problems of stages that
@@ -474,7 +537,8 @@ impl App {
             let Some(keys) = command.keys else { continue };
             let plain = keys.modifiers.is_none();
             // Arrows and Enter belong to what has the keyboard.
-            let taken = plain && is_walk(keys.logical_key) && ui.memory(|memory| memory.focused().is_some());
+            let focused = ui.memory(egui::Memory::focused).filter(|id| *id != Id::unique("canvas"));
+            let taken = plain && is_walk(keys.logical_key) && focused.is_some();
             if taken || typing && types(keys) || keys.logical_key == Key::Escape {
                 continue;
             }
@@ -484,113 +548,6 @@ impl App {
         }
         if !typing {
             actions.extend(ui.input(|input| graph_actions::clipboard(&input.events)));
-        }
-    }
-
-    /// All panels.
-    fn frame(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
-        let theme = Theme::of(ui);
-        if self.document.is_none() {
-            self.first_page(ui, actions);
-            return;
-        }
-        let problems = self.problems();
-        let desk = desk!(self);
-        let (view, canvas, library) = (&mut self.view, &mut self.canvas, &mut self.library);
-        let locked = desk.locked;
-        let bar = || Frame::new().fill(theme.panel);
-        let whole = ui.available_size();
-        Panel::top("top bar").exact_size(48.0).resizable(false).frame(bar()).show(ui, |ui| {
-            top_bar::ui(ui, desk, &self.devices, actions);
-        });
-        Panel::bottom("status").exact_size(24.0).resizable(false).frame(bar()).show(ui, |ui| {
-            status::ui(ui, desk);
-        });
-        let narrow = whole.x < 1280.0;
-        // In a narrow window the sides give their room to the canvas.
-        let side = |least: f32, usual: f32| if narrow { least } else { usual };
-        // Runs need the room of what is about one model's parts, whether one or several are chosen: a table that
-        // moves under the pointer cannot be ticked.
-        let comparing = view.tab == DockTab::Runs && view.dock_tall;
-        let outline = Panel::left("outline").frame(bar()).size_range(200.0..=side(232.0, 420.0));
-        if !comparing {
-            outline.default_size(side(232.0, 272.0)).show(ui, |ui| outline::ui(ui, desk, view, actions));
-        }
-        let panel = Panel::right("inspector").frame(bar()).size_range(220.0..=side(236.0, 460.0));
-        if !comparing {
-            panel.default_size(side(230.0, 312.0)).show(ui, |ui| inspector::ui(ui, desk, view, actions));
-        }
-        let tall = view.dock_tall;
-        let height =
-            if tall { (ui.available_height() - 150.0).max(208.0) } else { (0.26 * whole.y).min(190.0) };
-        let id = if tall { "tall dock" } else { "dock" };
-        let panel = Panel::bottom(id)
-            .frame(bar())
-            .default_size(height)
-            .size_range(120.0..=(whole.y - 220.0).max(140.0));
-        let mut seen = dock::Seen {
-            problems: &problems,
-            previews: &self.previews,
-            textures: &mut self.textures,
-            library,
-        };
-        panel.show(ui, |ui| dock::ui(ui, desk, &mut seen, view, actions));
-        view.differing = match desk.model.filter(|_| comparing) {
-            Some(model) => {
-                let sites: Vec<&str> = model.graph.sites().iter().map(|site| site.path.as_str()).collect();
-                crate::runs::differing_sites(library, &sites)
-            }
-            None => Vec::new(),
-        };
-        let canvas_rect = ui.available_rect_before_wrap();
-        if let (Some(document), Some(model)) = (desk.document, desk.model) {
-            let scene = Scene {
-                model,
-                project: document.project(),
-                locked,
-                outlook: desk.outlook(),
-                what_if: desk.what_if,
-                budget_bytes: view.budget.bytes,
-                measured: desk.measured_for(view),
-            };
-            canvas.ui(ui, scene, view, actions);
-            overlays::stages(ui, canvas_rect, desk, view, actions);
-            overlays::zoom(ui, canvas_rect, view, actions);
-            heat::ui(ui, canvas_rect, desk, view, canvas.hottest(), actions);
-            lock(ui, canvas_rect, locked);
-        } else {
-            overlays::empty(ui, canvas_rect, self.builder.error(), actions);
-        }
-        let shown_elsewhere = desk.model.is_none() && matches!(self.banner, Some(Banner::Error(_)));
-        let recovered = self.recovered.as_ref().map(|_| Banner::Unsaved);
-        let banner = self.banner.clone().filter(|_| !shown_elsewhere).or(recovered);
-        if let Some(banner) = banner.filter(|_| self.closing != Stage::Asking && self.pending.is_none()) {
-            overlays::banner(ui, canvas_rect, &banner, desk.locked, actions);
-        }
-    }
-}
-
-impl App {
-    /// The page that is shown while no project is open.
-    fn first_page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
-        let theme = Theme::of(ui);
-        let rect = ui.available_rect_before_wrap();
-        let desk = desk!(self);
-        Panel::bottom("status")
-            .exact_size(24.0)
-            .resizable(false)
-            .frame(Frame::new().fill(theme.panel))
-            .show(ui, |ui| status::ui(ui, desk));
-        let page = welcome::Page {
-            samples: self.samples.list(),
-            devices: &self.devices,
-            settings: self.store.settings(),
-            unsaved: self.store.orphans(),
-            refusal: self.refusal.as_deref(),
-        };
-        welcome::ui(ui, page, &mut self.view.samples, actions);
-        if let Some(banner) = &self.banner {
-            overlays::banner(ui, rect, banner, false, actions);
         }
     }
 
@@ -607,32 +564,15 @@ impl App {
 
 /// Whether a text field uses these keys itself: what types, and what edits or moves in text.
 fn types(keys: KeyboardShortcut) -> bool {
-    use Key::{A, C, F1, K, N, V, W, X, Y, Z};
+    use Key::{A, C, F1, F6, K, N, V, W, X, Y, Z};
     let edits = matches!(keys.logical_key, A | C | K | N | V | W | X | Y | Z);
-    keys.modifiers.is_none() && !matches!(keys.logical_key, F1) || keys.modifiers.command && edits
+    keys.modifiers.is_none() && !matches!(keys.logical_key, F1 | F6) || keys.modifiers.command && edits
 }
 
 /// Whether controls that have the keyboard use the key themselves.
 const fn is_walk(key: egui::Key) -> bool {
     use egui::Key::{ArrowDown, ArrowLeft, ArrowRight, ArrowUp, Enter};
     matches!(key, ArrowDown | ArrowLeft | ArrowRight | ArrowUp | Enter)
-}
-
-/// Says over the canvas why nothing can be edited.
-fn lock(ui: &Ui, canvas: egui::Rect, locked: bool) {
-    if !locked {
-        return;
-    }
-    let theme = Theme::of(ui);
-    let text = if canvas.width() < 560.0 { "Locked" } else { "Graph locked while training" };
-    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::regular(11.0), theme.body);
-    let size = galley.size() + egui::vec2(36.0, 10.0);
-    let rect = egui::Rect::from_min_size(canvas.right_bottom() - size - egui::vec2(12.0, 10.0), size);
-    ui.painter().rect(rect, 6, theme.card, Stroke::new(1.0, theme.outline), egui::StrokeKind::Inside);
-    let icon = egui::pos2(rect.left() + 14.0, rect.center().y);
-    crate::icons::paint(ui.painter(), crate::icons::Icon::Lock, icon, 12.0, theme.label);
-    let at = egui::pos2(rect.left() + 26.0, rect.center().y - galley.size().y / 2.0);
-    ui.painter().galley(at, galley, theme.body);
 }
 
 impl eframe::App for App {

@@ -135,7 +135,10 @@ pub fn keys_text(keys: &KeyboardShortcut) -> String {
     let text = keys.format(&ModifierNames::NAMES, cfg!(target_os = "macos")).replace('+', " ");
     match short {
         Some(short) => text.replace(keys.logical_key.name(), short),
-        None => text.replace("Period", ".").replace("Slash", "/"),
+        None => ["Period", "Slash", "OpenBracket", "CloseBracket"]
+            .into_iter()
+            .zip([".", "/", "[", "]"])
+            .fold(text, |text, (name, sign)| text.replace(name, sign)),
     }
 }
 
@@ -165,12 +168,17 @@ pub fn fixed() -> Vec<Command> {
         of(Adapters, "Remove the selected adapter", Editing, Action::RemoveSelected)
             .key(none, Key::Delete)
             .hinted(),
+        of(Adapters, "Make the selected adapter smaller", Editing, Action::Resize { larger: false })
+            .key(none, Key::OpenBracket),
+        of(Adapters, "Make the selected adapter larger", Editing, Action::Resize { larger: true })
+            .key(none, Key::CloseBracket),
         of(View, "Show all commands", Always, Action::ShowPalette).key(shifted, Key::P),
         of(View, "Show all commands", Always, Action::ShowPalette).key(command, Key::K).hinted(),
         of(View, "Next heat", Open, Action::NextHeat).key(none, Key::H).hinted(),
         of(View, "Show or hide the cut", Open, Action::ToggleCut).key(none, Key::C).hinted(),
         of(View, "Fit everything", Open, Action::Fit).key(none, Key::Num1).hinted(),
         of(View, "Select nothing", Open, Action::Select(Selected::Nothing)).key(none, Key::Escape),
+        of(View, "Go to the next part of the window", Always, Action::NextRegion).key(none, Key::F6),
         of(View, "Dark or light", Always, Action::ToggleTheme),
         of(View, "Follow the system's theme", Always, Action::FollowTheme),
         of(Help, "Show all keys", Always, Action::ShowHelp).key(none, Key::F1),

@@ -83,6 +83,28 @@ pub(crate) fn set(document: &mut Document, adapter: usize, name: &str, value: f6
     Ok(())
 }
 
+/// Makes an adapter twice or half as large, by the setting that says how large it is.
+pub(crate) fn resize(
+    document: &mut Document,
+    model: Option<&Model>,
+    adapter: usize,
+    larger: bool,
+) -> Result<(), String> {
+    let Some(placement) = document.project().adapters.get(adapter) else { return Ok(()) };
+    // A size that follows from a wanted number of parameters is known from the model.
+    let sized = model.and_then(|model| {
+        placement.sized(&model.graph, &model.coverage.get(adapter)?.as_ref().ok()?.matched).ok()
+    });
+    let spec = sized.unwrap_or_else(|| placement.kind.clone());
+    let kind = spec.kind();
+    let settings = kind.settings();
+    let Some(size) = settings.iter().find(|setting| Some(setting.name) == kind.size()) else {
+        return Err(format!("{} has no size to change", kind.name()));
+    };
+    let value = if larger { 2.0 * size.value.max(1.0) } else { (size.value / 2.0).floor() };
+    set(document, adapter, size.name, value.clamp(size.range.0, size.range.1))
+}
+
 /// Changes an adapter's rule.
 pub(crate) fn set_rule(document: &mut Document, adapter: usize, rule: &str) {
     document.edit("Change rule", None, |project| {

@@ -2,7 +2,7 @@
 //!
 //! The rooms: `format`, `kinds`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `shown`, `freeze`, `newest`, `sources`,
 //! `devices`, `model`, `reach`, `outlook`, `measured`, `planner`, `previews`, `samples`, `pyramid`, `session`, `library`, `files` and `fresh` know no
-//! window; `view` is what the user looks at, `actions` and `graph_actions` what they want, `widgets` small controls; `canvas`, `plots`, `runs`, `panels`
+//! window; `view` is what the user looks at, `actions` and `graph_actions` what they want, `widgets` small controls, `textures` samples' pictures; `canvas`, `plots`, `runs`, `panels`
 //! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
 //! would stop a run; `app` performs the actions between frames.
 
@@ -43,6 +43,7 @@ pub mod actions;
 pub mod graph_actions;
 
 mod attach;
+pub mod textures;
 pub mod widgets;
 
 mod follow;

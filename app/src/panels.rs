@@ -11,6 +11,7 @@ pub mod problems;
 pub mod selection;
 pub mod status;
 pub mod timeline;
+pub mod too_much;
 pub mod top_bar;
 pub mod totals;
 mod without;
@@ -50,6 +51,10 @@ pub struct Desk<'a> {
     pub locked: bool,
     /// Whether undo brings a deleted run back.
     pub undoes_runs: bool,
+    /// The memory budget that was typed.
+    pub budget_bytes: Option<u64>,
+    /// What memory the project's device has, where that is known.
+    pub machine_bytes: Option<u64>,
 }
 
 impl<'a> Desk<'a> {

@@ -22,8 +22,17 @@ pub struct Wanted {
     pub base: PathBuf,
     /// Which part.
     pub split: Split,
-    /// The first sample.
-    pub first: usize,
+    /// Which samples.
+    pub samples: Which,
+}
+
+/// Which samples are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// A page of [`SHOWN`] from this one on.
+    From(usize),
+    /// These.
+    These(Vec<usize>),
 }
 
 /// A picture of a channel or three: rows of RGB.
@@ -114,8 +123,12 @@ fn page(sources: &Sources, wanted: &Wanted) -> Result<Page, String> {
     let source = sources.open(&wanted.data, &wanted.view, &wanted.base).map_err(|error| error.to_string())?;
     let source = Arc::clone(&source);
     let count = source.len(wanted.split);
-    let end = (wanted.first + SHOWN).min(count);
-    let samples = (wanted.first.min(end)..end)
+    let listed: Vec<usize> = match &wanted.samples {
+        Which::From(first) => (*first..(first + SHOWN).min(count)).collect(),
+        Which::These(listed) => listed.clone(),
+    };
+    let samples = listed
+        .into_iter()
         .map(|index| {
             let sample = source.sample(wanted.split, index).map_err(|error| error.to_string())?;
             Ok(preview(index, &sample, source.classes()))

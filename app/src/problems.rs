@@ -10,9 +10,9 @@ use graft_engine::train::{AdapterUse, StageSpec};
 
 use crate::actions::Action;
 use crate::devices::Devices;
-use crate::format;
 use crate::model::Model;
 use crate::panels::Desk;
+use crate::panels::too_much::{TooMuch, remedies};
 use crate::session::State;
 use crate::view::{DockTab, Selected, View};
 
@@ -61,8 +61,7 @@ struct Asked {
     looks: u64,
     /// Which answer the timeline is.
     timeline: u64,
-    budget: Option<u64>,
-    peak: Option<u64>,
+    too_much: Option<TooMuch>,
     failed: Option<String>,
 }
 
@@ -76,8 +75,7 @@ impl Asked {
             stage: view.stage,
             looks: devices.looks(),
             timeline: desk.timelines.answers(),
-            budget: view.budget.bytes,
-            peak: peak(desk),
+            too_much: TooMuch::of(desk),
             failed: failed(desk).map(str::to_owned),
         }
     }
@@ -86,7 +84,7 @@ impl Asked {
         fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
             a.map(Arc::as_ptr) == b.map(Arc::as_ptr)
         }
-        let rest = |of: &Self| (of.stage, of.looks, of.timeline, of.budget, of.peak);
+        let rest = |of: &Self| (of.stage, of.looks, of.timeline, of.too_much);
         same(self.project.as_ref(), other.project.as_ref())
             && same(self.model.as_ref(), other.model.as_ref())
             && rest(self) == rest(other)
@@ -122,11 +120,6 @@ impl Known {
     }
 }
 
-/// The predicted peak of the stage that is shown.
-fn peak(desk: Desk<'_>) -> Option<u64> {
-    desk.outlook().and_then(|outlook| outlook.predicted()).map(|it| it.peak_bytes)
-}
-
 /// Why the project's last run failed. A run of another project is no problem of this one.
 fn failed(desk: Desk<'_>) -> Option<&str> {
     match desk.session.state() {
@@ -158,17 +151,12 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         let text = format!("device {} cannot be used: {reason}", project.device);
         found.push(Problem::error(text, vec![("Use flex".to_owned(), Action::SetDevice("flex".to_owned()))]));
     }
-    if let (Some(budget), Some(peak)) = (view.budget.bytes, peak(desk))
-        && peak > budget
-    {
-        let text = format!(
-            "stage {} needs {} at its peak, {} over the budget",
-            view.stage + 1,
-            format::bytes(peak),
-            format::bytes(peak - budget)
-        );
-        found
-            .push(Problem::warning(text, vec![("See what fits".to_owned(), Action::ShowTab(DockTab::Plan))]));
+    if let Some(too_much) = TooMuch::of(desk) {
+        found.push(Problem {
+            severity: too_much.severity(),
+            text: too_much.text(view.stage),
+            remedies: remedies(desk, too_much).into_iter().take(3).collect(),
+        });
     }
     if let Some(error) = failed(desk) {
         let log = ("Show the log".to_owned(), Action::ShowTab(DockTab::Log));

@@ -10,6 +10,7 @@ mod queue;
 mod scatter;
 mod table;
 mod toolbar;
+mod variants;
 
 use egui::{Rect, Stroke, Ui, UiBuilder, vec2};
 

@@ -60,7 +60,8 @@ struct Question {
     process_bytes: u64,
 }
 
-type Key = (u64, u64);
+/// Generation, revision, whether times are known, and what stands beside the stages.
+type Key = (u64, u64, bool, u64);
 
 /// The window's side.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Timelines {
         times: Option<&Arc<Calibration>>,
         process_bytes: u64,
     ) {
-        let key = (self.generation, revision);
+        let key = (self.generation, revision, times.is_some(), process_bytes >> 20);
         if self.asked == Some(key) {
             return;
         }
@@ -155,7 +156,7 @@ impl Timelines {
     /// Whether it is of the project at this revision.
     #[must_use]
     pub fn is_of(&self, revision: u64) -> bool {
-        self.answered == Some((self.generation, revision))
+        self.answered.is_some_and(|key| (key.0, key.1) == (self.generation, revision))
     }
 
     /// Grows with each answer, so that what is made from one can be kept.

@@ -5,12 +5,16 @@
 
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; every call is handed on unchanged")]
 
+mod machine;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::tensor::Device;
 use mimalloc::MiMalloc;
+
+pub use machine::machine_bytes;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);

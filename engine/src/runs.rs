@@ -16,6 +16,7 @@ mod sweep;
 mod tail;
 mod trash;
 mod turns;
+mod variants;
 
 pub use difference::{PlacementRow, SettingRow, placement_difference, settings, settings_difference};
 pub use entry::{RunEntry, RunReader, RunState, run_folders};
@@ -30,3 +31,4 @@ pub use run::{evaluate_run, evaluate_run_under_noise, resume, train};
 pub use sweep::{SweepError, SweepMark, SweepOptions, SweepRow, SweepTable, sweep};
 pub use tail::{Lines, Tail};
 pub use trash::{Trashed, purge, trash};
+pub use variants::{VariantRow, variants};

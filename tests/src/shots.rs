@@ -163,7 +163,7 @@ impl Scene {
                 settle(&mut window);
                 window.until("the runs are found", |window| {
                     both.iter().all(|path| {
-                        window.app().library().row(path).is_some_and(|row| row.entry.top1.is_some())
+                        window.app().library().row(path).is_some_and(|row| row.entry.score.is_some())
                     })
                 });
                 window.click("Runs");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use egui::{Event, Key, Modifiers, ViewportCommand, ViewportEvent, ViewportId};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use graft_app::planner::Clock;
 use graft_app::{App, Options, theme};
 use graft_engine::plan::Calibration;
@@ -120,6 +120,16 @@ impl Window {
     #[must_use]
     pub fn says(&self, part: &str) -> bool {
         self.harness.query_all_by_label_contains(part).next().is_some()
+    }
+
+    /// The whole name of the control whose name has this part.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn label_with(&self, part: &str) -> String {
+        let found = self.harness.query_all_by_label_contains(part).next();
+        found.and_then(|node| node.accesskit_node().label()).unwrap()
     }
 
     /// Steps until something holds; other threads need time to answer.

@@ -77,7 +77,7 @@ fn a_rate_an_evaluation_and_a_checkpoint_between_steps() {
     assert!(reader.refresh());
     assert_eq!(reader.entry().asked.len(), 3);
     assert_eq!(reader.entry().state, RunState::Finished);
-    assert!(reader.entry().top1.is_some());
+    assert!(reader.entry().score.is_some());
     let EventBody::Started { classes, .. } = &events[0].body else { panic!("a run begins") };
     assert_eq!(classes.len(), confusion.len());
 }

@@ -10,7 +10,9 @@ use graft_app::session::State;
 use graft_app::view::PlotsPage;
 use graft_engine::memory::Counting;
 use graft_engine::project::{self, Project};
-use graft_engine::runs::{Event, EventBody, Notes, RunOptions, RunState, SweepOptions, queued, sweep, train};
+use graft_engine::runs::{
+    Event, EventBody, Notes, RunOptions, RunState, SweepOptions, queued, sweep, train, variants,
+};
 use graft_engine::train::Control;
 use graft_tests::repository;
 use graft_tests::window::{Window, tiny};
@@ -49,7 +51,7 @@ fn runs_of_the_command_line_appear_with_notes_deleting_and_undo() {
     let label = format!("Run {}, finished", id(&first));
     window.until("it appears by itself", |window| window.has(&label));
     let row = window.app().library().row(&first).unwrap().entry.clone();
-    assert!(row.top1.is_some() && row.peak_bytes.is_some() && row.trainable.is_some());
+    assert!(row.score.is_some() && row.peak_bytes.is_some() && row.trainable.is_some());
     assert_eq!((row.state, row.device.as_str(), row.steps), (RunState::Finished, "flex", 6));
     window.click("Taller dock");
     window.click(&label);
@@ -247,6 +249,15 @@ fn plots_are_smoothed_exported_and_told_by_class() {
     assert_eq!(window.app().view().plots.page, PlotsPage::Classes);
     assert!(window.says("Confusion of "));
     assert!(window.harness.query_all_by_label_contains("Sample ").count() > 1);
+    window.until("their pictures are read", |window| window.app().judged().page().is_some());
+    let told = window.app().session().series().classes.as_ref().unwrap().predictions.clone();
+    let page = window.app().judged().page().unwrap().as_ref().unwrap();
+    assert_eq!(page.samples.len(), told.len());
+    for (sample, found) in page.samples.iter().zip(&told) {
+        let sample = sample.as_ref().unwrap();
+        assert_eq!(sample.index, found.index);
+        assert!(!sample.frames.is_empty());
+    }
     window.click("Curves");
     let (rail, raw) = (window.harness.get_by_label("Smoothing").rect(), |window: &Window| {
         let steps = &window.app().session().series().steps;
@@ -264,24 +275,34 @@ fn a_sweep_stands_together_and_is_drawn_against_what_it_swept() {
     let mut window = Window::tiny();
     let mut project = brief("ranks");
     let text = project::to_text(&project).unwrap();
-    let variants = "variants: [
+    let listed = "variants: [
         (name: \"two\", set: [(\"adapters.1.kind.Lora.rank\", \"2\")]),
         (name: \"four\", set: [(\"adapters.1.kind.Lora.rank\", \"4\")]),
     ],";
-    let text = format!("{}{variants})", text.trim_end().strip_suffix(')').unwrap());
+    let text = format!("{}{listed})", text.trim_end().strip_suffix(')').unwrap());
     project = project::parse(&text, Path::new("ranks.ron")).unwrap();
     assert_eq!(project.variants.len(), 2, "{text}");
     let options =
-        SweepOptions { seeds: 1, only: Vec::new(), run: RunOptions { runs: runs_of(&window) }, reuse: false };
+        SweepOptions { seeds: 2, only: Vec::new(), run: RunOptions { runs: runs_of(&window) }, reuse: false };
     sweep(&project, &repository("projects"), &options, &Control::new(), &mut |_| {}).unwrap();
     window.click("Runs");
     window.until("its runs stand below its name", |window| window.says("Sweep ranks-"));
     let sweep = window.app().library().rows()[0].entry.sweep.clone().unwrap().sweep;
     window.click(&format!("Sweep {sweep}"));
-    assert_eq!(window.app().library().chosen().len(), 2);
-    window.until("both are read", |window| window.has("Plot of compared runs, 2 curves"));
+    assert_eq!(window.app().library().chosen().len(), 4);
+    window.until("all are read", |window| window.has("Plot of compared runs, 4 curves"));
+    // One row a variant, the second against the first over both seeds.
+    let rows = variants(&window.app().library().rows().iter().map(|row| &row.entry).collect::<Vec<_>>());
+    assert_eq!(
+        rows.iter().map(|row| (row.variant.as_str(), row.seeds)).collect::<Vec<_>>(),
+        [("two", 2), ("four", 2)]
+    );
+    let (mean, half) = rows[1].difference.unwrap();
+    assert!(window.says("Variant two, 2, ") && window.says(", first, "));
+    let told = format!("{:+.2} ± {:.2}", 100.0 * mean, 100.0 * half.unwrap()).replace('-', "−");
+    assert!(window.says(&told), "{told}");
     window.click("Top-1 % against: peak, MiB");
     window.click("adapters.1.kind.Lora.rank");
     assert!(window.has("Top-1 % against: adapters.1.kind.Lora.rank"));
-    assert!(window.has("Scatter of 2 runs"));
+    assert!(window.has("Scatter of 4 runs"));
 }

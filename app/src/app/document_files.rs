@@ -1,6 +1,6 @@
 //! Opening, saving and watching the project's file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use egui::Context;
 use graft_engine::project;
@@ -61,6 +61,15 @@ impl App {
         self.document = Some(document);
     }
 
+    /// Asks where a recent project has gone.
+    pub(super) fn locate(&mut self, path: PathBuf) {
+        // The nearest folder above it that is still there.
+        let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        let asked = self.files.ask_open(folder).map_err(|error| error.to_string());
+        self.locating = Some(path);
+        self.fail(asked);
+    }
+
     fn watch(&mut self, path: &Path) {
         if let Err(error) = self.files.watch(path) {
             tracing::warn!("changes of the file will not be noticed: {error}: {}", path.display());
@@ -69,7 +78,14 @@ impl App {
 
     pub(super) fn file_event(&mut self, ctx: &Context, event: FileEvent) {
         match event {
-            FileEvent::Open(path) => self.guarded(ctx, Action::OpenPath(path)),
+            FileEvent::Open(path) => {
+                if let Some(lost) = self.locating.take()
+                    && !lost.is_file()
+                {
+                    self.store.change(|settings| settings.recent.retain(|recent| recent.path != lost));
+                }
+                self.guarded(ctx, Action::OpenPath(path));
+            }
             FileEvent::SaveAs(path) => self.save_as(&path),
             FileEvent::New(folder) => self.guarded(ctx, Action::BeginAround(folder)),
             FileEvent::Data(folder) => self.take_data(&folder),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use egui::Context;
 use graft_engine::adapters::PRESETS;
-use graft_engine::project::parse_bytes;
+use graft_engine::project::{bytes_text, parse_bytes};
 
 use super::App;
 use crate::actions::{Action, RunAction};
@@ -15,7 +15,7 @@ use crate::files::FileEvent;
 use crate::palette::Palette;
 use crate::problems::Severity;
 use crate::state::ThemeChoice;
-use crate::view::{Camera, DockTab, Follow, Selected};
+use crate::view::{Budget, Camera, DockTab, Follow, Selected};
 
 impl App {
     /// Does what a view asked for.
@@ -44,6 +44,8 @@ impl App {
                 self.guarded(ctx, action);
             }
             Action::ClearRecent => self.store.change(|settings| settings.recent.clear()),
+            Action::Locate(path) => self.locate(path),
+            Action::NextRegion => self.regions.next(ctx),
             Action::ShowPalette => self.palette = Some(Palette::default()),
             Action::ShowHelp => self.help = true,
             Action::ShowDifference => self.show_difference(),
@@ -63,6 +65,10 @@ impl App {
             Action::ShowOrigin(origin) => self.view.origin = origin,
             Action::ToggleCut => self.view.cut_hidden ^= true,
             Action::FitBudget => self.fit_budget(),
+            Action::FitInto(bytes) => {
+                self.view.budget = Budget { text: bytes_text(bytes), bytes: Some(bytes), complaint: None };
+                self.view.tab = DockTab::Plan;
+            }
             Action::ToggleFold(path) => self.toggle_fold(&path),
             Action::ShowStage(stage) => self.view.stage = stage,
             Action::ChooseKind(kind) => self.view.kind = kind,
@@ -139,6 +145,11 @@ impl App {
                 }
             }
             Action::Set { adapter, name, value } => result = edits::set(document, adapter, name, value),
+            Action::Resize { larger } => {
+                if let Selected::Adapter { index, .. } = self.view.selected {
+                    result = edits::resize(document, model, index, larger);
+                }
+            }
             Action::SetRule { adapter, rule } => {
                 edits::set_rule(document, adapter, &rule);
                 if let Selected::Adapter { site, .. } = &mut self.view.selected {

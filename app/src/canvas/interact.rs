@@ -30,13 +30,20 @@ pub(super) fn background(ui: &Ui, rect: Rect, view: &mut View) -> Response {
     let (camera, banded) = (&mut view.camera, view.graph.band.is_some());
     let response = ui.interact(rect, Id::unique("canvas"), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, "Graph"));
+    if response.has_focus() {
+        // Arrows walk the graph there rather than from control to control.
+        let filter =
+            egui::EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
+        ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+        crate::widgets::focus_ring(ui, &response, rect.shrink(4.0));
+    }
     let middle = ui.input(|input| input.pointer.button_down(PointerButton::Middle));
     let over = ui.rect_contains_pointer(rect);
     // With Shift held a drag selects.
     let selects = banded || response.drag_started() && ui.input(|input| input.modifiers.shift);
     let pan = if response.dragged() && !selects {
         response.drag_delta()
-    } else if over && middle {
+    } else if over && (middle || held(ui)) {
         ui.input(|input| input.pointer.delta())
     } else {
         Vec2::ZERO
@@ -53,6 +60,12 @@ pub(super) fn background(ui: &Ui, rect: Rect, view: &mut View) -> Response {
         }
     }
     response
+}
+
+/// Whether Space is held and nobody else wants it: a field that is typed into, or a button that has the keyboard.
+fn held(ui: &Ui) -> bool {
+    let free = ui.memory(|memory| memory.focused().is_none_or(|id| id == Id::unique("canvas")));
+    free && ui.input(|input| input.key_down(egui::Key::Space))
 }
 
 /// Zooms so that what is at `at` (from the canvas's corner) stays there.

@@ -1,8 +1,8 @@
 //! Samples of the data as the selected stage's model sees them; clips play.
 
 use egui::{
-    Align, Align2, ColorImage, Layout, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle,
-    TextureOptions, Ui, WidgetInfo, pos2, vec2,
+    Align, Align2, Layout, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle, Ui, WidgetInfo,
+    pos2, vec2,
 };
 use graft_engine::data::Split;
 
@@ -10,27 +10,13 @@ use super::Desk;
 use crate::format;
 use crate::icons::Icon;
 use crate::previews::{Page, Preview, Previews, SHOWN};
+use crate::textures::{Textures, beat, paint};
 use crate::theme::{Theme, mono, regular};
 use crate::view::View;
 use crate::widgets::{centre, icon_button, segment, shorten};
 
-/// Frames a second at which clips play.
-const RATE: f64 = 8.0;
 /// Side of a picture, in points.
 const SIDE: f32 = 96.0;
-
-/// The pictures of the page on the graphics device.
-#[derive(Default)]
-pub struct Textures {
-    page: u64,
-    frames: Vec<Vec<TextureHandle>>,
-}
-
-impl std::fmt::Debug for Textures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Textures").field("samples", &self.frames.len()).finish_non_exhaustive()
-    }
-}
 
 /// Shows the panel.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>, previews: &Previews, textures: &mut Textures, view: &mut View) {
@@ -97,21 +83,13 @@ fn bar(ui: &mut Ui, count: usize, view: &mut View) {
 }
 
 fn samples(ui: &mut Ui, page: &Page, textures: &mut Textures, view: &View) {
-    if textures.page != page.number {
-        *textures = upload(ui.ctx(), page);
-    }
-    let moves = textures.frames.iter().any(|frames| frames.len() > 1) && !view.data.still;
-    let time = ui.input(|input| input.time);
-    if moves {
-        ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(1.0 / RATE));
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since the start")]
-    let beat = if moves { (time * RATE) as usize } else { 0 };
+    let frames = textures.of(ui.ctx(), page);
+    let beat = beat(ui, frames, view.data.still);
     ScrollArea::vertical().id_salt("samples").auto_shrink([false, false]).show(ui, |ui| {
         egui::Frame::new().inner_margin(egui::Margin::symmetric(12, 4)).show(ui, |ui| {
             ui.horizontal_wrapped(|ui| {
                 ui.spacing_mut().item_spacing = vec2(10.0, 8.0);
-                for (sample, frames) in page.samples.iter().zip(&textures.frames) {
+                for (sample, frames) in page.samples.iter().zip(frames) {
                     match sample {
                         Ok(sample) => one(ui, sample, frames, beat),
                         Err(error) => {
@@ -124,20 +102,6 @@ fn samples(ui: &mut Ui, page: &Page, textures: &mut Textures, view: &View) {
     });
 }
 
-fn upload(ctx: &egui::Context, page: &Page) -> Textures {
-    let frames = page.samples.iter().map(|sample| {
-        let Ok(sample) = sample else { return Vec::new() };
-        let drawable = sample.frames.iter().filter(|picture| picture.size[0] * picture.size[1] > 0);
-        drawable
-            .map(|picture| {
-                let image = ColorImage::from_rgb(picture.size, &picture.rgb);
-                ctx.load_texture(format!("sample {}", sample.index), image, TextureOptions::LINEAR)
-            })
-            .collect()
-    });
-    Textures { page: page.number, frames: frames.collect() }
-}
-
 fn one(ui: &mut Ui, sample: &Preview, frames: &[TextureHandle], beat: usize) {
     let theme = Theme::of(ui);
     let width = if frames.is_empty() { 260.0 } else { SIDE };
@@ -148,13 +112,7 @@ fn one(ui: &mut Ui, sample: &Preview, frames: &[TextureHandle], beat: usize) {
     });
     let place = Rect::from_min_size(rect.min, vec2(width, SIDE));
     ui.painter().rect(place, 6, theme.well, Stroke::new(1.0, theme.line), StrokeKind::Inside);
-    if let Some(texture) = frames.get(beat % frames.len().max(1)) {
-        let size = texture.size_vec2();
-        let scale = (SIDE / size.x).min(SIDE / size.y);
-        let inner = Rect::from_center_size(place.center(), scale * size);
-        let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        ui.painter().image(texture.id(), inner, whole, egui::Color32::WHITE);
-    } else {
+    if !paint(ui, frames, beat, place) {
         let text = sample.columns.join("\n");
         let galley = ui.painter().layout(text, mono(10.0), theme.body, width - 12.0);
         ui.painter().with_clip_rect(place.shrink(4.0)).galley(place.min + vec2(6.0, 6.0), galley, theme.body);

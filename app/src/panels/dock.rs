@@ -8,10 +8,11 @@ use crate::actions::Action;
 use crate::format;
 use crate::icons::Icon;
 use crate::library::Library;
-use crate::plots;
+use crate::plots::{self, Judged};
 use crate::previews::Previews;
 use crate::problems::Problem;
 use crate::runs;
+use crate::textures::Textures;
 use crate::theme::{Theme, bold, medium, mono, regular};
 use crate::view::{DockTab, View};
 use crate::widgets::{centre, focus_ring, icon_button, shorten};
@@ -24,7 +25,9 @@ pub struct Seen<'a> {
     /// Samples of the data.
     pub previews: &'a Previews,
     /// Their pictures.
-    pub textures: &'a mut data::Textures,
+    pub textures: &'a mut Textures,
+    /// Those that the latest evaluation tells of.
+    pub judged: Judged<'a>,
     /// All runs.
     pub library: &'a mut Library,
 }
@@ -39,7 +42,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, seen: &mut Seen<'_>, view: &mut View, act
     match view.tab {
         DockTab::Plots => {
             let whose = desk.foreign_run();
-            plots::ui(ui, desk.session, whose, &mut view.plots, view.budget.bytes, actions);
+            plots::ui(ui, desk.session, whose, &mut seen.judged, &mut view.plots, view.budget.bytes, actions);
         }
         DockTab::Runs => runs::ui(ui, seen.library, &mut view.runs, desk.locked, actions),
         DockTab::Stages => stages(ui, desk, view, actions),

@@ -1,22 +1,23 @@
 //! What is selected: what it is, its settings, where it attaches, what it costs.
 
-use egui::{Align2, Color32, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
-use graft_engine::adapters::{Placement, Setting};
-use graft_engine::graph::{NodeId, NodeKind, RegionKind, SiteKind, is_below};
+mod adapter;
+mod setting;
+mod where_it_sits;
+
+use egui::{Align2, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use graft_engine::graph::{NodeId, NodeKind, is_below};
 
 use super::{Desk, selection};
 use crate::actions::Action;
-use crate::attach;
 use crate::canvas::freeze_icon;
 use crate::format;
-use crate::graph_actions::GraphAction;
 use crate::icons::{self, Icon};
 use crate::model::{Freeze, Model};
 use crate::outlook::{Warmth, Warmths};
-use crate::reach::{self, every_block};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::view::{Selected, View};
-use crate::widgets::{Weight, focus_ring, key_value, note, rule, section, shorten_front, wide_button};
+use crate::widgets::{Weight, key_value, note, rule, section, shorten_front, wide_button};
+use adapter::adapter;
 
 /// Parameters that are listed one by one.
 const PARAMS: usize = 24;
@@ -81,7 +82,7 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
     let position = series.position;
     let unknown = || format::UNKNOWN.to_owned();
     let per_cent = |value: Option<f64>| value.map_or_else(unknown, |value| format!("{value:.1} %"));
-    let validation = || series.evals.iter().filter(|point| !point.test).map(|point| point.top1);
+    let validation = || series.evals.iter().filter(|point| !point.test).map(|point| point.score);
     section(ui, "Run", desk.session.state().word());
     if let Some(name) = desk.foreign_run() {
         note(
@@ -95,10 +96,11 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
     key_value(ui, "Steps of all stages", &format::whole(position.total));
     key_value(ui, "Loss, smoothed", &format!("{:.4}", last.smooth));
     key_value(ui, "Learning rate", &format!("{:.2e}", position.rate).replace('-', "−"));
-    key_value(ui, "Validation top-1", &per_cent(validation().next_back()));
-    key_value(ui, "Best validation top-1", &per_cent(validation().reduce(f64::max)));
-    if series.test_top1.is_some() {
-        key_value(ui, "Test top-1", &per_cent(series.test_top1));
+    let metric = series.metric;
+    key_value(ui, &format!("Validation {metric}"), &per_cent(validation().next_back()));
+    key_value(ui, &format!("Best validation {metric}"), &per_cent(validation().reduce(f64::max)));
+    if series.test_score.is_some() {
+        key_value(ui, &format!("Test {metric}"), &per_cent(series.test_score));
     }
     key_value(ui, "Peak memory", &format::bytes(series.peak_bytes));
     if let Some(predicted) = series.stage().and_then(|stage| stage.predicted.as_ref()) {
@@ -284,313 +286,4 @@ fn adapter_row(ui: &mut Ui, index: usize, desk: Desk<'_>, actions: &mut Vec<Acti
     if response.clicked() {
         actions.push(Action::Select(Selected::Adapter { index, site: None }));
     }
-}
-
-fn adapter(
-    ui: &mut Ui,
-    index: usize,
-    site: Option<&str>,
-    desk: Desk<'_>,
-    view: &mut View,
-    actions: &mut Vec<Action>,
-) {
-    let theme = Theme::of(ui);
-    let Some(placement) = desk.document.and_then(|document| document.project().adapters.get(index)) else {
-        return;
-    };
-    let covered = desk.model.and_then(|model| Some((model, model.coverage.get(index)?.as_ref().ok()?)));
-    let spec = covered
-        .and_then(|(model, covered)| placement.sized(&model.graph, &covered.matched).ok())
-        .unwrap_or_else(|| placement.kind.clone());
-    let kind = spec.kind();
-    let style = theme.kind(kind.letter());
-    title(ui, kind.name(), site.unwrap_or(&placement.at), |ui, at| {
-        icons::badge(ui.painter(), style, at, 28.0, Theme::of(ui).ink);
-    });
-    attaches(ui, kind.place(), style.color);
-    section(ui, "Settings", kind.description());
-    note(ui, &kind.formula(), theme.label);
-    ui.add_space(6.0);
-    let settings = kind.settings();
-    if settings.is_empty() {
-        note(ui, "This kind has no settings.", theme.label);
-        ui.add_space(6.0);
-    }
-    for setting in settings {
-        crate::widgets::form_row(ui, setting.label, |ui| {
-            setting_ui(ui, index, &setting, style.color, desk.locked, actions);
-        });
-    }
-    let start = if kind.identity_at_start() {
-        "Placing it changes no output until it is trained."
-    } else {
-        "It changes the output from the first step on."
-    };
-    ui.add_space(2.0);
-    note(ui, start, theme.label);
-    if desk.locked {
-        note(ui, "Locked while training.", theme.warning);
-    }
-    ui.add_space(8.0);
-    rule(ui);
-    rule_ui(ui, index, placement, desk, view, actions);
-    rule(ui);
-    cost(ui, index, placement, desk);
-    rule(ui);
-    super::without::ui(ui, index, desk);
-    rule(ui);
-    ui.add_space(10.0);
-    ui.horizontal(|ui| {
-        ui.add_space(12.0);
-        let button = wide_button(ui, Some(Icon::Bin), "Remove", Weight::Plain, !desk.locked);
-        if button.on_hover_text("Take this rule off the project (Del)").clicked() {
-            actions.push(Action::RemoveAdapter(index));
-        }
-    });
-    ui.add_space(12.0);
-}
-
-/// Where the kind attaches, in words and as a picture.
-fn attaches(ui: &mut Ui, place: &str, hue: Color32) {
-    let theme = Theme::of(ui);
-    section(ui, "Attaches", place);
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 34.0), Sense::hover());
-    let well = rect.shrink2(vec2(12.0, 2.0));
-    ui.painter().rect_filled(well, 6, theme.well);
-    attach::paint(
-        ui.painter(),
-        egui::Rect::from_center_size(well.center(), 1.6 * attach::SIZE),
-        place,
-        hue,
-        theme,
-    );
-    ui.add_space(4.0);
-    rule(ui);
-}
-
-fn setting_ui(
-    ui: &mut Ui,
-    adapter: usize,
-    setting: &Setting,
-    color: Color32,
-    locked: bool,
-    actions: &mut Vec<Action>,
-) {
-    let mut value = setting.value;
-    let theme = Theme::of(ui);
-    if !setting.choices.is_empty() {
-        ui.add_enabled_ui(!locked, |ui| value = choice_ui(ui, adapter, setting));
-        #[expect(clippy::float_cmp, reason = "choices are small whole numbers")]
-        if value != setting.value {
-            actions.push(Action::Set { adapter, name: setting.name, value });
-        }
-        return;
-    }
-    ui.add_enabled_ui(!locked, |ui| {
-        if setting.whole {
-            // Powers of two, as far as editors usually go; any whole number can be typed.
-            let top = setting.range.1.min(256.0).max(setting.value).log2();
-            let mut power = value.max(1.0).log2();
-            ui.spacing_mut().slider_width = (ui.available_width() - 86.0).clamp(60.0, 150.0);
-            let slider = egui::Slider::new(&mut power, 0.0..=top).smart_aim(false).show_value(false);
-            ui.visuals_mut().selection.bg_fill = color;
-            ui.visuals_mut().widgets.inactive.bg_fill = theme.active;
-            let slider = ui.add(slider.trailing_fill(true));
-            slider.widget_info(|| {
-                WidgetInfo::labeled(Role::Slider, !locked, format!("{} slider", setting.label))
-            });
-            if slider.changed() {
-                value = power.exp2().round();
-            }
-        }
-        let speed = if setting.whole { 0.2 } else { (setting.range.1 - setting.range.0).min(10.0) / 400.0 };
-        let mut field = egui::DragValue::new(&mut value)
-            .range(setting.range.0..=setting.range.1)
-            .speed(speed)
-            .min_size(vec2(56.0, 24.0))
-            .update_while_editing(false);
-        field = if setting.whole { field.fixed_decimals(0) } else { field.max_decimals(4) };
-        field = field.custom_formatter(|value, _| format::number((value * 1e4).round() / 1e4));
-        let response = ui.scope(|ui| {
-            ui.visuals_mut().widgets.inactive.weak_bg_fill = theme.field;
-            ui.style_mut().drag_value_text_style = egui::TextStyle::Monospace;
-            ui.add(field)
-        });
-        response.inner.widget_info(|| WidgetInfo {
-            label: Some(setting.label.to_owned()),
-            ..WidgetInfo::drag_value(!locked, setting.value)
-        });
-    });
-    if setting.whole {
-        value = value.round();
-    }
-    #[expect(clippy::float_cmp, reason = "an untouched field gives the same bits back")]
-    let changed = value != setting.value;
-    if changed {
-        actions.push(Action::Set { adapter, name: setting.name, value });
-    }
-}
-
-/// A list to choose from; gives the number of what is chosen.
-fn choice_ui(ui: &mut Ui, adapter: usize, setting: &Setting) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a checked number of a choice"
-    )]
-    let mut chosen = setting.value as usize;
-    let width = ui.available_width() - 14.0;
-    let list = egui::ComboBox::from_id_salt((adapter, setting.name)).width(width);
-    let shown = setting.chosen().unwrap_or_default();
-    let response = list.selected_text(shown).show_ui(ui, |ui| {
-        for (number, name) in setting.choices.iter().enumerate() {
-            ui.selectable_value(&mut chosen, number, *name);
-        }
-    });
-    let label = format!("{}: {shown}", setting.label);
-    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
-    #[expect(clippy::cast_precision_loss, reason = "choices are few")]
-    let number = chosen as f64;
-    number
-}
-
-/// The rule with what it matches.
-fn rule_ui(
-    ui: &mut Ui,
-    index: usize,
-    placement: &Placement,
-    desk: Desk<'_>,
-    view: &mut View,
-    actions: &mut Vec<Action>,
-) {
-    let theme = Theme::of(ui);
-    // What is typed is matched at every letter.
-    let typed = view.rule_draft.as_ref().filter(|(own, _)| *own == index);
-    let live = typed.zip(desk.model).map(|((_, rule), model)| reach::draft(model, &placement.kind, rule));
-    let coverage = live.as_ref().or_else(|| desk.model.and_then(|model| model.coverage.get(index)));
-    let remark = match coverage {
-        Some(Ok(covered)) if covered.near.is_empty() => format!("{} matched", covered.matched.len()),
-        Some(Ok(covered)) => format!("{} matched · {} near", covered.matched.len(), covered.near.len()),
-        Some(Err(_)) => "matches nothing".to_owned(),
-        None => String::new(),
-    };
-    section(ui, "Rule", &remark);
-    let mut draft = match &view.rule_draft {
-        Some((own, text)) if *own == index => text.clone(),
-        _ => placement.at.clone(),
-    };
-    ui.horizontal(|ui| {
-        ui.add_space(12.0);
-        let width = ui.available_width() - 12.0;
-        let edit = egui::TextEdit::singleline(&mut draft)
-            .font(mono(11.0))
-            .desired_width(width)
-            .margin(egui::Margin::symmetric(8, 5))
-            .interactive(!desk.locked);
-        let response = ui.add(edit);
-        let response = response.accessible_name("Rule text");
-        if response.changed() {
-            view.rule_draft = Some((index, draft.clone()));
-        }
-        if response.lost_focus() {
-            // Escape leaves the rule as it was.
-            let given_up = ui.input(|input| input.key_pressed(egui::Key::Escape));
-            if draft != placement.at && !given_up {
-                actions.push(Action::SetRule { adapter: index, rule: draft.clone() });
-            }
-            view.rule_draft = None;
-        }
-    });
-    ui.add_space(6.0);
-    let wide = every_block(&placement.at);
-    if let Some(wide) = wide.filter(|wide| *wide != placement.at) {
-        ui.horizontal(|ui| {
-            ui.add_space(12.0);
-            let button = wide_button(ui, None, "Copy to like sites", Weight::Plain, !desk.locked);
-            if button.on_hover_text(&wide).clicked() {
-                actions.push(Action::Graph(GraphAction::CopyToLike));
-            }
-        });
-        ui.add_space(8.0);
-    }
-    match coverage {
-        Some(Ok(covered)) => {
-            for path in covered.matched.iter().take(SITES) {
-                site_row(ui, path, true, actions);
-            }
-            if covered.matched.len() > SITES {
-                note(ui, &format!("and {} more", covered.matched.len() - SITES), theme.label);
-            }
-            for path in covered.near.iter().take(4) {
-                site_row(ui, path, false, actions);
-            }
-            if covered.near.len() > 4 {
-                note(ui, &format!("and {} more near", covered.near.len() - 4), theme.label);
-            }
-        }
-        Some(Err(error)) => note(ui, error, theme.error),
-        None => {}
-    }
-    ui.add_space(8.0);
-}
-
-fn site_row(ui: &mut Ui, path: &str, matched: bool, actions: &mut Vec<Action>) {
-    let theme = Theme::of(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::click());
-    let word = if matched { "Matched" } else { "Near" };
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{word} {path}")));
-    if response.hovered() {
-        ui.painter().rect_filled(rect, 0, theme.raised);
-    }
-    focus_ring(ui, &response, rect.shrink(2.0));
-    let y = rect.center().y;
-    let (icon, color) = if matched { (Icon::Check, theme.brand) } else { (Icon::Minus, theme.faint) };
-    icons::paint(ui.painter(), icon, pos2(rect.left() + 18.0, y), 12.0, color);
-    let x = rect.left() + 30.0;
-    let text = shorten_front(ui, path, &mono(10.0), rect.right() - 12.0 - x);
-    let color = if matched { theme.body } else { theme.label };
-    ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, text, mono(10.0), color);
-    if response.clicked() {
-        actions.push(Action::Graph(GraphAction::Show(path.to_owned())));
-    }
-    response.on_hover_text(if matched { path.to_owned() } else { format!("near, not matched: {path}") });
-}
-
-fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
-    section(ui, "Cost", "");
-    let Some(model) = desk.model else { return };
-    let Some(Ok(covered)) = model.coverage.get(index) else {
-        key_value(ui, "Weights", format::UNKNOWN);
-        return;
-    };
-    // A placement that asks for a number of parameters has the size that comes near.
-    let spec = placement.sized(&model.graph, &covered.matched).unwrap_or_else(|_| placement.kind.clone());
-    let kind = spec.kind();
-    let sites: Vec<_> = covered.matched.iter().filter_map(|path| model.graph.site(path)).collect();
-    let counts: Vec<u64> = sites.iter().map(|site| kind.parameter_count(&model.graph, site)).collect();
-    if let Some(site) = sites.first() {
-        let shape = match site.kind {
-            SiteKind::Weight { features_in, .. } => format!("{}×{features_in}", site.width),
-            _ => site.width.to_string(),
-        };
-        key_value(ui, &format!("First site, a {}", site.kind.word()), &shape);
-        key_value(ui, "Weights at one site", &format::whole(counts[0]));
-    }
-    let all: u64 = counts.iter().sum::<u64>() + kind.shared_count();
-    if sites.len() > 1 {
-        key_value(ui, &format!("Weights at {} sites", sites.len()), &format::whole(all));
-    }
-    key_value(ui, "Adapter file", &format::bytes(4 * all));
-    let inside = |part: &&crate::model::Part| part.kind == RegionKind::Adapter(index);
-    let trained: u64 = model.parts.iter().filter(inside).map(|part| part.trained).sum();
-    let state = if !model.uses_adapters {
-        "not in this stage"
-    } else if trained == 0 {
-        "frozen"
-    } else {
-        "trainable"
-    };
-    key_value(ui, "In this stage", state);
-    costs(ui, desk, |heat| heat.adapter(index));
-    ui.add_space(8.0);
 }

@@ -68,8 +68,8 @@ fn sentence(desk: Desk<'_>) -> String {
             text.push(format!("stage ends in ≈ {left}"));
         }
         State::Finished => {
-            if let Some(top1) = series.test_top1 {
-                text.push(format!("test top-1 {top1:.1} %"));
+            if let Some(score) = series.test_score {
+                text.push(format!("test {} {score:.1} %", series.metric));
             }
             text.push(format!(
                 "{} steps in {}",

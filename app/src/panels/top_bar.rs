@@ -2,6 +2,7 @@
 
 use egui::{Align, Align2, Layout, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
 
+use super::too_much::{self, TooMuch};
 use super::{Desk, totals};
 use crate::actions::Action;
 use crate::commands::{Group, all};
@@ -175,6 +176,10 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
         if pause.on_hover_text("Pause or go on (P)").clicked() {
             actions.push(Action::TogglePause);
         }
+        return;
+    }
+    if let Some(too_much) = TooMuch::of(desk) {
+        too_much::ui(ui, desk, too_much, actions);
         return;
     }
     let ready = desk.document.is_some() && desk.model.is_some();

@@ -3,11 +3,26 @@
 use egui::{Align2, Rect, Role, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
 use crate::icons::{self, Icon};
+use crate::previews::Page;
 use crate::session::{Classes, Series};
+use crate::textures::{Textures, beat, paint};
 use crate::theme::{Theme, bold, mono, regular};
 use crate::widgets::shorten;
 
-pub(super) fn ui(ui: &mut Ui, series: &Series) {
+/// Samples that the latest evaluation tells of.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// The samples, in the order in which it tells of them.
+    pub page: Option<&'a Result<Page, String>>,
+    /// Their pictures.
+    pub textures: &'a mut Textures,
+}
+
+/// Height of a sample's line with a picture, and without.
+const LINES: [f32; 2] = [44.0, 20.0];
+
+/// Shows the page; pictures where the run's data are at hand.
+pub(super) fn ui(ui: &mut Ui, series: &Series, judged: &mut Judged<'_>, at_hand: bool) {
     let theme = Theme::of(ui);
     let all = ui.available_rect_before_wrap();
     let Some(classes) = &series.classes else {
@@ -29,7 +44,7 @@ pub(super) fn ui(ui: &mut Ui, series: &Series) {
     };
     matrix(&mut part(left, "matrix"), series, classes);
     accuracy(&mut part(middle, "accuracy"), series, classes);
-    samples(&mut part(right, "samples"), series, classes);
+    samples(&mut part(right, "samples"), series, classes, judged, at_hand);
 }
 
 fn name(series: &Series, class: usize) -> String {
@@ -133,13 +148,26 @@ fn accuracy(ui: &mut Ui, series: &Series, classes: &Classes) {
     });
 }
 
-fn samples(ui: &mut Ui, series: &Series, classes: &Classes) {
+fn samples(ui: &mut Ui, series: &Series, classes: &Classes, judged: &mut Judged<'_>, at_hand: bool) {
     let theme = Theme::of(ui);
     title(ui, "Samples", "the first wrong and right ones");
+    let page = judged.page.and_then(|page| page.as_ref().ok()).filter(|_| at_hand);
+    // The pictures of the evaluation before stand until the newest ones are read.
+    let own = page.filter(|page| page.samples.len() == classes.predictions.len());
+    let frames = own.map_or(&[][..], |page| judged.textures.of(ui.ctx(), page));
+    let beat = beat(ui, frames, false);
     egui::ScrollArea::vertical().id_salt("samples").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        for found in &classes.predictions {
-            let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+        for (place, found) in classes.predictions.iter().enumerate() {
+            let frames = frames.get(place).map_or(&[][..], Vec::as_slice);
+            let height = LINES[usize::from(frames.is_empty())];
+            let (mut rect, response) =
+                ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+            if !frames.is_empty() {
+                let (picture, words) = rect.split_left_right_at_x(rect.left() + height);
+                paint(ui, frames, beat, picture.shrink(2.0));
+                rect = words.with_min_x(words.left() + 6.0);
+            }
             let right = found.label == found.guess;
             let (truth, guess) = (name(series, found.label), name(series, found.guess));
             let text = if right { truth } else { format!("{truth}, taken for {guess}") };

@@ -9,7 +9,7 @@ use graft_engine::graph::Rule;
 use graft_engine::project::Project;
 use graft_engine::runs::{RunEntry, placement_difference};
 
-use super::{curves, difference, marks, part, scatter};
+use super::{curves, difference, marks, part, scatter, variants};
 use crate::library::{Curve, Library};
 use crate::theme::{Theme, medium};
 use crate::view::RunsView;
@@ -48,6 +48,15 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     ui.painter().hline(lower.x_range(), lower.top(), stroke);
     part(ui, lower, "scatter", true, |ui| scatter::ui(ui, library, view));
     let runs = compared(library);
+    let (middle, right) = if variants::are_sweep(&runs) {
+        // What the runs were made for stands above what sets them apart.
+        let table = rest.with_max_y(rest.top() + variants::height(&runs).min(0.6 * rest.height()));
+        part(ui, table, "variants", false, |ui| variants::ui(ui, &runs));
+        ui.painter().hline(table.x_range(), table.bottom(), stroke);
+        (middle.with_min_y(table.bottom()), right.with_min_y(table.bottom()))
+    } else {
+        (middle, right)
+    };
     part(ui, middle, "placement", false, |ui| difference::placements(ui, &runs));
     part(ui, right, "settings", false, |ui| difference::settings(ui, &runs));
 }
@@ -67,6 +76,22 @@ pub fn differing_sites(library: &mut Library, sites: &[&str]) -> Vec<String> {
     let rules: Vec<Rule> = rows.iter().filter_map(|row| Rule::parse(&row.at).ok()).collect();
     let differs = |site: &&&str| rules.iter().any(|rule| rule.matches(site));
     sites.iter().filter(differs).map(|site| (*site).to_owned()).collect()
+}
+
+/// What all of these runs are compared by; none where they differ or nothing is known yet.
+pub(super) fn metric(runs: &[Compared]) -> Option<&'static str> {
+    let mut known = runs.iter().map(|run| run.entry.metric).filter(|metric| !metric.is_empty());
+    let first = known.next()?;
+    known.all(|other| other == first).then_some(first)
+}
+
+/// A metric's name where a title begins with it.
+pub(super) fn title_of(metric: Option<&str>) -> &'static str {
+    match metric {
+        Some("top-1") => "Top-1",
+        Some("Dice") => "Dice",
+        _ => "Score",
+    }
 }
 
 /// A legend of the runs: mark and name, as many as there is room for.

@@ -3,7 +3,7 @@
 use egui::{Rangef, Role, Ui, Vec2b, WidgetInfo, vec2};
 use egui_plot::{AxisHints, Line, Plot, Points};
 
-use super::compare::{Compared, compared, legend};
+use super::compare::{Compared, compared, legend, metric, title_of};
 use super::marks;
 use crate::library::Library;
 use crate::plots::axis;
@@ -14,12 +14,13 @@ use crate::view::{CurveKind, RunsView};
 
 pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let runs = compared(library);
+    let score = format!("{} %", title_of(metric(&runs)));
     choice(
         ui,
         "Curves",
         &mut view.curves,
         &[
-            (CurveKind::Accuracy, "Top-1 %"),
+            (CurveKind::Accuracy, score.as_str()),
             (CurveKind::Validation, "Validation loss"),
             (CurveKind::Training, "Training loss"),
         ],
@@ -81,7 +82,7 @@ fn points(series: &Series, kind: CurveKind, buckets: usize) -> Vec<[f64; 2]> {
         points.map(|point| [point.x, value(point)]).filter(|point| point[1].is_finite()).collect()
     };
     match kind {
-        CurveKind::Accuracy => of(|point| point.top1),
+        CurveKind::Accuracy => of(|point| point.score),
         CurveKind::Validation => of(|point| point.loss),
         CurveKind::Training => series.thin(0..series.steps.len(), buckets, Channel::Smooth),
     }

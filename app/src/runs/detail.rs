@@ -28,8 +28,9 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView, action
             let share = |value: Option<f64>| {
                 value.map_or_else(|| format::UNKNOWN.to_owned(), |value| format!("{:.2} %", 100.0 * value))
             };
-            key_value(ui, "Test top-1", &share(entry.top1));
-            key_value(ui, "Best validation top-1", &share(entry.validation));
+            let metric = if entry.metric.is_empty() { "score" } else { entry.metric };
+            key_value(ui, &format!("Test {metric}"), &share(entry.score));
+            key_value(ui, &format!("Best validation {metric}"), &share(entry.validation));
             key_value(ui, "Steps", &format::whole(entry.steps));
             key_value(ui, "Seed", &entry.seed.to_string());
             if let Some(mark) = &entry.sweep {

@@ -4,7 +4,7 @@ use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use graft_engine::project::Project;
 use graft_engine::runs::{RunEntry, placement_difference, settings_difference};
 
-use super::compare::Compared;
+use super::compare::{Compared, metric};
 use super::marks;
 use crate::format;
 use crate::icons;
@@ -175,7 +175,7 @@ struct Measure {
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 const MEASURES: [Measure; 6] = [
-    Measure { name: "Top-1", value: |entry| entry.top1.map(|share| 100.0 * share), more: true, points: true },
+    Measure { name: "Test", value: |entry| entry.score.map(|share| 100.0 * share), more: true, points: true },
     Measure {
         name: "Validation",
         value: |entry| entry.validation.map(|share| 100.0 * share),
@@ -236,7 +236,11 @@ fn against(ui: &mut Ui, runs: &[Compared]) {
             }
         };
         let values: Vec<(String, Color32)> = runs.iter().enumerate().map(cell).collect();
-        row(ui, measure.name, &values);
+        let name = match measure.name {
+            name @ ("Test" | "Validation") => format!("{name} {}", metric(runs).unwrap_or("score")),
+            name => name.to_owned(),
+        };
+        row(ui, &name, &values);
     }
     let line: Rect = ui.available_rect_before_wrap();
     ui.painter().hline(line.x_range(), line.top() + 5.0, egui::Stroke::new(1.0, theme.line));
@@ -245,7 +249,7 @@ fn against(ui: &mut Ui, runs: &[Compared]) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
 fn own(measure: &Measure, value: f64) -> String {
     match measure.name {
-        "Top-1" | "Validation" => format!("{value:.1}"),
+        "Test" | "Validation" => format!("{value:.1}"),
         "Loss" => format!("{value:.3}"),
         "Trainable" => format::short(value as u64),
         "Peak memory" => format::bytes(value as u64),
@@ -259,11 +263,11 @@ mod tests {
 
     #[test]
     fn differences_are_good_or_bad_by_meaning() {
-        let [top1, _, loss, trainable, ..] = &MEASURES;
-        assert_eq!(told(top1, Some(70.0), Some(68.2)), Some(("−1.8".to_owned(), Some(false))));
+        let [score, _, loss, trainable, ..] = &MEASURES;
+        assert_eq!(told(score, Some(70.0), Some(68.2)), Some(("−1.8".to_owned(), Some(false))));
         assert_eq!(told(loss, Some(1.0), Some(0.5)), Some(("−0.500".to_owned(), Some(true))));
         assert_eq!(told(trainable, Some(200.0), Some(100.0)), Some(("× 0.50".to_owned(), Some(true))));
         assert_eq!(told(trainable, Some(200.0), Some(200.0)), Some(("× 1.00".to_owned(), None)));
-        assert_eq!(told(top1, None, Some(1.0)), None);
+        assert_eq!(told(score, None, Some(1.0)), None);
     }
 }

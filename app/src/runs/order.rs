@@ -81,7 +81,7 @@ fn compare(a: &Row, b: &Row, by: Column, ascending: bool) -> Ordering {
     match by {
         Column::Name => turned(a.id.cmp(&b.id)),
         Column::State => turned(a.state.cmp(&b.state)),
-        Column::Top1 => number(a.top1.or(a.validation), b.top1.or(b.validation)),
+        Column::Score => number(a.score.or(a.validation), b.score.or(b.validation)),
         Column::Loss => number(a.loss, b.loss),
         Column::Trainable => turned(a.trainable.cmp(&b.trainable)),
         Column::Peak => turned(a.peak_bytes.cmp(&b.peak_bytes)),
@@ -97,11 +97,12 @@ mod tests {
 
     use super::*;
 
-    fn row(id: &str, top1: Option<f64>, sweep: Option<&str>) -> Row {
+    fn row(id: &str, score: Option<f64>, sweep: Option<&str>) -> Row {
         let mut row = Row::default();
         row.entry.id = id.to_owned();
-        row.entry.top1 = top1;
-        row.entry.sweep = sweep.map(|sweep| SweepMark { sweep: sweep.to_owned(), variant: "v".to_owned() });
+        row.entry.score = score;
+        row.entry.sweep =
+            sweep.map(|sweep| SweepMark { sweep: sweep.to_owned(), variant: "v".to_owned(), place: 0 });
         row
     }
 
@@ -122,7 +123,7 @@ mod tests {
             row("d", Some(0.1), Some("s")),
         ];
         rows[1].notes.tags = vec!["Odd".to_owned()];
-        let mut view = RunsView { sort: Column::Top1, ..RunsView::default() };
+        let mut view = RunsView { sort: Column::Score, ..RunsView::default() };
         assert_eq!(names(&shown(&rows, &view)), ["s: 2", "c", "d", "a", "b"]);
         view.ascending = true;
         assert_eq!(names(&shown(&rows, &view)), ["s: 2", "d", "c", "a", "b"], "unknown last both ways");

@@ -4,7 +4,7 @@ use egui::{Align2, Color32, Rangef, Role, Ui, Vec2b, WidgetInfo, vec2};
 use egui_plot::{AxisHints, Line, LineStyle, Plot, PlotPoint, Points, Text};
 use graft_engine::runs::settings;
 
-use super::compare::{Compared, compared, short_name};
+use super::compare::{Compared, compared, metric, short_name, title_of};
 use super::curves::{choice, swept};
 use super::marks;
 use crate::library::Library;
@@ -23,7 +23,8 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let mut among =
         vec![(Against::Bytes, "peak, MiB"), (Against::Time, "time, s"), (Against::Trainable, "trainable, k")];
     among.extend(paths.iter().map(|path| (Against::Setting(path.clone()), path.as_str())));
-    choice(ui, "Top-1 % against", &mut view.against, &among);
+    let title = format!("{} % against", title_of(metric(&runs)));
+    choice(ui, &title, &mut view.against, &among);
     let size = ui.available_size();
     if size.y < 40.0 {
         return;
@@ -32,10 +33,10 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     ui.style_mut().text_styles.insert(egui::TextStyle::Body, mono(10.0));
     ui.visuals_mut().override_text_color = Some(theme.label);
     // One measure for all: validation only where no compared run was tested yet.
-    let tested = runs.iter().any(|run| run.entry.top1.is_some());
+    let tested = runs.iter().any(|run| run.entry.score.is_some());
     let value = |run: &Compared| -> Option<[f64; 2]> {
-        let top1 = if tested { run.entry.top1 } else { run.entry.validation }?;
-        Some([cost(run, &view.against)?, 100.0 * top1])
+        let score = if tested { run.entry.score } else { run.entry.validation }?;
+        Some([cost(run, &view.against)?, 100.0 * score])
     };
     let points: Vec<(usize, [f64; 2])> =
         runs.iter().enumerate().filter_map(|(place, run)| Some((place, value(run)?))).collect();

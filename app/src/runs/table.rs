@@ -29,7 +29,7 @@ fn columns(rect: Rect) -> Vec<(Column, f32, f32)> {
     let width = |column: Column| match column {
         Column::Name => 0.0,
         Column::State => 88.0,
-        Column::Top1 | Column::Loss => 62.0,
+        Column::Score | Column::Loss => 62.0,
         Column::Trainable => 74.0,
         Column::Peak | Column::Time => 78.0,
         Column::Device => 64.0,
@@ -222,9 +222,9 @@ fn cell_ui(ui: &Ui, row: &Row, column: Column, cell: Rect, chosen: bool) {
             let at = pos2(cell.left() + 17.0, cell.center().y);
             ui.painter().text(at, Align2::LEFT_CENTER, entry.state.word(), regular(11.0), quiet);
         }
-        Column::Top1 => {
+        Column::Score => {
             // What was not tested yet shows its validation, fainter.
-            let (value, color) = match (entry.top1, entry.validation) {
+            let (value, color) = match (entry.score, entry.validation) {
                 (Some(test), _) => (Some(test), theme.text),
                 (None, other) => (other, theme.label),
             };

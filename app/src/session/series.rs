@@ -1,10 +1,11 @@
 //! What a run has told so far, as plots and panels read it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use graft_engine::project::Predicted;
 use graft_engine::runs::{Event, EventBody, StageProfile};
-use graft_engine::train::{Ask, Prediction};
+use graft_engine::train::{Ask, Prediction, headline};
 
 pub use crate::pyramid::StepPoint;
 use crate::pyramid::{Channel, Pyramid, Stair};
@@ -16,8 +17,8 @@ pub struct EvalPoint {
     pub x: f64,
     /// Mean cross-entropy.
     pub loss: f64,
-    /// Share of samples whose best guess was right, in per cent.
-    pub top1: f64,
+    /// What evaluations are compared by, in per cent.
+    pub score: f64,
     /// On the test split rather than the validation split.
     pub test: bool,
 }
@@ -107,8 +108,10 @@ pub struct Series {
     pub peak_bytes: u64,
     /// Where it is.
     pub position: Position,
-    /// Top-1 on the test split, when finished.
-    pub test_top1: Option<f64>,
+    /// What evaluations are compared by: `top-1`, or `Dice` of masks.
+    pub metric: &'static str,
+    /// That on the test split in per cent, when finished.
+    pub test_score: Option<f64>,
     /// Names of the classes, where there are few.
     pub class_names: Vec<String>,
     /// What the latest evaluation that tells it took for what.
@@ -146,7 +149,8 @@ impl Default for Series {
             folder: String::new(),
             peak_bytes: 0,
             position: Position::default(),
-            test_top1: None,
+            metric: "top-1",
+            test_score: None,
             class_names: Vec::new(),
             classes: None,
             asked: Vec::new(),
@@ -205,6 +209,13 @@ impl Series {
     }
 
     /// Takes an event in.
+    /// What these metrics are compared by, in per cent.
+    fn score_of(&mut self, metrics: &BTreeMap<String, f64>) -> Option<f64> {
+        let (metric, score) = headline(metrics)?;
+        self.metric = metric;
+        Some(100.0 * score)
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "steps and bytes fit a plot's axis")]
     pub fn take(&mut self, event: &Event) {
         self.position.secs = event.time;
@@ -244,9 +255,9 @@ impl Series {
             EventBody::Eval {
                 stage, epoch, split, loss, metrics, samples, confusion, predictions, ..
             } => {
-                let top1 = 100.0 * metrics.get("top1").copied().unwrap_or(f64::NAN);
+                let score = self.score_of(metrics).unwrap_or(f64::NAN);
                 let x = self.position.total as f64;
-                self.evals.push(EvalPoint { x, loss: *loss, top1, test: split == "test" });
+                self.evals.push(EvalPoint { x, loss: *loss, score, test: split == "test" });
                 if !confusion.is_empty() || !predictions.is_empty() {
                     self.classes = Some(Classes {
                         split: split.clone(),
@@ -256,8 +267,9 @@ impl Series {
                     });
                 }
                 self.note(format!(
-                    "stage {}, after epoch {epoch}: {split} loss {loss:.4}, top-1 {top1:.1} % of {samples}",
-                    stage + 1
+                    "stage {}, after epoch {epoch}: {split} loss {loss:.4}, {} {score:.1} % of {samples}",
+                    stage + 1,
+                    self.metric
                 ));
             }
             EventBody::Cache { stage, built, hits, bytes, secs, .. } => {
@@ -293,9 +305,10 @@ impl Series {
             EventBody::Stopped { steps } => self.note(format!("stopped after {steps} steps, saved")),
             EventBody::Finished { secs, steps, metrics, peak_bytes, .. } => {
                 self.peak_bytes = self.peak_bytes.max(*peak_bytes);
-                self.test_top1 = metrics.get("top1").map(|top1| 100.0 * top1);
+                self.test_score = self.score_of(metrics);
+                let metric = self.metric;
                 let test =
-                    self.test_top1.map_or_else(String::new, |top1| format!(", test top-1 {top1:.1} %"));
+                    self.test_score.map_or_else(String::new, |score| format!(", test {metric} {score:.1} %"));
                 self.note(format!("finished {steps} steps in {}{test}", crate::format::duration(*secs)));
             }
             EventBody::Failed { error } => self.warn(error.clone()),

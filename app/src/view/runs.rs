@@ -9,8 +9,8 @@ pub enum Column {
     Name,
     /// What has become of it.
     State,
-    /// Top-1 on the test split, or else the best on the validation split.
-    Top1,
+    /// Top-1, or Dice of masks, on the test split, or else the best on the validation split.
+    Score,
     /// Loss.
     Loss,
     /// Trained weights.
@@ -31,7 +31,7 @@ impl Column {
     pub const ALL: [Self; 9] = [
         Self::Name,
         Self::State,
-        Self::Top1,
+        Self::Score,
         Self::Loss,
         Self::Trainable,
         Self::Peak,
@@ -46,7 +46,7 @@ impl Column {
         match self {
             Self::Name => "Run",
             Self::State => "State",
-            Self::Top1 => "Top-1 %",
+            Self::Score => "Score %",
             Self::Loss => "Loss",
             Self::Trainable => "Trainable",
             Self::Peak => "Peak",
@@ -59,14 +59,14 @@ impl Column {
     /// Whether it holds numbers, which stand at the right.
     #[must_use]
     pub const fn is_number(self) -> bool {
-        matches!(self, Self::Top1 | Self::Loss | Self::Trainable | Self::Peak | Self::Time)
+        matches!(self, Self::Score | Self::Loss | Self::Trainable | Self::Peak | Self::Time)
     }
 }
 
 /// What the curves of compared runs show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CurveKind {
-    /// Top-1 on the validation split.
+    /// Top-1, or Dice of masks, on the validation split.
     #[default]
     Accuracy,
     /// Loss on the validation split.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use egui::{
-    Align2, Id, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Id, Rect, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::Page;
@@ -118,20 +118,44 @@ fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
     let (icon, color) = if exists { (Icon::Folder, theme.body) } else { (Icon::Warning, theme.warning) };
     icons::paint(ui.painter(), icon, pos2(rect.left() + 14.0, rect.center().y), 14.0, color);
     let left = rect.left() + 32.0;
-    let when = pos2(rect.right() - 8.0, rect.top() + 13.0);
-    let when =
-        ui.painter().text(when, Align2::RIGHT_CENTER, ago(recent.opened_secs), regular(11.0), theme.label);
-    let title = shorten(ui, &name, &medium(12.0), when.left() - 8.0 - left);
+    let right = if exists {
+        let at = pos2(rect.right() - 8.0, rect.top() + 13.0);
+        ui.painter()
+            .text(at, Align2::RIGHT_CENTER, ago(recent.opened_secs), regular(11.0), theme.label)
+            .left()
+    } else {
+        locate(ui, rect, &name, recent, actions)
+    };
+    let title = shorten(ui, &name, &medium(12.0), right - 8.0 - left);
     let color = if exists { theme.text } else { theme.label };
     ui.painter().text(pos2(left, rect.top() + 13.0), Align2::LEFT_CENTER, title, medium(12.0), color);
     let folder = recent.path.parent().unwrap_or(Path::new("")).display().to_string();
     let about = if exists { folder } else { "the file is not there any more".to_owned() };
-    let short = shorten_front(ui, &about, &regular(11.0), rect.right() - 8.0 - left);
+    let short =
+        shorten_front(ui, &about, &regular(11.0), if exists { rect.right() } else { right } - 8.0 - left);
     ui.painter().text(pos2(left, rect.top() + 29.0), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
     if response.clicked() {
         actions.push(Action::OpenPath(recent.path.clone()));
     }
     response.on_hover_text(recent.path.display().to_string());
+}
+
+/// A button that looks for a file which is not there any more; where it begins.
+fn locate(ui: &mut Ui, row: Rect, name: &str, recent: &Recent, actions: &mut Vec<Action>) -> f32 {
+    let theme = Theme::of(ui);
+    let text = ui.painter().layout_no_wrap("Locate…".to_owned(), medium(11.0), theme.text);
+    let size = text.size() + vec2(14.0, 8.0);
+    let rect = Rect::from_min_size(pos2(row.right() - 6.0 - size.x, row.center().y - size.y / 2.0), size);
+    let response = ui.interact(rect, Id::unique(("locate", &recent.path)), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Locate {name}")));
+    let fill = if response.hovered() { theme.active } else { theme.raised };
+    ui.painter().rect(rect, 5, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+    focus_ring(ui, &response, rect);
+    ui.painter().galley(rect.min + vec2(7.0, 4.0), text, theme.text);
+    if response.on_hover_text("Say where the file has gone").clicked() {
+        actions.push(Action::Locate(recent.path.clone()));
+    }
+    rect.left()
 }
 
 /// Whether a file is there, looked up at most once a second: it may lie on a disk that is slow to answer.

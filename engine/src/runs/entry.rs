@@ -1,5 +1,6 @@
 //! One run of a folder of runs in a row of a table, read cheaply: of its steps only the last one is parsed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::event::{Event, EventBody};
@@ -7,7 +8,7 @@ use super::lock::is_running;
 use super::sweep::SweepMark;
 use super::tail::Tail;
 use crate::data::Split;
-use crate::train::Ask;
+use crate::train::{Ask, headline};
 
 /// What has become of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +66,11 @@ pub struct RunEntry {
     pub state: RunState,
     /// When it began: `2026-01-31 23:59` in UTC; empty where the folder's name does not say.
     pub began: String,
-    /// Top-1 on the test split, as a share.
-    pub top1: Option<f64>,
-    /// The best top-1 on the validation split in the last training stage, as a share.
+    /// What its evaluations are compared by (see [`headline`]): `top-1`, or `Dice` of masks; empty before the first.
+    pub metric: &'static str,
+    /// That on the test split, as a share.
+    pub score: Option<f64>,
+    /// The best of it on the validation split in the last training stage, as a share.
     pub validation: Option<f64>,
     /// Loss on the test split, or the latest one on the validation split.
     pub loss: Option<f64>,
@@ -85,6 +88,14 @@ pub struct RunEntry {
     pub asked: Vec<Ask>,
     /// The sweep that it belongs to.
     pub sweep: Option<SweepMark>,
+}
+
+impl RunEntry {
+    fn score_of(&mut self, metrics: &BTreeMap<String, f64>) -> Option<f64> {
+        let (metric, score) = headline(metrics)?;
+        self.metric = metric;
+        Some(score)
+    }
 }
 
 /// Follows one run folder.
@@ -164,12 +175,12 @@ impl RunReader {
                 entry.validation = None;
             }
             EventBody::Eval { split, loss, metrics, closing, .. } => {
-                let top1 = metrics.get("top1").copied();
+                let score = entry.score_of(&metrics);
                 if split == Split::Validation.name() {
-                    entry.validation = entry.validation.max_of(top1);
+                    entry.validation = entry.validation.max_of(score);
                     entry.loss = Some(loss);
                 } else if closing || split == Split::Test.name() {
-                    (entry.top1, entry.loss) = (top1, Some(loss));
+                    (entry.score, entry.loss) = (score, Some(loss));
                 }
             }
             EventBody::Asked { ask, .. } => entry.asked.push(ask),
@@ -177,7 +188,7 @@ impl RunReader {
             EventBody::Stopped { .. } => self.last = Some(RunState::Stopped),
             EventBody::Finished { secs, metrics, peak_bytes, .. } => {
                 entry.secs = secs;
-                entry.top1 = metrics.get("top1").copied().or(entry.top1);
+                entry.score = entry.score_of(&metrics).or(entry.score);
                 entry.peak_bytes = Some(peak_bytes);
                 self.last = Some(RunState::Finished);
             }
@@ -275,7 +286,7 @@ mod tests {
         .unwrap();
         assert!(reader.refresh());
         let entry = reader.entry();
-        assert_eq!((entry.state, entry.top1, entry.loss), (RunState::Finished, Some(0.25), Some(1.5)));
-        assert_eq!(entry.peak_bytes, Some(99));
+        assert_eq!((entry.state, entry.score, entry.loss), (RunState::Finished, Some(0.25), Some(1.5)));
+        assert_eq!((entry.metric, entry.peak_bytes), ("top-1", Some(99)));
     }
 }

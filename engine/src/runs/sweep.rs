@@ -23,6 +23,9 @@ pub struct SweepMark {
     pub sweep: String,
     /// The variant.
     pub variant: String,
+    /// Its place in the project's list.
+    #[serde(default)]
+    pub place: usize,
 }
 
 impl SweepMark {
@@ -167,7 +170,7 @@ pub fn sweep(
                 })?;
         }
     }
-    for variant in &project.variants {
+    for (place, variant) in project.variants.iter().enumerate() {
         if !options.only.is_empty() && !options.only.contains(&variant.name) {
             continue;
         }
@@ -175,7 +178,7 @@ pub fn sweep(
         let mut row =
             SweepRow { variant: variant.name.clone(), control: variant.control, ..SweepRow::default() };
         let mut first: Option<Measured> = None;
-        let mut runner = Runner { base, options, control, sink, sweep: &sweep };
+        let mut runner = Runner { base, options, control, sink, sweep: &sweep, place };
         if let Some(choose) = &variant.choose {
             let mut best: Option<(f64, f64, Project, Measured)> = None;
             for &value in &choose.among {
@@ -217,6 +220,8 @@ struct Runner<'a> {
     control: &'a Control,
     sink: &'a mut dyn FnMut(&Event),
     sweep: &'a str,
+    /// Of the variant in the project's list.
+    place: usize,
 }
 
 /// What a table needs of a run, gathered from its events alone.
@@ -278,7 +283,7 @@ impl Runner<'_> {
         }
         let mut measured = Measured::default();
         let sink = &mut self.sink;
-        let mark = SweepMark { sweep: self.sweep.to_owned(), variant: variant.to_owned() };
+        let mark = SweepMark { sweep: self.sweep.to_owned(), variant: variant.to_owned(), place: self.place };
         let summary = train(project, self.base, &self.options.run, self.control, &mut |event| {
             if let EventBody::Started { folder, .. } = &event.body {
                 mark.write(Path::new(folder));
@@ -334,7 +339,7 @@ impl SweepRow {
 
 /// Mean paired difference and the half width of its 95 % interval.
 #[expect(clippy::cast_precision_loss, reason = "a few seeds")]
-fn paired(row: &[f64], baseline: &[f64]) -> (f64, Option<f64>) {
+pub(super) fn paired(row: &[f64], baseline: &[f64]) -> (f64, Option<f64>) {
     let differences: Vec<f64> = row.iter().zip(baseline).map(|(a, b)| a - b).collect();
     let count = differences.len();
     let mean = differences.iter().sum::<f64>() / count.max(1) as f64;

@@ -7,9 +7,9 @@ use burn::tensor::Device;
 use super::rates::{ADAMW, Calibration, PACK, Rate, SQUARE, SUM, forward_key, vjp_key};
 use crate::ops::{
     Add, Attention, BatchNorm, ChannelMean, ChannelVariance, Concat, Context, Conv2d, ConvTranspose2d,
-    CrossEntropy, Dropout, Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear, MatMul, MaxPool2d,
-    MeanTokens, Multiply, Op, Patchify, PrependToken, QuickGelu, Relu, RmsNorm, Scale, SelectToken, Sigmoid,
-    Silu, Slice, Softmax, SwiGlu,
+    CrossEntropy, Dropout, DroppedAttention, Element, Gelu, GeluForm, GlobalMean, Kept, LayerNorm, Linear,
+    MatMul, MaxPool2d, MeanTokens, Multiply, Op, Patchify, PrependToken, QuickGelu, Relu, RmsNorm, Scale,
+    SelectToken, Sigmoid, Silu, Slice, Softmax, SwiGlu,
 };
 use crate::tensor::kernels::{AdamWStep, Packed, adamw_step};
 use crate::tensor::{Shape, Stream, Value, elements};
@@ -60,6 +60,11 @@ fn probes() -> Vec<Probe> {
     {
         let shape = [batch, tokens, heads * dim];
         all.push(probe(Attention { heads, scale: None }, &[&shape, &shape, &shape], &[&[true, true, true]]));
+    }
+    for [batch, tokens, heads, dim] in [[8, 16, 4, 24], [64, 50, 4, 24], [8, 197, 6, 64]] {
+        let shape = [batch, tokens, heads * dim];
+        let dropped = DroppedAttention { attention: Attention { heads, scale: None }, probability: 0.1 };
+        all.push(probe(dropped, &[&shape, &shape, &shape], &[&[true, true, true]]));
     }
     for [rows, width] in ROWS {
         let (x, w): (&[usize], &[usize]) = (&[1, rows, width], &[width]);

@@ -1,0 +1,110 @@
+//! In place of Train where the stage will not fit into memory: by how much, and what helps.
+
+use egui::Ui;
+
+use super::Desk;
+use crate::actions::Action;
+use crate::format;
+use crate::icons::Icon;
+use crate::problems::{Remedy, Severity};
+use crate::widgets::{Weight, wide_button};
+
+/// What a stage takes at its peak, and what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch {
+    /// Predicted peak.
+    pub peak_bytes: u64,
+    /// The budget, or else what the machine has.
+    pub limit_bytes: u64,
+    /// Whether the limit is the machine's rather than a budget that was typed.
+    pub of_machine: bool,
+}
+
+impl TooMuch {
+    /// Of the stage that is shown, where it does not fit.
+    #[must_use]
+    pub fn of(desk: Desk<'_>) -> Option<Self> {
+        let peak_bytes = desk.outlook()?.predicted()?.peak_bytes;
+        let (limit_bytes, of_machine) = match desk.budget_bytes {
+            Some(budget) => (budget, false),
+            None => (desk.machine_bytes?, true),
+        };
+        (peak_bytes > limit_bytes).then_some(Self { peak_bytes, limit_bytes, of_machine })
+    }
+
+    /// By how much.
+    #[must_use]
+    pub fn over(&self) -> u64 {
+        self.peak_bytes - self.limit_bytes
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn text(&self, stage: usize) -> String {
+        let limit = if self.of_machine { "this machine's memory" } else { "the budget" };
+        format!(
+            "stage {} needs {} at its peak, {} over {limit}",
+            stage + 1,
+            format::bytes(self.peak_bytes),
+            format::bytes(self.over())
+        )
+    }
+
+    /// An error where the machine itself has too little.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        if self.of_machine { Severity::Error } else { Severity::Warning }
+    }
+}
+
+/// What makes a stage smaller, the most harmless first.
+#[must_use]
+pub fn remedies(desk: Desk<'_>, too_much: TooMuch) -> Vec<Remedy> {
+    let mut found = vec![("See what fits…".to_owned(), Action::FitInto(too_much.limit_bytes))];
+    let (Some(document), Some(model)) = (desk.document, desk.model) else { return found };
+    let (project, stage) = (document.project(), model.stage);
+    let Some(spec) = project.stages.get(stage).and_then(|spec| spec.as_train()) else { return found };
+    if spec.cache.is_none() && desk.outlook().is_some_and(|outlook| outlook.plan.cut.is_some()) {
+        let action = Action::SetStage { stage, path: "cache", value: "Some(())".to_owned() };
+        found.push(("Compute the frozen side once and keep it".to_owned(), action));
+    }
+    if spec.batch > 1 {
+        let batch = spec.batch / 2;
+        let action = Action::SetStage { stage, path: "batch", value: batch.to_string() };
+        found.push((format!("Batch of {batch} rather than {}", spec.batch), action));
+    }
+    for (adapter, placement) in project.adapters.iter().enumerate() {
+        let kind = placement.kind.kind();
+        let settings = kind.settings();
+        let Some(size) = settings.iter().find(|setting| Some(setting.name) == kind.size()) else { continue };
+        let half = (size.value / 2.0).floor();
+        if half >= 1.0 {
+            let word = format!("{} of {half} rather than {} in {}", size.label, size.value, kind.name());
+            found.push((word, Action::Set { adapter, name: size.name, value: half }));
+            break;
+        }
+    }
+    found
+}
+
+/// The button with its menu.
+pub(super) fn ui(ui: &mut Ui, desk: Desk<'_>, too_much: TooMuch, actions: &mut Vec<Action>) {
+    let word = format!("Does not fit, over by {}", format::bytes(too_much.over()));
+    let response = wide_button(ui, Some(Icon::Warning), &word, Weight::Plain, true);
+    let stage = desk.model.map_or(0, |model| model.stage);
+    egui::Popup::menu(&response).show(|ui| {
+        ui.set_min_width(280.0);
+        for (word, action) in remedies(desk, too_much) {
+            if ui.button(word).clicked() {
+                actions.push(action);
+                ui.close();
+            }
+        }
+        ui.separator();
+        if ui.button("Train all the same").clicked() {
+            actions.push(Action::Train);
+            ui.close();
+        }
+    });
+    response.on_hover_text(format!("{} (predicted)", too_much.text(stage)));
+}

@@ -1,0 +1,135 @@
+//! Keys, memory that does not suffice, files that are lost: the window driven by its accessibility tree.
+
+#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
+
+use egui::{Key, Modifiers, Vec2};
+use egui_kittest::kittest::Queryable as _;
+use graft_app::Options;
+use graft_app::view::{DockTab, Selected};
+use graft_engine::adapters::AdapterSpec;
+use graft_engine::memory::Counting;
+use graft_tests::window::{Window, harness};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn lora_rank(window: &Window) -> usize {
+    let AdapterSpec::Lora(lora) = &window.project().adapters[1].kind else { panic!("LoRA") };
+    lora.rank
+}
+
+#[test]
+fn brackets_make_the_selected_adapter_smaller_and_larger() {
+    let mut window = Window::tiny();
+    let before = lora_rank(&window);
+    // Nothing is selected: nothing happens.
+    window.keys(Modifiers::NONE, Key::OpenBracket);
+    assert_eq!(lora_rank(&window), before);
+    let rule = window.project().adapters[1].at.clone();
+    window.keys(Modifiers::COMMAND, Key::K);
+    window.type_into("Command", &format!("Select rule LoRA {rule}"));
+    window.keys(Modifiers::NONE, Key::Enter);
+    assert!(matches!(window.app().view().selected, Selected::Adapter { index: 1, .. }));
+    window.keys(Modifiers::NONE, Key::CloseBracket);
+    assert_eq!(lora_rank(&window), 2 * before);
+    window.keys(Modifiers::NONE, Key::OpenBracket);
+    window.keys(Modifiers::NONE, Key::OpenBracket);
+    assert_eq!(lora_rank(&window), (before / 2).max(1));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(lora_rank(&window), before, "each press is a step");
+}
+
+#[test]
+fn a_stage_over_the_budget_says_so_in_place_of_train_and_offers_what_helps() {
+    let mut window = Window::tiny();
+    window.predicted();
+    assert!(window.has("Train"));
+    let stage = window.app().view().stage;
+    let batch = window.project().stages[stage].as_train().unwrap().batch;
+    window.click("Plan");
+    window.type_into("Memory budget", "64KiB");
+    window.click("Fit into the budget");
+    window.until("it does not fit", |window| window.says("Does not fit, over by"));
+    assert!(!window.has("Train"));
+    let label = window.label_with("Does not fit, over by");
+    window.click(&label);
+    assert!(window.has("Train all the same"));
+    window.click(&format!("Batch of {} rather than {batch}", batch / 2));
+    assert_eq!(window.project().stages[stage].as_train().unwrap().batch, batch / 2);
+    window.until("it is planned anew", |window| window.app().planner().is_current());
+    window.click("Problems");
+    assert!(window.says(&format!("Problem: stage {} needs", stage + 1)));
+    window.click("Plan");
+    window.type_into("Memory budget", "64GiB");
+    window.click("Fit into the budget");
+    window.until("it fits", |window| window.has("Train"));
+}
+
+#[test]
+fn f6_goes_through_the_parts_of_the_window_and_back() {
+    let mut window = Window::tiny();
+    // The inspector has controls once something is selected.
+    window.click("Card model.head");
+    let focused = |window: &Window| window.harness.ctx.memory(egui::Memory::focused);
+    // The click gave the keyboard to the card: the walk begins there.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        window.keys(Modifiers::NONE, Key::F6);
+        window.harness.run_steps(2);
+        seen.push(focused(&window).unwrap());
+    }
+    let mut different = seen.clone();
+    different.sort_by_key(egui::Id::value);
+    different.dedup();
+    assert_eq!(different.len(), 5, "top bar, outline, graph, inspector and dock");
+    window.keys(Modifiers::NONE, Key::F6);
+    window.harness.run_steps(2);
+    assert_eq!(focused(&window), Some(seen[0]), "round and round");
+    // In the graph arrows walk through it.
+    let canvas = Some(egui::Id::unique("canvas"));
+    for _ in 0..4 {
+        if focused(&window) != canvas {
+            window.keys(Modifiers::NONE, Key::F6);
+            window.harness.run_steps(2);
+        }
+    }
+    assert_eq!(focused(&window), canvas);
+    let before = window.app().view().selected.clone();
+    window.keys(Modifiers::NONE, Key::ArrowLeft);
+    assert_eq!(focused(&window), canvas);
+    assert_ne!(window.app().view().selected, before);
+}
+
+#[test]
+fn space_pans_and_does_nothing_else() {
+    let mut window = Window::tiny();
+    let canvas = window.harness.get_by_label("Graph").rect();
+    window.harness.hover_at(canvas.center());
+    window.harness.run_steps(2);
+    let before = window.app().view().camera.offset;
+    window.harness.key_down(Key::Space);
+    window.harness.run_steps(1);
+    window.harness.hover_at(canvas.center() + Vec2::new(40.0, 25.0));
+    window.harness.run_steps(2);
+    window.harness.key_up(Key::Space);
+    window.harness.run_steps(1);
+    let after = window.app().view().camera.offset;
+    assert_eq!(after - before, Vec2::new(40.0, 25.0));
+    window.harness.hover_at(canvas.center());
+    window.harness.run_steps(2);
+    assert_eq!(window.app().view().camera.offset, after, "only while it is held");
+}
+
+#[test]
+fn a_lost_recent_project_can_be_located() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, path) = (folder.path().join("state"), folder.path().join("gone.ron"));
+    std::fs::copy(graft_tests::repository("projects").join("vivit_frozen_spatial.ron"), &path).unwrap();
+    let options = Options { project: Some(path.clone()), state: Some(state.clone()), ..Options::default() };
+    drop(harness(options));
+    std::fs::remove_file(&path).unwrap();
+    let mut window = harness(Options { state: Some(state), ..Options::default() });
+    window.run_steps(3);
+    assert!(window.query_by_label("Locate gone").is_some());
+    assert_eq!(window.state().as_ref().unwrap().view().tab, DockTab::default());
+}
