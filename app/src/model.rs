@@ -2,14 +2,14 @@
 
 mod state;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use graft_engine::adapters::place;
 use graft_engine::data::{Source, Split, View as DataView};
 use graft_engine::graph::{Coverage, Graph, NodeId, NodeKind, Region, RegionKind, is_below, modes};
-use graft_engine::project::{BuildError, Project, build_stage};
+use graft_engine::project::{BuildError, Project, build_model};
 use graft_engine::tensor::{Shape, elements};
 use graft_engine::train::{AdapterUse, Selection, StageSpec, TrainSpec, select};
 
@@ -187,7 +187,11 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         only: spec.only.clone(),
         ..TrainSpec::default()
     })];
-    let built = build_stage(&bare, &job.base, 0, source)?;
+    // Without the step: what the stage's losses name may come with an adapter.
+    let built = match bare.turns()?.first() {
+        Some(turn) => build_model(&bare, &job.base, turn, &BTreeSet::new(), source)?,
+        None => return Err(BuildError::NoStage { stage: 0, count: 0 }),
+    };
     let mut graph = built.graph;
     let uses_adapters = spec.adapters == AdapterUse::All;
     // What stages before it have merged is in the weights by then.

@@ -10,6 +10,7 @@ use graft_engine::project;
 
 use crate::model::{Freeze, Model, build_once};
 use crate::newest::Newest;
+use crate::shown;
 use crate::sources::Sources;
 
 /// What a project's samples are.
@@ -97,6 +98,21 @@ pub struct Sample {
     pub details: Option<Result<Details, String>>,
 }
 
+/// The file of the sample that a newcomer runs first: small, quick on any CPU.
+const FIRST: &str = "vivit_frozen_spatial";
+
+fn is_first(path: &Path) -> bool {
+    path.file_stem().is_some_and(|name| name == FIRST)
+}
+
+impl Sample {
+    /// Whether a newcomer runs it first.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        is_first(&self.path)
+    }
+}
+
 /// The samples as far as they are known.
 #[derive(Debug)]
 pub struct Samples {
@@ -141,7 +157,7 @@ impl Samples {
         }
     }
 
-    /// All of them, by name of file.
+    /// All of them: what a newcomer runs first, then by name of file.
     #[must_use]
     pub fn list(&self) -> &[Sample] {
         &self.list
@@ -158,7 +174,7 @@ fn listed(folder: &Path) -> Vec<Sample> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "ron"));
-    paths.sort();
+    paths.sort_by_key(|path| (!is_first(path), path.clone()));
     paths.iter().map(|path| sample(path, None)).collect()
 }
 
@@ -170,7 +186,9 @@ fn sample(path: &Path, sources: Option<&Sources>) -> Sample {
             let project = Arc::new(project);
             let details = sources.map(|sources| {
                 let base = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-                let stage = project.stages.len().saturating_sub(1);
+                // The last one that trains shows what the project is about.
+                let trains = project.stages.iter().rposition(|stage| shown::training(stage).is_some());
+                let stage = trains.unwrap_or(project.stages.len().saturating_sub(1));
                 build_once(sources, &project, base, stage).map(|model| details(&model, &project))
             });
             Sample {

@@ -28,9 +28,6 @@ pub(crate) struct Page<'a> {
     pub refusal: Option<&'a str>,
 }
 
-/// The sample that a newcomer runs first: small, quick on any CPU.
-const FIRST: &str = "vivit_frozen_spatial";
-
 /// Shows the page.
 pub(crate) fn ui(ui: &mut Ui, page: Page<'_>, filter: &mut Option<Medium>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
@@ -86,14 +83,10 @@ fn samples(ui: &mut Ui, page: Page<'_>, filter: &mut Option<Medium>, actions: &m
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing.x = 16.0;
                 for sample in row {
-                    card::ui(ui, sample, width, is_first(sample), actions);
+                    card::ui(ui, sample, width, sample.is_first(), actions);
                 }
             });
             ui.add_space(12.0);
         }
     });
-}
-
-fn is_first(sample: &Sample) -> bool {
-    sample.path.file_stem().is_some_and(|name| name == FIRST)
 }

@@ -148,6 +148,15 @@ fn the_first_page_opens_samples_and_remembers_them() {
     page.until("recent and samples are listed", |page| {
         page.has("Open recent tiny") && page.has("Open sample digits_vit")
     });
+    // Each sample that comes with all it needs is drawn from its real model.
+    page.until("all are built", |page| page.app().samples().is_settled());
+    for sample in page.app().samples().list() {
+        let details = sample.details.as_ref().unwrap();
+        let needs_more = sample.name == "dinov2_moving_digits";
+        assert!(details.is_ok() || needs_more, "{}: {details:?}", sample.name);
+        assert!(details.as_ref().map_or(needs_more, |details| details.trained > 0), "{}", sample.name);
+    }
+    assert_eq!(page.app().samples().list()[0].name, "vivit_frozen_spatial", "where a newcomer begins");
     page.until("devices are known", |page| page.says("Device flex: Works here"));
     page.harness.get_by_label("Samples of: Audio").click();
     page.harness.run_steps(3);

@@ -5,6 +5,8 @@
 use egui::{Key, Modifiers, Vec2};
 use egui_kittest::kittest::Queryable as _;
 use graft_app::Options;
+use graft_app::planner::Clock;
+use graft_app::problems::Severity;
 use graft_app::view::{DockTab, Selected};
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::memory::Counting;
@@ -132,4 +134,46 @@ fn a_lost_recent_project_can_be_located() {
     window.run_steps(3);
     assert!(window.query_by_label("Locate gone").is_some());
     assert_eq!(window.state().as_ref().unwrap().view().tab, DockTab::default());
+}
+
+#[test]
+fn each_sample_project_opens_with_nothing_in_the_way_of_a_run() {
+    let mut files: Vec<_> = std::fs::read_dir(graft_tests::repository("projects"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "ron"))
+        // Its model has to be fetched first.
+        .filter(|path| !path.ends_with("dinov2_moving_digits.ron"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 12);
+    let folder = tempfile::tempdir().unwrap();
+    for path in files {
+        let options = Options {
+            project: Some(path.clone()),
+            runs: folder.path().join("runs"),
+            clock: Clock::Given(None),
+            ..Options::default()
+        };
+        let mut window = harness(options);
+        let begin = std::time::Instant::now();
+        loop {
+            window.step();
+            let app = window.state().as_ref().unwrap();
+            if app.builder().is_settled() && app.planner().is_current() && app.timelines().is_current() {
+                break;
+            }
+            assert!(begin.elapsed().as_secs() < 60, "{}", path.display());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let app = window.state().as_ref().unwrap();
+        let wrong: Vec<String> = app
+            .problems()
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .map(|problem| problem.text.clone())
+            .collect();
+        assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
+        assert!(app.planner().error().is_none(), "{}: {:?}", path.display(), app.planner().error());
+    }
 }
