@@ -186,9 +186,7 @@ fn sample(path: &Path, sources: Option<&Sources>) -> Sample {
             let project = Arc::new(project);
             let details = sources.map(|sources| {
                 let base = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-                // The last one that trains shows what the project is about.
-                let trains = project.stages.iter().rposition(|stage| shown::training(stage).is_some());
-                let stage = trains.unwrap_or(project.stages.len().saturating_sub(1));
+                let stage = shown::main_stage(&project);
                 build_once(sources, &project, base, stage).map(|model| details(&model, &project))
             });
             Sample {

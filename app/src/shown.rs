@@ -1,6 +1,7 @@
 //! The training stage that a listed stage shows: itself, or of a repetition the first one in it. Outline, canvas and
 //! timeline draw that one's model, so edits made there are about it as well.
 
+use graft_engine::project::Project;
 use graft_engine::train::{StageSpec, TrainSpec};
 
 /// The training stage that is shown for a listed one, if there is any in it.
@@ -12,7 +13,14 @@ pub fn training(stage: &StageSpec) -> Option<&TrainSpec> {
     }
 }
 
-/// The same, to be changed.
+/// The stage that a project is shown at first: the last one that trains, else the last.
+#[must_use]
+pub fn main_stage(project: &Project) -> usize {
+    let trains = project.stages.iter().rposition(|stage| training(stage).is_some());
+    trains.unwrap_or(project.stages.len().saturating_sub(1))
+}
+
+/// [`training`], to be changed.
 pub fn training_mut(stage: &mut StageSpec) -> Option<&mut TrainSpec> {
     match stage {
         StageSpec::Repeat(repeat) => repeat.stages.iter_mut().find_map(StageSpec::as_train_mut),

@@ -80,6 +80,10 @@ fn where_nothing_trains_nothing_is_frozen_and_the_marks_say_so() {
     project.stages.push(StageSpec::Evaluate(EvaluateSpec::default()));
     let mut window = window(&project);
     let before = window.text();
+    // It opens at the last stage that trains.
+    assert!(window.has("Freeze model.head in the outline"));
+    window.click(&format!("Show stage {}", project.stages.len()));
+    window.until("the last stage is there", |window| window.has("Thaw model.head in the outline"));
     let disabled =
         |window: &Window, label: &str| window.harness.get_by_label(label).accesskit_node().is_disabled();
     assert!(disabled(&window, "Thaw model.head in the outline"));

@@ -1,7 +1,5 @@
 //! Keys, memory that does not suffice, files that are lost: the window driven by its accessibility tree.
 
-#![expect(clippy::unwrap_used, reason = "a test may end at whatever is wrong")]
-
 use egui::{Key, Modifiers, Vec2};
 use egui_kittest::kittest::Queryable as _;
 use graft_app::Options;

@@ -12,6 +12,7 @@ use crate::document::Document;
 use crate::files::FileEvent;
 use crate::fresh;
 use crate::overlays::Banner;
+use crate::shown;
 use crate::view::{DockTab, View};
 
 impl App {
@@ -39,7 +40,7 @@ impl App {
         self.recovered = None;
         self.what_if.clear();
         // The last stage shows most: adapters are usually on, and something is frozen.
-        let stage = document.project().stages.len().saturating_sub(1);
+        let stage = shown::main_stage(document.project());
         let View { kind, tab, heat, origin, cut_hidden, dock_tall, samples, .. } = self.view;
         let (runs, plots) = (std::mem::take(&mut self.view.runs), std::mem::take(&mut self.view.plots));
         let dock_tall = dock_tall && tab == DockTab::Runs;

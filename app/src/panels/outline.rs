@@ -267,23 +267,26 @@ fn palette(ui: &mut Ui, desk: Desk<'_>, view: &mut View, actions: &mut Vec<Actio
     section(ui, "Adapters", remark);
     presets(ui, desk, actions);
     let width = (ui.available_width() - 24.0 - 6.0) / 2.0;
-    for (row, pair) in crate::kinds::palette().chunks(2).enumerate() {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 6.0;
-            ui.add_space(12.0);
-            for (column, spec) in pair.iter().enumerate() {
-                let place = 2 * row + column;
-                let response = tile(ui, spec, width, view.kind == place, desk.locked);
-                if response.clicked() || response.drag_started() {
-                    actions.push(Action::ChooseKind(place));
+    // In a low window the tiles scroll in what is left.
+    egui::ScrollArea::vertical().id_salt("palette").auto_shrink([false, false]).show(ui, |ui| {
+        for (row, pair) in crate::kinds::palette().chunks(2).enumerate() {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 6.0;
+                ui.add_space(12.0);
+                for (column, spec) in pair.iter().enumerate() {
+                    let place = 2 * row + column;
+                    let response = tile(ui, spec, width, view.kind == place, desk.locked);
+                    if response.clicked() || response.drag_started() {
+                        actions.push(Action::ChooseKind(place));
+                    }
+                    if response.drag_started() && !desk.locked {
+                        view.graph.carried = Some(place);
+                    }
                 }
-                if response.drag_started() && !desk.locked {
-                    view.graph.carried = Some(place);
-                }
-            }
-        });
-        ui.add_space(6.0);
-    }
+            });
+            ui.add_space(6.0);
+        }
+    });
 }
 
 /// The list of presets: choosing one places it.

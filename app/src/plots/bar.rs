@@ -12,6 +12,8 @@ use crate::widgets::{Weight, shorten, wide_button};
 
 /// Largest weight of the past.
 const SMOOTHEST: f64 = 0.99;
+/// Room of what can be asked of a run that goes on.
+const ASKS: f32 = 330.0;
 
 pub(super) fn ui(ui: &mut Ui, session: &Session, view: &mut PlotsView, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
@@ -28,14 +30,22 @@ pub(super) fn ui(ui: &mut Ui, session: &Session, view: &mut PlotsView, actions: 
             }
         }
         ui.add_space(8.0);
-        ui.label(RichText::new("smoothing").font(regular(11.0)).color(theme.label));
-        ui.spacing_mut().slider_width = 80.0;
+        // In a narrow window words go first, then the number.
+        let room = ui.available_width() - if session.state().is_busy() { ASKS } else { 0.0 };
+        if room > 210.0 {
+            ui.label(RichText::new("smoothing").font(regular(11.0)).color(theme.label));
+        }
+        ui.spacing_mut().slider_width = if room > 140.0 { 80.0 } else { 40.0 };
         let slider = egui::Slider::new(&mut view.smoothing, 0.0..=SMOOTHEST).show_value(false);
         let height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 16.0);
         let slider = ui.add(slider);
         ui.spacing_mut().interact_size.y = height;
         slider.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Smoothing"));
-        ui.label(RichText::new(format!("{:.2}", view.smoothing)).font(mono(11.0)).color(theme.text));
+        let smoothing = format!("{:.2}", view.smoothing);
+        if room > 140.0 {
+            ui.label(RichText::new(&smoothing).font(mono(11.0)).color(theme.text));
+        }
+        slider.on_hover_text(format!("Weight of the past in the smoothed curves: {smoothing}"));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(12.0);
             asks(ui, session, view, actions);
@@ -89,5 +99,6 @@ fn asks(ui: &mut Ui, session: &Session, view: &mut PlotsView, actions: &mut Vec<
         ask(Ask::Rate { scale: view.rate });
     }
     response.on_hover_text("Multiplies the project's learning rate from the next step to the stage's end");
-    ui.label(RichText::new("learning rate ×").font(regular(11.0)).color(theme.label));
+    let word = if ui.available_width() > 90.0 { "learning rate ×" } else { "×" };
+    ui.label(RichText::new(word).font(regular(11.0)).color(theme.label));
 }

@@ -53,11 +53,12 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let mut line: Vec<[f64; 2]> = points.iter().map(|(_, point)| *point).collect();
     line.extend(&others);
     let line = if swept { means(&line) } else { front(&line) };
-    let tick = |value: f64| axis(value);
+    // What something costs is not negative; only the margin below zero is.
+    let tick = move |value: f64| if value < 0.0 && !swept { String::new() } else { axis(value) };
     let plot = Plot::new("scatter")
         .width(size.x)
         .height(size.y)
-        .set_margin_fraction(vec2(0.08, 0.12))
+        .set_margin_fraction(vec2(0.08, if size.y < 140.0 { 0.3 } else { 0.12 }))
         .show_background(false)
         .grid_color(theme.line)
         .allow_scroll(Vec2b::FALSE)

@@ -25,6 +25,7 @@ pub(super) fn ui(ui: &mut Ui, library: &Library, view: &mut RunsView, busy: bool
         let chosen = library.chosen();
         let all = library.rows().len();
         let text = match chosen.len() {
+            0 if all == 1 => "1 run".to_owned(),
             0 => format!("{all} runs"),
             some => format!("{some} of {all} runs"),
         };

@@ -305,7 +305,10 @@ impl Series {
             EventBody::Stopped { steps } => self.note(format!("stopped after {steps} steps, saved")),
             EventBody::Finished { secs, steps, metrics, peak_bytes, .. } => {
                 self.peak_bytes = self.peak_bytes.max(*peak_bytes);
-                self.test_score = self.score_of(metrics);
+                // Stages that test tell it before the end; the first of them counts.
+                let tested = self.evals.iter().rev().take_while(|point| point.test).last();
+                let tested = tested.map(|point| point.score);
+                self.test_score = self.score_of(metrics).or(tested);
                 let metric = self.metric;
                 let test =
                     self.test_score.map_or_else(String::new, |score| format!(", test {metric} {score:.1} %"));

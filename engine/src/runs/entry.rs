@@ -7,6 +7,7 @@ use super::event::{Event, EventBody};
 use super::lock::is_running;
 use super::sweep::SweepMark;
 use super::tail::Tail;
+use super::tested::Tests;
 use crate::data::Split;
 use crate::train::{Ask, headline};
 
@@ -68,7 +69,8 @@ pub struct RunEntry {
     pub began: String,
     /// What its evaluations are compared by (see [`headline`]): `top-1`, or `Dice` of masks; empty before the first.
     pub metric: &'static str,
-    /// That on the test split, as a share.
+    /// That on the test split, as a share: at the run's end, or else by the first stage that evaluates behind the last
+    /// one that trains.
     pub score: Option<f64>,
     /// The best of it on the validation split in the last training stage, as a share.
     pub validation: Option<f64>,
@@ -106,6 +108,7 @@ pub struct RunReader {
     /// What the log says last: ended, waits, or neither.
     last: Option<RunState>,
     step: String,
+    tests: Tests,
 }
 
 impl RunReader {
@@ -113,7 +116,7 @@ impl RunReader {
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let entry = blank(folder);
-        Self { entry, tail: Tail::new(folder), last: None, step: String::new() }
+        Self { entry, tail: Tail::new(folder), last: None, step: String::new(), tests: Tests::default() }
     }
 
     /// What was read.
@@ -129,6 +132,7 @@ impl RunReader {
             if found.again {
                 self.entry = blank(&self.entry.path);
                 self.last = None;
+                self.tests = Tests::default();
             }
             for line in found.lines {
                 self.line(line);
@@ -163,6 +167,7 @@ impl RunReader {
             return;
         }
         let Ok(event) = serde_json::from_str::<Event>(&line) else { return };
+        self.tests.take(&event.body);
         let entry = &mut self.entry;
         entry.secs = event.time;
         self.last = None;
@@ -174,13 +179,14 @@ impl RunReader {
                 entry.trainable = Some(trainable);
                 entry.validation = None;
             }
-            EventBody::Eval { split, loss, metrics, closing, .. } => {
-                let score = entry.score_of(&metrics);
+            EventBody::Eval { split, loss, metrics, .. } => {
                 if split == Split::Validation.name() {
+                    let score = entry.score_of(&metrics);
                     entry.validation = entry.validation.max_of(score);
                     entry.loss = Some(loss);
-                } else if closing || split == Split::Test.name() {
-                    (entry.score, entry.loss) = (score, Some(loss));
+                } else if let Some(test) = self.tests.main() {
+                    entry.score = entry.score_of(&test.metrics);
+                    entry.loss = Some(test.loss);
                 }
             }
             EventBody::Asked { ask, .. } => entry.asked.push(ask),

@@ -1,8 +1,9 @@
-//! `graft-screenshots [folder] [width height scale]`: pictures of the window in its main states.
+//! `graft-screenshots [folder] [width height scale] [light]`: pictures of the window in its main states.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use egui::Theme;
 use graft_engine::memory::Counting;
 use graft_tests::repository;
 use graft_tests::shots::{Look, Scene, picture, renderer};
@@ -13,12 +14,15 @@ static ALLOCATOR: Counting = Counting;
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().map_or_else(|| repository("assets/screenshots"), PathBuf::from);
-    let numbers: Vec<f32> = arguments
+    let (words, numbers): (Vec<String>, Vec<String>) = arguments.partition(|word| word == "light");
+    let numbers: Vec<f32> = numbers
+        .into_iter()
         .map(|text| text.parse().with_context(|| format!("`{text}` is no number")))
         .collect::<Result<_, _>>()?;
+    let theme = if words.is_empty() { Theme::Dark } else { Theme::Light };
     let look = match numbers[..] {
-        [width, height, scale] => Look { size: [width, height], scale, timed: true, ..Look::default() },
-        _ => Look { timed: true, ..Look::default() },
+        [width, height, scale] => Look { size: [width, height], scale, timed: true, theme },
+        _ => Look { timed: true, theme, ..Look::default() },
     };
     std::fs::create_dir_all(&folder)?;
     for scene in Scene::ALL {
