@@ -17,6 +17,7 @@ use egui::{Context, Id, Key, KeyboardShortcut, Ui};
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::data::Split;
 use graft_engine::memory::machine_bytes;
+use graft_engine::train::StageSpec;
 
 use crate::actions::Action;
 use crate::canvas::Canvas;
@@ -38,6 +39,7 @@ use crate::previews::{Previews, Wanted, Which};
 use crate::problems::{self, Problem};
 use crate::samples::Samples;
 use crate::session::{Session, State};
+use crate::shown;
 use crate::sources::Sources;
 use crate::state::{Store, Unsaved};
 use crate::textures::Textures;
@@ -404,20 +406,21 @@ impl App {
         self.close(ctx);
     }
 
-    /// Asks for the samples that the latest evaluation tells of, while they are looked at: those of the open project,
-    /// whose data are at hand.
+    /// Asks for the samples that the latest evaluation tells of, while they are looked at, as that stage of the run read
+    /// them.
     fn ask_judged(&mut self) {
         let looking = self.view.tab == DockTab::Plots && self.view.plots.page == PlotsPage::Classes;
-        let Some(document) = self.document.as_ref().filter(|_| looking) else { return };
-        let series = self.session.series();
-        let (Some(classes), true) = (&series.classes, self.session.is_of(document)) else { return };
-        let stage = series.stage().and_then(|stage| stage.listed).unwrap_or(self.view.stage);
+        let Some((project, base)) = self.session.project().filter(|_| looking) else { return };
+        let Some(classes) = &self.session.series().classes else { return };
+        let stage = classes.stage.and_then(|stage| project.stages.get(stage));
         let split = Split::ALL.into_iter().find(|split| split.name() == classes.split);
-        if let (Some(stage), Some(split)) = (document.project().stages.get(stage), split) {
+        if let (Some(stage), Some(split)) = (stage, split) {
+            let view = shown::training(stage)
+                .map_or_else(|| stage.view(), |spec| StageSpec::Train(spec.clone()).view());
             self.judged.ask(Wanted {
-                data: document.project().data.clone(),
-                view: stage.view(),
-                base: document.base(),
+                data: project.data.clone(),
+                view,
+                base: base.to_path_buf(),
                 split,
                 samples: Which::These(classes.predictions.iter().map(|found| found.index).collect()),
             });

@@ -140,7 +140,7 @@ impl Canvas {
         self.hottest = heat.and_then(|heat| heat.top());
         let deck = interact::Deck { projection, scene, palette, heat };
         let touched = interact::cards(&mut ui, &self.layout, deck, view, actions);
-        if background.clicked() && touched.is_none() {
+        if background.clicked_by(egui::PointerButton::Primary) && touched.is_none() {
             actions.push(Action::Select(Selected::Nothing));
         }
         // The strip has no room for what lies over the graph.

@@ -178,7 +178,7 @@ pub fn fixed() -> Vec<Command> {
         of(View, "Show or hide the cut", Open, Action::ToggleCut).key(none, Key::C).hinted(),
         of(View, "Fit everything", Open, Action::Fit).key(none, Key::Num1).hinted(),
         of(View, "Select nothing", Open, Action::Select(Selected::Nothing)).key(none, Key::Escape),
-        of(View, "Go to the next part of the window", Always, Action::NextRegion).key(none, Key::F6),
+        of(View, "Go to the next part of the window", Open, Action::NextRegion).key(none, Key::F6),
         of(View, "Dark or light", Always, Action::ToggleTheme),
         of(View, "Follow the system's theme", Always, Action::FollowTheme),
         of(Help, "Show all keys", Always, Action::ShowHelp).key(none, Key::F1),

@@ -12,6 +12,7 @@ use graft_engine::train::{AdapterUse, StageSpec};
 use crate::document::Document;
 use crate::freeze;
 use crate::model::{Freeze, Model};
+use crate::resize;
 use crate::shown;
 
 /// Places a kind of the palette at one site; returns the new adapter's index.
@@ -91,18 +92,13 @@ pub(crate) fn resize(
     larger: bool,
 ) -> Result<(), String> {
     let Some(placement) = document.project().adapters.get(adapter) else { return Ok(()) };
-    // A size that follows from a wanted number of parameters is known from the model.
-    let sized = model.and_then(|model| {
-        placement.sized(&model.graph, &model.coverage.get(adapter)?.as_ref().ok()?.matched).ok()
-    });
-    let spec = sized.unwrap_or_else(|| placement.kind.clone());
-    let kind = spec.kind();
-    let settings = kind.settings();
-    let Some(size) = settings.iter().find(|setting| Some(setting.name) == kind.size()) else {
-        return Err(format!("{} has no size to change", kind.name()));
+    let Some(resized) = resize::resized(placement, model, adapter, larger) else {
+        return Err(format!("{} has no size to change", placement.kind.kind().name()));
     };
-    let value = if larger { 2.0 * size.value.max(1.0) } else { (size.value / 2.0).floor() };
-    set(document, adapter, size.name, value.clamp(size.range.0, size.range.1))
+    set(document, adapter, resized.name, resized.to)?;
+    // Each press is a step of its own.
+    document.end_gesture();
+    Ok(())
 }
 
 /// Changes an adapter's rule.

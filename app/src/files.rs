@@ -15,6 +15,8 @@ use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, ne
 pub enum FileEvent {
     /// A project to open was chosen.
     Open(PathBuf),
+    /// It was said where a lost project has gone.
+    Located(PathBuf),
     /// A name to save under was chosen.
     SaveAs(PathBuf),
     /// A model's folder was chosen for a new project.
@@ -110,6 +112,15 @@ impl Files {
     pub fn ask_open(&self, folder: &Path) -> std::io::Result<()> {
         let dialog = dialog(folder).set_title("Open a project").pick_file();
         self.ask(dialog, FileEvent::Open)
+    }
+
+    /// Asks where a lost project has gone.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn ask_lost(&self, folder: &Path) -> std::io::Result<()> {
+        let dialog = dialog(folder).set_title("Locate the project").pick_file();
+        self.ask(dialog, FileEvent::Located)
     }
 
     /// Asks for a folder; `event` makes the answer of it.

@@ -1,7 +1,7 @@
 //! Graft's window. It reads the engine's graph, sends it commands and draws its events; it touches no tensor.
 //!
 //! The rooms: `format`, `kinds`, `theme`, `icons`, `journal` and `state` stand alone; `document`, `shown`, `freeze`, `newest`, `sources`,
-//! `devices`, `model`, `reach`, `outlook`, `measured`, `planner`, `previews`, `samples`, `pyramid`, `session`, `library`, `files` and `fresh` know no
+//! `devices`, `model`, `reach`, `resize`, `outlook`, `measured`, `planner`, `previews`, `samples`, `pyramid`, `session`, `library`, `files` and `fresh` know no
 //! window; `view` is what the user looks at, `actions` and `graph_actions` what they want, `widgets` small controls, `textures` samples' pictures; `canvas`, `plots`, `runs`, `panels`
 //! and `welcome` read them and push actions; `commands` is the one list of what can be done by name, `problems` of what
 //! would stop a run; `app` performs the actions between frames.
@@ -32,6 +32,7 @@ pub mod planner;
 pub mod previews;
 pub mod pyramid;
 pub mod reach;
+mod resize;
 pub mod samples;
 pub mod session;
 pub mod timeline;

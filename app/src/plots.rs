@@ -53,7 +53,7 @@ pub fn ui(
         bar::ui(ui, session, view, actions);
         rule(ui);
         if view.page == PlotsPage::Classes {
-            return classes::ui(ui, series, judged, whose.is_none());
+            return classes::ui(ui, series, judged);
         }
     }
     if let Some(name) = whose {

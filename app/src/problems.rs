@@ -154,7 +154,7 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
     if let Some(too_much) = TooMuch::of(desk) {
         found.push(Problem {
             severity: too_much.severity(),
-            text: too_much.text(view.stage),
+            text: too_much.text(desk.model.map_or(view.stage, |model| model.stage)),
             remedies: remedies(desk, too_much).into_iter().take(3).collect(),
         });
     }

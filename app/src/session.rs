@@ -92,6 +92,8 @@ pub struct Session {
     age: f64,
     /// The project whose run it is.
     owner: Option<Owner>,
+    /// The same as it was when the run began.
+    project: Option<Arc<Project>>,
     wake: Wake,
 }
 
@@ -130,7 +132,16 @@ impl Session {
         let wake = Wake(Arc::new(wake));
         let (engine, series) = (wake.clone(), Series::default());
         let engine = Engine::start(move || (engine.0)())?;
-        Ok(Self { engine, state: State::Idle, series, follow: None, age: 0.0, owner: None, wake })
+        Ok(Self {
+            engine,
+            state: State::Idle,
+            series,
+            follow: None,
+            age: 0.0,
+            owner: None,
+            project: None,
+            wake,
+        })
     }
 
     /// What the run is doing.
@@ -149,6 +160,12 @@ impl Session {
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_ref().map(|owner| owner.name.as_str())
+    }
+
+    /// The project of the run as it was when that began, and the folder that its paths start from.
+    #[must_use]
+    pub fn project(&self) -> Option<(&Arc<Project>, &Path)> {
+        Some((self.project.as_ref()?, &self.owner.as_ref()?.base))
     }
 
     /// Whether what it shows is a run of this document, as far as that is known.
@@ -202,6 +219,7 @@ impl Session {
     fn begin(&mut self, of: Option<(&Project, Owner)>) {
         let turns = of.as_ref().and_then(|(project, _)| project.turns().ok()).unwrap_or_default();
         self.series.listed = turns.iter().map(|turn| turn.listed).collect();
+        self.project = of.as_ref().map(|(project, _)| Arc::new((*project).clone()));
         self.owner = of.map(|(_, owner)| owner);
         self.series = self.series.anew();
         self.state = State::Starting;

@@ -31,6 +31,6 @@ pub use queue::{Queued, enqueue, queued};
 pub use run::{evaluate_run, evaluate_run_under_noise, resume, train};
 pub use sweep::{SweepError, SweepMark, SweepOptions, SweepRow, SweepTable, sweep};
 pub use tail::{Lines, Tail};
-pub use tested::Test;
+pub use tested::{Test, Tests};
 pub use trash::{Trashed, purge, trash};
 pub use variants::{VariantRow, variants};

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::project::Project;
 use crate::runs::{Event, EventBody, RunOptions, resume, train};
+use crate::tensor::kernels::make_thread_buffers;
 use crate::tensor::take_part;
 use crate::train::{Ask, Control, Wish};
 
@@ -64,6 +65,8 @@ impl Engine {
         let (outbox, events) = bounded(QUEUE);
         let thread = std::thread::Builder::new().name("graft-engine".into()).spawn(move || {
             take_part();
+            // What a run's process holds is then there before it is predicted.
+            make_thread_buffers();
             while let Ok((command, control)) = inbox.recv() {
                 perform(&command, &control, &outbox, &wake);
             }

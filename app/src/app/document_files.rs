@@ -39,7 +39,6 @@ impl App {
         self.refusal = None;
         self.recovered = None;
         self.what_if.clear();
-        // The last stage shows most: adapters are usually on, and something is frozen.
         let stage = shown::main_stage(document.project());
         let View { kind, tab, heat, origin, cut_hidden, dock_tall, samples, .. } = self.view;
         let (runs, plots) = (std::mem::take(&mut self.view.runs), std::mem::take(&mut self.view.plots));
@@ -66,9 +65,17 @@ impl App {
     pub(super) fn locate(&mut self, path: PathBuf) {
         // The nearest folder above it that is still there.
         let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-        let asked = self.files.ask_open(folder).map_err(|error| error.to_string());
+        let asked = self.files.ask_lost(folder).map_err(|error| error.to_string());
         self.locating = Some(path);
         self.fail(asked);
+    }
+
+    /// The file that was asked for takes the lost one's place.
+    fn located(&mut self, ctx: &Context, path: PathBuf) {
+        if let Some(lost) = self.locating.take() {
+            self.store.change(|settings| settings.recent.retain(|recent| recent.path != lost));
+        }
+        self.guarded(ctx, Action::OpenPath(path));
     }
 
     fn watch(&mut self, path: &Path) {
@@ -79,14 +86,8 @@ impl App {
 
     pub(super) fn file_event(&mut self, ctx: &Context, event: FileEvent) {
         match event {
-            FileEvent::Open(path) => {
-                if let Some(lost) = self.locating.take()
-                    && !lost.is_file()
-                {
-                    self.store.change(|settings| settings.recent.retain(|recent| recent.path != lost));
-                }
-                self.guarded(ctx, Action::OpenPath(path));
-            }
+            FileEvent::Open(path) => self.guarded(ctx, Action::OpenPath(path)),
+            FileEvent::Located(path) => self.located(ctx, path),
             FileEvent::SaveAs(path) => self.save_as(&path),
             FileEvent::New(folder) => self.guarded(ctx, Action::BeginAround(folder)),
             FileEvent::Data(folder) => self.take_data(&folder),

@@ -178,7 +178,7 @@ fn answer(ui: &mut Ui, desk: Desk<'_>, fit: &Fit, actions: &mut Vec<Action>) {
         None => {
             let floor = bytes_text(fit.floor.bytes);
             let text =
-                format!("Does not fit into {budget}: the least is {floor} (predicted). {}", fit.floor.why);
+                format!("Does not fit into {budget}: the least is {floor} (predicted); {}", fit.floor.why);
             told(ui, &text, theme.error);
         }
     }

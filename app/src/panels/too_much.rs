@@ -6,7 +6,9 @@ use super::Desk;
 use crate::actions::Action;
 use crate::format;
 use crate::icons::Icon;
+use crate::outlook::Outlook;
 use crate::problems::{Remedy, Severity};
+use crate::resize;
 use crate::widgets::{Weight, wide_button};
 
 /// What a stage takes at its peak, and what there is.
@@ -25,10 +27,9 @@ impl TooMuch {
     #[must_use]
     pub fn of(desk: Desk<'_>) -> Option<Self> {
         let peak_bytes = desk.outlook()?.predicted()?.peak_bytes;
-        let (limit_bytes, of_machine) = match desk.budget_bytes {
-            Some(budget) => (budget, false),
-            None => (desk.machine_bytes?, true),
-        };
+        let (budget, machine) = (desk.budget_bytes, desk.machine_bytes);
+        let limit_bytes = budget.into_iter().chain(machine).min()?;
+        let of_machine = machine == Some(limit_bytes);
         (peak_bytes > limit_bytes).then_some(Self { peak_bytes, limit_bytes, of_machine })
     }
 
@@ -64,23 +65,30 @@ pub fn remedies(desk: Desk<'_>, too_much: TooMuch) -> Vec<Remedy> {
     let (Some(document), Some(model)) = (desk.document, desk.model) else { return found };
     let (project, stage) = (document.project(), model.stage);
     let Some(spec) = project.stages.get(stage).and_then(|spec| spec.as_train()) else { return found };
-    if spec.cache.is_none() && desk.outlook().is_some_and(|outlook| outlook.plan.cut.is_some()) {
+    let smaller = |outlook: &Outlook| {
+        let (cut, predicted) = (outlook.plan.cut.as_ref()?, outlook.predicted()?);
+        Some(cut.peak_bytes + predicted.process_bytes < predicted.peak_bytes)
+    };
+    if spec.cache.is_none() && desk.outlook().and_then(smaller) == Some(true) {
         let action = Action::SetStage { stage, path: "cache", value: "Some(())".to_owned() };
         found.push(("Compute the frozen side once and keep it".to_owned(), action));
     }
-    if spec.batch > 1 {
+    if spec.accumulate <= spec.batch / 2 {
         let batch = spec.batch / 2;
         let action = Action::SetStage { stage, path: "batch", value: batch.to_string() };
         found.push((format!("Batch of {batch} rather than {}", spec.batch), action));
     }
-    for (adapter, placement) in project.adapters.iter().enumerate() {
-        let kind = placement.kind.kind();
-        let settings = kind.settings();
-        let Some(size) = settings.iter().find(|setting| Some(setting.name) == kind.size()) else { continue };
-        let half = (size.value / 2.0).floor();
-        if half >= 1.0 {
-            let word = format!("{} of {half} rather than {} in {}", size.label, size.value, kind.name());
-            found.push((word, Action::Set { adapter, name: size.name, value: half }));
+    let used =
+        |adapter: &usize| model.uses_adapters && model.coverage.get(*adapter).is_some_and(Result::is_ok);
+    for (adapter, placement) in project.adapters.iter().enumerate().filter(|(adapter, _)| used(adapter)) {
+        if let Some(half) = resize::resized(placement, Some(model), adapter, false) {
+            let (label, name) = (half.label, placement.kind.kind().name());
+            let word = format!(
+                "{label} of {} rather than {} in {name}",
+                format::number(half.to),
+                format::number(half.from)
+            );
+            found.push((word, Action::Set { adapter, name: half.name, value: half.to }));
             break;
         }
     }

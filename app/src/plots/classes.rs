@@ -21,8 +21,8 @@ pub struct Judged<'a> {
 /// Height of a sample's line with a picture, and without.
 const LINES: [f32; 2] = [44.0, 20.0];
 
-/// Shows the page; pictures where the run's data are at hand.
-pub(super) fn ui(ui: &mut Ui, series: &Series, judged: &mut Judged<'_>, at_hand: bool) {
+/// Shows the page; pictures once they are read.
+pub(super) fn ui(ui: &mut Ui, series: &Series, judged: &mut Judged<'_>) {
     let theme = Theme::of(ui);
     let all = ui.available_rect_before_wrap();
     let Some(classes) = &series.classes else {
@@ -44,7 +44,7 @@ pub(super) fn ui(ui: &mut Ui, series: &Series, judged: &mut Judged<'_>, at_hand:
     };
     matrix(&mut part(left, "matrix"), series, classes);
     accuracy(&mut part(middle, "accuracy"), series, classes);
-    samples(&mut part(right, "samples"), series, classes, judged, at_hand);
+    samples(&mut part(right, "samples"), series, classes, judged);
 }
 
 fn name(series: &Series, class: usize) -> String {
@@ -148,12 +148,16 @@ fn accuracy(ui: &mut Ui, series: &Series, classes: &Classes) {
     });
 }
 
-fn samples(ui: &mut Ui, series: &Series, classes: &Classes, judged: &mut Judged<'_>, at_hand: bool) {
+fn samples(ui: &mut Ui, series: &Series, classes: &Classes, judged: &mut Judged<'_>) {
     let theme = Theme::of(ui);
     title(ui, "Samples", "the first wrong and right ones");
-    let page = judged.page.and_then(|page| page.as_ref().ok()).filter(|_| at_hand);
-    // The pictures of the evaluation before stand until the newest ones are read.
-    let own = page.filter(|page| page.samples.len() == classes.predictions.len());
+    let page = judged.page.and_then(|page| page.as_ref().ok());
+    // Until the samples of a newer evaluation are read there are none.
+    let indices = classes.predictions.iter().map(|found| Some(found.index));
+    let own = page.filter(|page| {
+        let read = page.samples.iter().map(|sample| sample.as_ref().ok().map(|sample| sample.index));
+        read.eq(indices.clone())
+    });
     let frames = own.map_or(&[][..], |page| judged.textures.of(ui.ctx(), page));
     let beat = beat(ui, frames, false);
     egui::ScrollArea::vertical().id_salt("samples").auto_shrink([false, false]).show(ui, |ui| {

@@ -117,7 +117,10 @@ pub(super) fn legend(ui: &mut Ui, runs: &[Compared]) {
     }
 }
 
-/// A run's name without its time.
+/// A run's name without its time; of a sweep, variant and seed.
 pub(super) fn short_name(entry: &RunEntry) -> String {
+    if let Some(mark) = &entry.sweep {
+        return format!("{} {}", mark.variant, entry.seed);
+    }
     if entry.project.is_empty() { entry.id.clone() } else { entry.project.clone() }
 }

@@ -34,10 +34,10 @@ pub(super) fn height(runs: &[Compared]) -> f32 {
 }
 
 /// Cells of a row, the name first.
-fn cells(row: &VariantRow, first: bool) -> [String; 7] {
+fn cells(row: &VariantRow) -> [String; 7] {
     let unknown = || format::UNKNOWN.to_owned();
     let difference = match row.difference {
-        _ if first => "first".to_owned(),
+        _ if row.is_first => "first".to_owned(),
         None => unknown(),
         Some((mean, None)) => format!("{:+.2}", 100.0 * mean),
         Some((mean, Some(half))) => format!("{:+.2} ± {:.2}", 100.0 * mean, 100.0 * half),
@@ -64,19 +64,20 @@ pub(super) fn ui(ui: &mut Ui, runs: &[Compared]) {
     let score = format!("{} %", title_of(metric(runs)));
     ui.label(egui::RichText::new("Variants").font(bold(13.0)).color(theme.text));
     let heads = ["Variant", "Seeds", &score, "− first", "Time", "Peak", "Trainable"].map(str::to_owned);
-    line(ui, &heads, &regular(11.0), "Variants' columns", "");
+    let name = format!("Variants' columns: {}", heads.join(", "));
+    line(ui, &heads, &regular(11.0), &name, "");
     let rect = ui.cursor();
     ui.painter().hline(rect.x_range(), rect.top(), Stroke::new(1.0, theme.line));
     egui::ScrollArea::vertical().id_salt("variants").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        for (place, row) in rows.iter().enumerate() {
-            let name = format!("Variant {}", cells(row, place == 0).join(", "));
+        for row in &rows {
+            let name = format!("Variant {}", cells(row).join(", "));
             let hint = match row.missing {
                 0 => String::new(),
                 1 => "1 run is not done".to_owned(),
                 missing => format!("{missing} runs are not done"),
             };
-            line(ui, &cells(row, place == 0), &mono(11.0), &name, &hint);
+            line(ui, &cells(row), &mono(11.0), &name, &hint);
         }
     });
 }

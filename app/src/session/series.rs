@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use graft_engine::project::Predicted;
-use graft_engine::runs::{Event, EventBody, StageProfile};
+use graft_engine::runs::{Event, EventBody, StageProfile, Tests};
 use graft_engine::train::{Ask, Prediction, headline};
 
 pub use crate::pyramid::StepPoint;
@@ -26,6 +26,8 @@ pub struct EvalPoint {
 /// What the latest evaluation took for what.
 #[derive(Clone, Debug, Default)]
 pub struct Classes {
+    /// The listed stage whose evaluation it is, where that is known.
+    pub stage: Option<usize>,
     /// Which split.
     pub split: String,
     /// Steps over all stages.
@@ -112,6 +114,8 @@ pub struct Series {
     pub metric: &'static str,
     /// That on the test split in per cent, when finished.
     pub test_score: Option<f64>,
+    /// All tests of the model as it was trained last.
+    tests: Tests,
     /// Names of the classes, where there are few.
     pub class_names: Vec<String>,
     /// What the latest evaluation that tells it took for what.
@@ -151,6 +155,7 @@ impl Default for Series {
             position: Position::default(),
             metric: "top-1",
             test_score: None,
+            tests: Tests::default(),
             class_names: Vec::new(),
             classes: None,
             asked: Vec::new(),
@@ -208,7 +213,6 @@ impl Series {
         Self { smoothing: self.smoothing, listed: self.listed.clone(), ..Self::default() }
     }
 
-    /// Takes an event in.
     /// What these metrics are compared by, in per cent.
     fn score_of(&mut self, metrics: &BTreeMap<String, f64>) -> Option<f64> {
         let (metric, score) = headline(metrics)?;
@@ -216,8 +220,10 @@ impl Series {
         Some(100.0 * score)
     }
 
+    /// Takes an event in.
     #[expect(clippy::cast_precision_loss, reason = "steps and bytes fit a plot's axis")]
     pub fn take(&mut self, event: &Event) {
+        self.tests.take(&event.body);
         self.position.secs = event.time;
         match &event.body {
             EventBody::Started { project, device, seed, stages, folder, resumed_at, classes, .. } => {
@@ -260,6 +266,7 @@ impl Series {
                 self.evals.push(EvalPoint { x, loss: *loss, score, test: split == "test" });
                 if !confusion.is_empty() || !predictions.is_empty() {
                     self.classes = Some(Classes {
+                        stage: self.stage().and_then(|stage| stage.listed),
                         split: split.clone(),
                         x,
                         confusion: confusion.clone(),
@@ -305,10 +312,9 @@ impl Series {
             EventBody::Stopped { steps } => self.note(format!("stopped after {steps} steps, saved")),
             EventBody::Finished { secs, steps, metrics, peak_bytes, .. } => {
                 self.peak_bytes = self.peak_bytes.max(*peak_bytes);
-                // Stages that test tell it before the end; the first of them counts.
-                let tested = self.evals.iter().rev().take_while(|point| point.test).last();
-                let tested = tested.map(|point| point.score);
-                self.test_score = self.score_of(metrics).or(tested);
+                // Stages that test tell it before the end.
+                let tested = self.tests.main().map(|test| test.metrics.clone()).unwrap_or_default();
+                self.test_score = self.score_of(&tested).or_else(|| self.score_of(metrics));
                 let metric = self.metric;
                 let test =
                     self.test_score.map_or_else(String::new, |score| format!(", test {metric} {score:.1} %"));

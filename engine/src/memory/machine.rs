@@ -4,7 +4,7 @@
 #[must_use]
 pub fn machine_bytes() -> Option<u64> {
     let installed = of_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
-    // In a container the limit of its own group is what ends a process.
+    // In a container the limit of its own group is what ends a process; a group below the root is not seen.
     let share = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let share = share.and_then(|text| text.trim().parse::<u64>().ok());
     Some(share.map_or(installed, |share| share.min(installed)))

@@ -142,7 +142,8 @@ impl RunReader {
             }
         }
         if let Ok(event) = serde_json::from_str::<Event>(&std::mem::take(&mut self.step)) {
-            self.entry.secs = event.time;
+            // The log may have gone on behind its last step.
+            self.entry.secs = self.entry.secs.max(event.time);
             if let EventBody::Step { peak_bytes, .. } = event.body {
                 self.entry.peak_bytes = self.entry.peak_bytes.max(Some(peak_bytes));
             }
@@ -177,7 +178,8 @@ impl RunReader {
             }
             EventBody::Stage { trainable, kind, .. } if kind == "train" => {
                 entry.trainable = Some(trainable);
-                entry.validation = None;
+                // What was found before is of another model.
+                (entry.validation, entry.score, entry.loss) = (None, None, None);
             }
             EventBody::Eval { split, loss, metrics, .. } => {
                 if split == Split::Validation.name() {
@@ -294,5 +296,10 @@ mod tests {
         let entry = reader.entry();
         assert_eq!((entry.state, entry.score, entry.loss), (RunState::Finished, Some(0.25), Some(1.5)));
         assert_eq!((entry.metric, entry.peak_bytes), ("top-1", Some(99)));
+        // Read as a whole it says the same: the last step is not its last word.
+        let mut again = RunReader::new(&folder);
+        assert!(again.refresh());
+        assert_eq!(again.entry(), entry);
+        assert_eq!(entry.secs, 4.0);
     }
 }

@@ -10,6 +10,8 @@ use crate::data::Split;
 pub struct Test {
     /// The stage's name.
     pub stage: Option<String>,
+    /// Its index.
+    pub index: usize,
     /// Metrics by name.
     pub metrics: BTreeMap<String, f64>,
     /// Loss.
@@ -18,13 +20,14 @@ pub struct Test {
 
 /// The tests behind the last stage that trains, in their order: what was tested before is of another model.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tests {
+pub struct Tests {
     stage: Option<String>,
     found: Vec<Test>,
 }
 
 impl Tests {
-    pub(super) fn take(&mut self, body: &EventBody) {
+    /// Takes an event in.
+    pub fn take(&mut self, body: &EventBody) {
         match body {
             EventBody::Stage { kind, name, .. } => {
                 self.stage = (kind == "evaluate").then(|| name.clone());
@@ -32,23 +35,29 @@ impl Tests {
                     self.found.clear();
                 }
             }
-            EventBody::Eval { split, metrics, loss, closing, .. }
+            EventBody::Eval { stage: index, split, metrics, loss, closing, .. }
                 if *closing || split == Split::Test.name() =>
             {
                 let stage = if *closing { None } else { self.stage.clone() };
-                self.found.push(Test { stage, metrics: metrics.clone(), loss: *loss });
+                let test = Test { stage, index: *index, metrics: metrics.clone(), loss: *loss };
+                // A run that was resumed may test once more.
+                let same = |other: &Test| (other.index, &other.stage) == (test.index, &test.stage);
+                self.found.retain(|other| !same(other));
+                self.found.push(test);
             }
             _ => {}
         }
     }
 
     /// The one that runs are compared by: that at the run's end, or else the first.
-    pub(super) fn main(&self) -> Option<&Test> {
+    #[must_use]
+    pub fn main(&self) -> Option<&Test> {
         self.found.iter().find(|test| test.stage.is_none()).or(self.found.first())
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Test] {
+    #[must_use]
+    pub fn all(&self) -> &[Test] {
         &self.found
     }
 }
@@ -73,9 +82,9 @@ mod tests {
         )
     }
 
-    fn eval(split: &str, closing: bool, top1: f64) -> String {
+    fn eval(stage: usize, split: &str, closing: bool, top1: f64) -> String {
         format!(
-            r#""event":"eval","stage":0,"epoch":1,"step":2,"split":"{split}","closing":{closing},"loss":1.5,"metrics":{{"top1":{top1}}},"samples":8"#
+            r#""event":"eval","stage":{stage},"epoch":1,"step":2,"split":"{split}","closing":{closing},"loss":1.5,"metrics":{{"top1":{top1}}},"samples":8"#
         )
     }
 
@@ -84,11 +93,11 @@ mod tests {
         let (before, train) = (stage("evaluate", "before"), stage("train", "train"));
         let (here, there) = (stage("evaluate", "here"), stage("evaluate", "there"));
         let [early, validation, one, two, end] = [
-            eval("test", false, 0.1),
-            eval("validation", false, 0.2),
-            eval("test", false, 0.3),
-            eval("test", false, 0.4),
-            eval("test", true, 0.5),
+            eval(0, "test", false, 0.1),
+            eval(1, "validation", false, 0.2),
+            eval(2, "test", false, 0.3),
+            eval(3, "test", false, 0.4),
+            eval(1, "test", true, 0.5),
         ];
         let tests = taken(&[&before, &early, &train, &validation, &here, &one, &there, &two]);
         let names: Vec<_> = tests.all().iter().map(|test| test.stage.as_deref()).collect();
@@ -97,5 +106,6 @@ mod tests {
         let tests = taken(&[&train, &here, &one, &end]);
         assert_eq!(tests.main().unwrap().metrics["top1"], 0.5);
         assert!(taken(&[&train, &validation]).main().is_none());
+        assert_eq!(taken(&[&train, &here, &one, &here, &one]).all().len(), 1, "resumed");
     }
 }

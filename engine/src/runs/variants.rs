@@ -9,6 +9,8 @@ use super::sweep::paired;
 pub struct VariantRow {
     /// Its name.
     pub variant: String,
+    /// Whether it is the project's first, which the others are compared with.
+    pub is_first: bool,
     /// Runs that count: one a seed.
     pub seeds: usize,
     /// Runs that are not done, or failed.
@@ -44,15 +46,18 @@ pub fn variants(runs: &[&RunEntry]) -> Vec<VariantRow> {
         }
     }
     let counted: Vec<Vec<&RunEntry>> = named.iter().map(|(_, own)| one_a_seed(own)).collect();
-    let first = counted.first().cloned().unwrap_or_default();
-    let rows = named.iter().zip(&counted).enumerate().map(|(place, ((variant, all), own))| {
+    // Without the project's first variant there is nothing to be against.
+    let has_first = named.first().is_some_and(|(_, own)| own.iter().any(|run| place(run) == 0));
+    let first = counted.first().filter(|_| has_first).cloned().unwrap_or_default();
+    let rows = named.iter().zip(&counted).enumerate().map(|(number, ((variant, all), own))| {
         let scores = own.iter().filter_map(|run| run.score);
         VariantRow {
             variant: (*variant).to_owned(),
             seeds: own.len(),
             missing: all.iter().filter(|run| run.state != RunState::Finished).count(),
             score: (scores.clone().next().is_some()).then(|| median(scores)),
-            difference: if place == 0 { None } else { against(own, &first) },
+            is_first: has_first && number == 0,
+            difference: if number == 0 { None } else { against(own, &first) },
             secs: (!own.is_empty()).then(|| median(own.iter().map(|run| run.secs))),
             peak_bytes: own.iter().filter_map(|run| run.peak_bytes).max(),
             trainable: own.first().and_then(|run| run.trainable),
@@ -133,6 +138,13 @@ mod tests {
         assert!((mean - 0.25).abs() < 1e-12, "{mean}");
         assert!(half.unwrap() > 0.0);
         assert_eq!((rows[1].secs, rows[1].peak_bytes), (Some(15.0), Some(200)));
+    }
+
+    #[test]
+    fn without_the_first_variant_there_are_no_differences() {
+        let runs = [run("other", 1, 0.5, Some(0.9)), run("third", 1, 0.5, Some(0.5))];
+        let rows = variants(&runs.iter().collect::<Vec<_>>());
+        assert!(rows.iter().all(|row| !row.is_first && row.difference.is_none()));
     }
 
     #[test]

@@ -32,14 +32,12 @@ pub struct SweepRow {
     /// Mean intersection over union on the test split by seed, where there are masks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub iou: Vec<f64>,
-    /// The stages that tested it behind the last one that trains; empty for the test at the run's end.
+    /// The stage that the columns above are of; none for the test at the run's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tested: Option<String>,
+    /// The other stages that tested it behind the last one that trains, and what each is compared by, by seed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tested: Vec<String>,
-    /// Which of them the columns above are of.
-    pub main: usize,
-    /// What each of them is compared by, by seed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub scores_of: Vec<Vec<f64>>,
+    pub tested_too: Vec<(String, Vec<f64>)>,
     /// Mean over seeds of the paired difference in top-1 (of masks, Dice) to the first variant, with the half width of its
     /// 95 % confidence interval (Student's t over the pairs; absent for one seed).
     pub difference: Option<(f64, Option<f64>)>,
@@ -130,14 +128,19 @@ impl SweepRow {
         self.top5 = metric("top5");
         self.dice = metric("dice");
         self.iou = metric("iou");
-        let first = runs.first().map(|run| run.tests.all()).unwrap_or_default();
-        self.tested = first.iter().map(|test| test.stage.clone().unwrap_or_default()).collect();
-        let main = runs.first().and_then(|run| run.tests.main());
-        self.main = first.iter().position(|test| Some(test) == main).unwrap_or(0);
-        self.scores_of = (0..first.len())
-            .map(|place| {
-                let of = |run: &Measured| Some(headline(&run.tests.all().get(place)?.metrics)?.1);
-                runs.iter().filter_map(of).collect()
+        let tests = runs.first().map(|run| run.tests.all()).unwrap_or_default();
+        self.tested = runs.first().and_then(|run| run.tests.main()?.stage.clone());
+        let others = tests
+            .iter()
+            .filter_map(|test| test.stage.as_ref())
+            .filter(|stage| Some(*stage) != self.tested.as_ref());
+        self.tested_too = others
+            .map(|stage| {
+                let of = |run: &Measured| {
+                    let test = run.tests.all().iter().find(|test| test.stage.as_ref() == Some(stage))?;
+                    Some(headline(&test.metrics)?.1)
+                };
+                (stage.clone(), runs.iter().filter_map(of).collect())
             })
             .collect();
         self.secs = median(runs.iter().map(|run| run.secs));
@@ -183,18 +186,24 @@ impl SweepTable {
         let of_masks = self.rows.iter().any(|row| !row.dice.is_empty());
         let [first, second] = if of_masks { ["Dice", "IoU"] } else { ["top-1", "top-5"] };
         // Where stages test, the columns say which; those beside the main one come last.
-        let listed = self.rows.first().map(|row| (row.main, row.tested.as_slice())).unwrap_or_default();
-        let at = |place: usize| match listed.1.get(place).map_or("", String::as_str) {
-            "" => String::new(),
-            name => format!(" {name}"),
+        let mut others: Vec<&str> = Vec::new();
+        for (stage, _) in self.rows.iter().flat_map(|row| &row.tested_too) {
+            if !others.contains(&stage.as_str()) {
+                others.push(stage);
+            }
+        }
+        let mut mains = self.rows.iter().map(|row| row.tested.as_deref());
+        let main = mains.next().flatten().filter(|first| mains.all(|other| other == Some(first)));
+        let at = main.map_or_else(String::new, |stage| format!(" {stage}"));
+        let per_cent = |values: &[f64]| match values {
+            [] => "–".to_owned(),
+            values => format!("{:.2}", median(values.iter().copied()) * 100.0),
         };
-        let others: Vec<usize> = (0..listed.1.len()).filter(|place| *place != listed.0).collect();
-        let first_at = at(listed.0);
         let mut text = format!(
-            "| variant | {first} %{first_at} | {second} %{first_at} | {first} − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |",
+            "| variant | {first} %{at} | {second} %{at} | {first} − first | s | step ms | data | forward | backward | optimizer | peak MiB | trained |",
         );
-        for place in &others {
-            let _infallible = write!(text, " {first} %{} |", at(*place));
+        for stage in &others {
+            let _infallible = write!(text, " {first} % {stage} |");
         }
         let _infallible = writeln!(text, "\n|{}", "---|".repeat(12 + others.len()));
         for row in &self.rows {
@@ -204,17 +213,13 @@ impl SweepTable {
                 Some((mean, Some(half))) => format!("{:+.2} ± {:.2}", mean * 100.0, half * 100.0),
             };
             let second = if of_masks { &row.iou } else { &row.top5 };
-            let second = if second.is_empty() {
-                "–".to_owned()
-            } else {
-                format!("{:.2}", median(second.iter().copied()) * 100.0)
-            };
+            let second = per_cent(second);
             let name = if row.control { format!("*{}* (control)", row.variant) } else { row.variant.clone() };
             // Writing to a String cannot fail.
             let _infallible = write!(
                 text,
-                "| {name} | {:.2} | {second} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
-                median(row.scores().iter().copied()) * 100.0,
+                "| {name} | {} | {second} | {difference} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
+                per_cent(row.scores()),
                 row.secs,
                 row.step_secs * 1e3,
                 row.phases.data_secs * 1e3,
@@ -224,9 +229,9 @@ impl SweepTable {
                 row.peak_bytes as f64 / f64::from(1 << 20),
                 row.trainable
             );
-            for place in &others {
-                let scores = row.scores_of.get(*place).map(Vec::as_slice).unwrap_or_default();
-                let _infallible = write!(text, " {:.2} |", median(scores.iter().copied()) * 100.0);
+            for stage in &others {
+                let scores = row.tested_too.iter().find(|(name, _)| name == stage);
+                let _infallible = write!(text, " {} |", per_cent(scores.map_or(&[], |(_, scores)| scores)));
             }
             text.push('\n');
         }
@@ -262,11 +267,12 @@ mod tests {
         let row = |variant: &str, here: f64, there: f64| SweepRow {
             variant: variant.to_owned(),
             top1: vec![here],
-            tested: vec!["here".to_owned(), "there".to_owned()],
-            scores_of: vec![vec![here], vec![there]],
+            tested: Some("here".to_owned()),
+            tested_too: vec![("there".to_owned(), vec![there])],
             ..SweepRow::default()
         };
-        let rows = vec![row("one", 0.5, 0.25), row("two", 0.75, 0.125)];
+        let mut rows = vec![row("one", 0.5, 0.25), row("two", 0.75, 0.125)];
+        rows[0].tested_too.clear();
         let text = SweepTable { rows, ..SweepTable::default() }.markdown();
         let lines: Vec<&str> = text.lines().collect();
         assert!(
@@ -274,6 +280,7 @@ mod tests {
         );
         assert_eq!(lines[0].matches('|').count(), lines[1].matches('|').count());
         assert_eq!(lines[0].matches('|').count(), lines[3].matches('|').count());
+        assert!(lines[2].ends_with("| – |"), "a variant without that stage");
         assert!(lines[3].starts_with("| two | 75.00 | ") && lines[3].ends_with("| 12.50 |"));
     }
 }

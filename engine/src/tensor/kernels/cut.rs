@@ -51,16 +51,33 @@ impl Cut {
     }
 }
 
+/// Starts and lengths of at most `count` parts of `length`, each a multiple of `step` but for the last, and each as long
+/// as the others but for a step: none is so short that `gemm` would sum in another order.
+pub(super) fn parts(length: usize, count: usize, step: usize) -> Vec<(usize, usize)> {
+    let steps = length.div_ceil(step);
+    let bound = |part: usize| (steps * part / count * step).min(length);
+    (0..count)
+        .map(|part| (bound(part), bound(part + 1) - bound(part)))
+        .filter(|(_, length)| *length > 0)
+        .collect()
+}
+
 /// Elements of the inner axis that `gemm` takes at a time, at most.
 const INNER: usize = 512;
 /// Columns that it packs at a time, and up to which it packs a right operand that is read across as a whole.
 const PACKED: [usize; 2] = [64, 1024];
-/// Columns from which it packs a left operand that is read across.
-const PACKS_LEFT: usize = 128;
+/// Columns from which it packs a left operand that is read across, and one that is read in place.
+const PACKS_LEFT: [usize; 2] = [128, 128 * 64];
+/// Columns that its inner loops take at the least: with a rest it packs a right operand as if it were read across.
+const LANES: usize = 16;
 
 /// Bytes that `gemm` packs operands into while a product is computed, as it does on a processor with AVX-512.
 pub(super) fn workspace(extents: [usize; 3], a_across: bool, b_across: bool) -> u64 {
     let [rows, inner, columns] = extents;
+    if rows < 2 || columns < 2 || inner < 3 {
+        // Those are sums of rows or columns, which need no packing.
+        return 0;
+    }
     let grid = match Cut::new(extents, a_across, b_across) {
         Cut::Tiles(grid) => grid,
         Cut::Whole | Cut::ByGemm => Grid { rows: 1, columns: 1 },
@@ -68,15 +85,16 @@ pub(super) fn workspace(extents: [usize; 3], a_across: bool, b_across: bool) -> 
     let rows = rows.div_ceil(grid.rows).next_multiple_of(ROW_STEP);
     let columns = columns.div_ceil(grid.columns);
     let inner = inner.div_ceil(inner.div_ceil(INNER).max(1));
-    let left = if a_across && columns > PACKS_LEFT { rows * inner } else { 0 };
+    let left = if columns > PACKS_LEFT[usize::from(!a_across)] { rows * inner } else { 0 };
+    let packs_right = b_across || !columns.is_multiple_of(LANES);
     let right =
-        if b_across && columns <= PACKED[1] { columns.next_multiple_of(PACKED[0]) * inner } else { 0 };
+        if packs_right && columns <= PACKED[1] { columns.next_multiple_of(PACKED[0]) * inner } else { 0 };
     4 * (grid.rows * grid.columns * (left + right)) as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cut, Grid};
+    use super::{Cut, Grid, parts};
 
     fn on(threads: usize, extents: [usize; 3], a_across: bool, b_across: bool) -> Cut {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -90,6 +108,17 @@ mod tests {
         assert_eq!(on(2, [25_000, 384, 384], false, true), Cut::Tiles(Grid { rows: 2, columns: 1 }));
         assert_eq!(on(2, [1536, 576, 384], true, false), Cut::Tiles(Grid { rows: 2, columns: 1 }));
         assert_eq!(on(4, [2000, 384, 384], false, true), Cut::Tiles(Grid { rows: 2, columns: 2 }));
+    }
+
+    #[test]
+    fn no_part_is_short() {
+        for (length, count, step) in [(1576, 16, 6), (1182, 12, 6), (769, 8, 6), (384, 2, 16), (100, 3, 16)] {
+            let parts = parts(length, count, step);
+            assert_eq!(parts.iter().map(|(_, part)| part).sum::<usize>(), length);
+            assert!(parts.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0));
+            let least = length / count / step * step;
+            assert!(parts.iter().all(|(_, part)| *part + step > least), "{length} in {count}: {parts:?}");
+        }
     }
 
     #[test]

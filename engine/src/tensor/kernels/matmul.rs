@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn same_bits_on_any_number_of_threads() {
         // The inner extent is more than `gemm` adds up in one go.
-        for (rows, inner, out) in [(513, 201, 305), (300, 1201, 130), (1201, 601, 70)] {
+        for (rows, inner, out) in [(513, 201, 305), (300, 1201, 130), (1201, 601, 70), (1576, 768, 48)] {
             let (x, w) = (sample_of(&[rows, inner], 1, 2.0), sample_of(&[out, inner], 2, 2.0));
             let bias = sample_of(&[out], 3, 2.0);
             same_bits(|| {

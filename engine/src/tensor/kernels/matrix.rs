@@ -9,7 +9,7 @@ use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
 use super::bias::AddRow;
-use super::cut::{COLUMN_STEP, Cut, Grid, ROW_STEP};
+use super::cut::{COLUMN_STEP, Cut, Grid, ROW_STEP, parts};
 use super::simd::run;
 
 /// A matrix inside a slice: element `(i, j)` is at `i · row_stride + j · column_stride`.
@@ -242,12 +242,6 @@ impl MatrixMut<'_> {
             run(AddRow { rows: self.row(index), row });
         }
     }
-}
-
-/// Starts and lengths of at most `count` parts of `length`, each a multiple of `step` but for the last.
-fn parts(length: usize, count: usize, step: usize) -> Vec<(usize, usize)> {
-    let part = length.div_ceil(count).next_multiple_of(step);
-    (0..length).step_by(part).map(|start| (start, part.min(length - start))).collect()
 }
 
 /// How heads lie in a buffer: `[batch, tokens, heads · width]`, one token every `row_stride` elements.

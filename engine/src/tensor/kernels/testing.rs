@@ -64,7 +64,7 @@ pub(super) fn gradient_check(loss: impl Fn(&[f64]) -> f64, at: &Value, gradient:
     assert_close(&gradient.to_f64(), &expected, tolerance);
 }
 
-/// Fails unless several runs, also on one thread and on three, give the same bits.
+/// Fails unless several runs, also on one thread, on three and on sixteen, give the same bits.
 #[track_caller]
 pub(super) fn same_bits(run: impl Fn() -> Vec<Value> + Sync) {
     let bits = |values: Vec<Value>| -> Vec<Vec<u32>> {
@@ -72,7 +72,7 @@ pub(super) fn same_bits(run: impl Fn() -> Vec<Value> + Sync) {
     };
     let first = bits(run());
     assert!(first == bits(run()), "a second run differs");
-    for threads in [1, 3] {
+    for threads in [1, 3, 16] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         assert!(first == bits(pool.install(&run)), "a run on {threads} threads differs");
     }
