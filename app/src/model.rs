@@ -192,6 +192,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         Some(turn) => build_model(&bare, &job.base, turn, &BTreeSet::new(), source)?,
         None => return Err(BuildError::NoStage { stage: 0, count: 0 }),
     };
+    let binding = built.binding(source, 1);
     let mut graph = built.graph;
     let uses_adapters = spec.adapters == AdapterUse::All;
     // What stages before it have merged is in the weights by then.
@@ -214,8 +215,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         Ok(selection) => (selection, None),
         Err(error) => (Selection::default(), Some(format!("stage {}: {error}", job.stage + 1))),
     };
-    let shapes =
-        graph.shapes(&built.architecture.binding(1)).map_err(graft_engine::models::ModelError::from)?;
+    let shapes = graph.shapes(&binding).map_err(graft_engine::models::ModelError::from)?;
     let training = modes(&graph, &selection.nodes, &[]);
     let tracked = graph.downstream(selection.nodes.iter().copied(), &training);
     let steps = job.project.stages.iter().zip(samples).map(|(stage, samples)| {

@@ -1,12 +1,12 @@
 //! From a project's stage to a graph: data shape, architecture, adapters, what trains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Project, ProjectError, Turn};
 use crate::adapters::{PlaceError, place};
-use crate::data::{DataError, DataSpec, Source, TensorsSpec};
+use crate::data::{DataError, DataSpec, Source, Split, TensorsSpec};
 use crate::graph::{Binding, Coverage, Graph, RuleError};
 use crate::models::{Architecture, DataShape, ModelError};
 use crate::train::{AdapterUse, Selection, StageSpec, StepError, StepGraph, StepSpec, select};
@@ -36,8 +36,8 @@ impl Built {
         self.step.as_ref().map_or(&self.graph, |step| &step.graph)
     }
 
-    /// Extents of a batch of `rows` samples as the data have them; those that the data leave open, or that vary from sample
-    /// to sample, are the model's own.
+    /// Extents of a batch of `rows` samples as the data have them: the largest where they differ among a few groups of
+    /// samples; those that the data leave open, or that vary from sample to sample, are the model's own.
     #[must_use]
     pub fn binding(&self, source: &dyn Source, rows: usize) -> Binding {
         let columns = source.columns();
@@ -45,6 +45,7 @@ impl Built {
         for leaf in self.walked().columns().filter(|leaf| leaf.rows_where.is_none()) {
             let Some(column) = columns.iter().find(|column| column.name == leaf.column) else { continue };
             let own: Option<Vec<usize>> = column.extents.iter().copied().collect();
+            let own = own.or_else(|| largest(source, &column.name));
             if let Some(own) = own {
                 let shape: Vec<usize> = std::iter::once(rows).chain(own).collect();
                 // A column that does not fit is told of when the shapes are made.
@@ -55,6 +56,30 @@ impl Built {
         }
         binding.or(self.architecture.binding(rows))
     }
+}
+
+/// Groups of samples of one column's extents that are looked at.
+const GROUPS: usize = 4;
+/// Training samples up to which their groups are counted.
+const COUNTED: usize = 1 << 16;
+
+/// The largest extents of a column over all training samples, where few groups of them differ: a stage that reads only
+/// small samples costs what those cost.
+fn largest(source: &dyn Source, column: &str) -> Option<Vec<usize>> {
+    let count = source.len(Split::Train);
+    let mut firsts: BTreeMap<u64, usize> = BTreeMap::new();
+    for index in (0..count).take_while(|_| count <= COUNTED) {
+        firsts.entry(source.group(Split::Train, index)).or_insert(index);
+        if firsts.len() > GROUPS {
+            return None;
+        }
+    }
+    let shape =
+        |index: usize| Some(source.sample(Split::Train, index).ok()?.columns.get(column)?.shape.clone());
+    firsts.into_values().map(shape).reduce(|a, b| {
+        let (a, b) = (a?, b?);
+        (a.len() == b.len()).then(|| a.iter().zip(&b).map(|(a, b)| *a.max(b)).collect())
+    })?
 }
 
 /// Why a project's stage could not be built.
@@ -212,4 +237,32 @@ pub fn build_model(
     }
     let (architecture, weights) = (resolved.architecture, resolved.weights);
     Ok(Built { architecture, weights, graph, coverage, selection: Selection::default(), step: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn a_stage_of_small_samples_is_bound_to_those() {
+        let text = "(version: 2, name: \"a\", model: Cct(size: Custom(width: 8, blocks: 1, heads: 1, mlp: 8), kernel: 3, \
+                    convolutions: 2, positions: None), data: Digits(folder: \"../assets/digits\", size: 20, digit: 15, sizes: [36]), \
+                    stages: [Train(only: [(\"size\", 20)]), Train()])";
+        let project = parse(text, Path::new("a.ron")).unwrap();
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects");
+        let side = |stage: usize| {
+            let source = open_source(&project, &base, stage).unwrap();
+            let built = build_stage(&project, &base, stage, source.as_ref()).unwrap();
+            let shapes = built.graph.shapes(&built.binding(source.as_ref(), 2)).unwrap();
+            let pixels = built.graph.columns().find(|leaf| leaf.column == "pixel_values").unwrap();
+            let node =
+                built.graph.nodes().iter().position(|node| node.path.ends_with(&pixels.column)).unwrap();
+            shapes[node].clone()
+        };
+        assert_eq!(side(0), [2, 1, 20, 20]);
+        assert_eq!(side(1), [2, 1, 36, 36]);
+    }
 }
