@@ -1,5 +1,6 @@
 //! The window: panels around the canvas, and the one place where actions are performed.
 
+mod asking;
 mod closing;
 mod document_files;
 mod frame;
@@ -7,6 +8,7 @@ mod graph;
 mod held;
 mod keeping;
 mod perform;
+mod read;
 mod regions;
 mod runs;
 
@@ -15,9 +17,7 @@ use std::sync::Arc;
 
 use egui::{Context, Id, Key, KeyboardShortcut, Ui};
 use graft_engine::adapters::AdapterSpec;
-use graft_engine::data::Split;
 use graft_engine::memory::machine_bytes;
-use graft_engine::train::StageSpec;
 
 use crate::actions::Action;
 use crate::canvas::Canvas;
@@ -30,7 +30,6 @@ use crate::graph_actions;
 use crate::library::Library;
 use crate::measured::Measurements;
 use crate::model::Builder;
-use crate::outlook::Outlook;
 use crate::overlays::{self, Banner};
 use crate::palette::{self, Palette};
 use crate::panels::Desk;
@@ -39,14 +38,13 @@ use crate::previews::{Previews, Wanted, Which};
 use crate::problems::{self, Problem};
 use crate::samples::Samples;
 use crate::session::{Session, State};
-use crate::shown;
 use crate::sources::Sources;
 use crate::state::{Store, Unsaved};
 use crate::textures::Textures;
 use crate::theme::{self};
 use crate::timeline::Timelines;
-use crate::view::{DockTab, PlotsPage, Selected, View};
-use crate::whatif::{Change, Now, WhatIf};
+use crate::view::{DockTab, Selected, View};
+use crate::whatif::WhatIf;
 
 /// What the window starts with.
 #[derive(Clone, Debug, Default)]
@@ -224,84 +222,6 @@ impl App {
         Ok(app)
     }
 
-    /// The project being edited.
-    #[must_use]
-    pub const fn document(&self) -> Option<&Document> {
-        self.document.as_ref()
-    }
-
-    /// The run.
-    #[must_use]
-    pub const fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// The models.
-    #[must_use]
-    pub const fn builder(&self) -> &Builder {
-        &self.builder
-    }
-
-    /// The predictions.
-    #[must_use]
-    pub const fn planner(&self) -> &Planner {
-        &self.planner
-    }
-
-    /// Samples that the latest evaluation tells of.
-    #[must_use]
-    pub const fn judged(&self) -> &Previews {
-        &self.judged
-    }
-
-    /// What runs measured.
-    #[must_use]
-    pub const fn measurements(&self) -> &Measurements {
-        &self.measurements
-    }
-
-    /// What changes would cost.
-    #[must_use]
-    pub const fn what_if(&self) -> &WhatIf {
-        &self.what_if
-    }
-
-    /// Which parts train in which stages.
-    #[must_use]
-    pub const fn timelines(&self) -> &Timelines {
-        &self.timelines
-    }
-
-    /// The sample projects.
-    #[must_use]
-    pub const fn samples(&self) -> &Samples {
-        &self.samples
-    }
-
-    /// The devices.
-    #[must_use]
-    pub const fn devices(&self) -> &Devices {
-        &self.devices
-    }
-
-    /// Samples of the data.
-    #[must_use]
-    pub const fn previews(&self) -> &Previews {
-        &self.previews
-    }
-
-    /// All runs.
-    #[must_use]
-    pub const fn library(&self) -> &Library {
-        &self.library
-    }
-
-    /// What the views show.
-    #[must_use]
-    pub const fn view(&self) -> &View {
-        &self.view
-    }
-
     fn is_locked(&self) -> bool {
         self.session.state().is_busy()
     }
@@ -404,63 +324,6 @@ impl App {
             }
         }
         self.close(ctx);
-    }
-
-    /// Asks for the samples that the latest evaluation tells of, while they are looked at, as that stage of the run read
-    /// them.
-    fn ask_judged(&mut self) {
-        let looking = self.view.tab == DockTab::Plots && self.view.plots.page == PlotsPage::Classes;
-        let Some((project, base)) = self.session.project().filter(|_| looking) else { return };
-        let Some(classes) = &self.session.series().classes else { return };
-        let stage = classes.stage.and_then(|stage| project.stages.get(stage));
-        let split = Split::ALL.into_iter().find(|split| split.name() == classes.split);
-        if let (Some(stage), Some(split)) = (stage, split) {
-            let view = shown::training(stage)
-                .map_or_else(|| stage.view(), |spec| StageSpec::Train(spec.clone()).view());
-            self.judged.ask(Wanted {
-                data: project.data.clone(),
-                view,
-                base: base.to_path_buf(),
-                split,
-                samples: Which::These(classes.predictions.iter().map(|found| found.index).collect()),
-            });
-        }
-    }
-
-    /// Asks which parts train in which stages, once the prediction says what the process holds. Problems of stages that
-    /// are not shown are known from this as well.
-    fn ask_timeline(&mut self) {
-        let Some(document) = &self.document else { return };
-        if self.planner.is_current() && !self.session.state().is_busy() {
-            let predicted = self.planner.outlook().and_then(Outlook::predicted);
-            let process = predicted.map_or(0, |found| found.process_bytes);
-            let (revision, times) = (document.revision(), self.planner.calibration());
-            self.timelines.ask(revision, document.project(), document.base(), times, process);
-        }
-    }
-
-    /// Asks what a change that is thought of would cost, once model and prediction are those of the document.
-    fn ask_what_if(&mut self) {
-        let (Some(document), Some(model)) = (&self.document, self.builder.model()) else { return };
-        if !self.builder.is_settled() || !self.planner.is_current() || self.session.state().is_busy() {
-            return;
-        }
-        // What the pointer is over comes before what is selected.
-        let change = match (&self.view.graph.thought, &self.view.selected) {
-            (Some((site, kind)), _) => Change::With { site: site.clone(), kind: *kind },
-            (None, Selected::Adapter { index, .. }) => Change::Without(*index),
-            (None, _) => return,
-        };
-        let Some(predicted) = self.planner.outlook().and_then(Outlook::predicted) else { return };
-        let now = Now {
-            revision: document.revision(),
-            project: document.project(),
-            base: document.base(),
-            model,
-            times: self.planner.calibration(),
-            process_bytes: predicted.process_bytes,
-        };
-        self.what_if.ask(&now, change);
     }
 
     /// One frame.

@@ -9,8 +9,8 @@ mod shown;
 mod thin;
 mod write;
 
-use egui::{Align2, Id, Rangef, Rect, Role, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2};
-use egui_plot::{AxisHints, HoverPosition, Line, LineStyle, Plot, VLine};
+use egui::{Align2, Id, Rect, Role, Stroke, Ui, UiBuilder, Vec2b, WidgetInfo, pos2, vec2};
+use egui_plot::{HoverPosition, Line, LineStyle, Plot, VLine};
 
 use crate::actions::Action;
 use crate::pyramid::Channel;
@@ -22,7 +22,7 @@ pub use classes::Judged;
 use draw::{accuracy, budget_line, foretold, loss, memory, time, visible};
 use legend::{head, legend};
 use shown::{Kind, Shown};
-pub use thin::axis;
+pub use thin::{axes, axis};
 use write::{Form, write};
 
 /// Names of the phases of a step, in the order in which they are stacked.
@@ -150,24 +150,13 @@ fn one(ui: &mut Ui, shown: Shown<'_>, view: &mut PlotsView) -> Option<f64> {
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::new(true, false))
         .allow_drag(Vec2b::new(true, false))
-        .custom_x_axes(vec![
-            AxisHints::new_x()
-                .label_spacing(Rangef::new(28.0, 56.0))
-                .formatter(move |mark, _| tick(mark.value)),
-        ])
-        .custom_y_axes(vec![
-            AxisHints::new_y()
-                .min_thickness(34.0)
-                .label_spacing(Rangef::new(14.0, 26.0))
-                .formatter(move |mark, _| tick(mark.value)),
-        ])
-        .grid_spacing(Rangef::new(10.0, 150.0))
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint { plot_name, position, .. } if !plot_name.is_empty() => {
                 Some(format!("step {:.0}\n{plot_name} {}", position.x, axis(position.y)))
             }
             _ => None,
         });
+    plot = axes(plot, tick);
     if matches!(kind, Kind::Time | Kind::Memory | Kind::Rate | Kind::Norm) {
         plot = plot.include_y(0.0);
     }

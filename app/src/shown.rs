@@ -1,6 +1,7 @@
 //! The training stage that a listed stage shows: itself, or of a repetition the first one in it. Outline, canvas and
 //! timeline draw that one's model, so edits made there are about it as well.
 
+use graft_engine::data::View;
 use graft_engine::project::Project;
 use graft_engine::train::{StageSpec, TrainSpec};
 
@@ -11,6 +12,12 @@ pub fn training(stage: &StageSpec) -> Option<&TrainSpec> {
         StageSpec::Repeat(repeat) => repeat.stages.iter().find_map(StageSpec::as_train),
         other => other.as_train(),
     }
+}
+
+/// How the data are read for it.
+#[must_use]
+pub fn view(stage: &StageSpec) -> View {
+    training(stage).map_or_else(|| stage.view(), |spec| StageSpec::Train(spec.clone()).view())
 }
 
 /// The stage that a project is shown at first: the last one that trains, else the last.

@@ -61,7 +61,7 @@ fn samples(ui: &mut Ui, page: Page<'_>, filter: &mut Option<Medium>, actions: &m
         }
     });
     ui.add_space(2.0);
-    let text = "Each comes with its data and runs on any CPU. Opening one changes nothing on disk.";
+    let text = "Each comes with its data and runs on any CPU; a card says what is missing. Opening one changes nothing on disk.";
     ui.label(RichText::new(text).font(regular(12.0)).color(theme.label));
     ui.add_space(12.0);
     let shown: Vec<&Sample> =

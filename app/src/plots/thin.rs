@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use egui::Rangef;
+use egui_plot::{AxisHints, Plot};
+
 use crate::pyramid::{Channel, Stair};
 use crate::session::Series;
 
@@ -26,6 +29,16 @@ impl Window<'_> {
     pub(super) fn stairs(&self) -> Vec<Stair> {
         self.series.stairs(self.range.clone(), self.buckets / 2)
     }
+}
+
+/// A plot whose axes name their ticks by `tick`, with as much room for them everywhere.
+#[must_use]
+pub fn axes<'a>(plot: Plot<'a>, tick: impl Fn(f64) -> String + Copy + 'a) -> Plot<'a> {
+    let x = AxisHints::new_x().label_spacing(Rangef::new(28.0, 56.0));
+    let y = AxisHints::new_y().min_thickness(34.0).label_spacing(Rangef::new(14.0, 26.0));
+    plot.custom_x_axes(vec![x.formatter(move |mark, _| tick(mark.value))])
+        .custom_y_axes(vec![y.formatter(move |mark, _| tick(mark.value))])
+        .grid_spacing(Rangef::new(10.0, 150.0))
 }
 
 /// A tick's number, with no more digits than it needs.

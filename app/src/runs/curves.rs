@@ -1,12 +1,12 @@
 //! Curves of the chosen runs over one another.
 
-use egui::{Rangef, Role, Ui, Vec2b, WidgetInfo, vec2};
-use egui_plot::{AxisHints, Line, Plot, Points};
+use egui::{Role, Ui, Vec2b, WidgetInfo, vec2};
+use egui_plot::{Line, Plot, Points};
 
 use super::compare::{Compared, compared, legend, metric, title_of};
 use super::marks;
 use crate::library::Library;
-use crate::plots::axis;
+use crate::plots::{axes, axis};
 use crate::pyramid::Channel;
 use crate::session::{EvalPoint, Series};
 use crate::theme::{Theme, bold, mono, regular};
@@ -43,16 +43,8 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         .grid_color(theme.line)
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::new(true, false))
-        .allow_drag(Vec2b::new(true, false))
-        .custom_x_axes(vec![
-            AxisHints::new_x()
-                .label_spacing(Rangef::new(28.0, 56.0))
-                .formatter(move |mark, _| tick(mark.value)),
-        ])
-        .custom_y_axes(vec![
-            AxisHints::new_y().min_thickness(34.0).formatter(move |mark, _| tick(mark.value)),
-        ])
-        .grid_spacing(Rangef::new(10.0, 150.0));
+        .allow_drag(Vec2b::new(true, false));
+    let plot = axes(plot, tick);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in points")]
     let buckets = (size.x.max(16.0) as usize).min(4096);
     let mut drawn = 0;

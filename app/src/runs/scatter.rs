@@ -1,14 +1,14 @@
 //! Accuracy of the chosen runs against what they cost, or against a setting that was swept.
 
-use egui::{Align2, Color32, Rangef, Role, Ui, Vec2b, WidgetInfo, vec2};
-use egui_plot::{AxisHints, Line, LineStyle, Plot, PlotPoint, Points, Text};
+use egui::{Align2, Color32, Role, Ui, Vec2b, WidgetInfo, vec2};
+use egui_plot::{Line, LineStyle, Plot, PlotPoint, Points, Text};
 use graft_engine::runs::settings;
 
 use super::compare::{Compared, compared, metric, short_name, title_of};
 use super::curves::{choice, swept};
 use super::marks;
 use crate::library::Library;
-use crate::plots::axis;
+use crate::plots::{axes, axis};
 use crate::theme::{Theme, mono};
 use crate::view::{Against, RunsView};
 
@@ -63,16 +63,8 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         .grid_color(theme.line)
         .allow_scroll(Vec2b::FALSE)
         .allow_zoom(Vec2b::FALSE)
-        .allow_drag(Vec2b::FALSE)
-        .custom_x_axes(vec![
-            AxisHints::new_x()
-                .label_spacing(Rangef::new(28.0, 56.0))
-                .formatter(move |mark, _| tick(mark.value)),
-        ])
-        .custom_y_axes(vec![
-            AxisHints::new_y().min_thickness(34.0).formatter(move |mark, _| tick(mark.value)),
-        ])
-        .grid_spacing(Rangef::new(10.0, 150.0));
+        .allow_drag(Vec2b::FALSE);
+    let plot = axes(plot, tick);
     // What something costs is seen from nothing on; a swept setting has a range of its own.
     let plot = if swept { plot } else { plot.include_x(0.0) };
     let few = points.len() <= 8;

@@ -7,7 +7,8 @@
 //!
 //! Results are the same bits on every run with the same shapes on the same machine, whatever the
 //! number of threads: work is cut into chunks whose size depends on the shapes alone, and partial
-//! sums are added in the order of the chunks.
+//! sums are added in the order of the chunks. Products of matrices are cut by the number of threads
+//! as well, but never along their inner axis.
 
 mod adamw;
 mod attention;
