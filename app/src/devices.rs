@@ -46,6 +46,11 @@ impl Devices {
         }
     }
 
+    /// Whether nothing is being looked up.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.waiting
+    }
+
     /// All kinds of devices, usable or not; empty until the first answer.
     #[must_use]
     pub fn rows(&self) -> &[DeviceRow] {

@@ -83,6 +83,11 @@ impl Library {
         !std::mem::replace(&mut self.read, true)
     }
 
+    /// Whether the folder was read, and all curves that were asked for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.read && self.curves.is_idle()
+    }
+
     /// Where the runs are.
     #[must_use]
     pub fn folder(&self) -> &Path {

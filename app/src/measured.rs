@@ -109,6 +109,11 @@ impl Measurements {
         }
     }
 
+    /// Whether nothing is being read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.disk.is_idle()
+    }
+
     /// Arranges what was measured of the model's stage.
     pub fn look(&mut self, model: &Arc<Model>, project: &Project) {
         if self.looked.as_ref().is_none_or(|(looked, _)| !Arc::ptr_eq(looked, model)) {

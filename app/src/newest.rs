@@ -1,12 +1,17 @@
 //! A thread that answers the newest question only: an edit a keystroke ago is history.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// The asking side of such a thread.
 #[derive(Debug)]
 pub struct Newest<Q, A> {
-    questions: Sender<Q>,
-    answers: Receiver<A>,
+    questions: Sender<(u64, Q)>,
+    answers: Receiver<(u64, A)>,
+    /// Questions that were put, and the one whose answer was taken in last.
+    asked: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// Questions that may wait; more are asked again in the next frame.
@@ -22,28 +27,40 @@ impl<Q: Send + 'static, A: Send + 'static> Newest<Q, A> {
         mut answer: impl FnMut(Q) -> A + Send + 'static,
         wake: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (questions, inbox) = bounded::<Q>(QUEUE);
+        let (questions, inbox) = bounded::<(u64, Q)>(QUEUE);
         let (outbox, answers) = bounded(QUEUE);
         std::thread::Builder::new().name(name.into()).spawn(move || {
             while let Ok(question) = inbox.recv() {
-                let question = inbox.try_iter().last().unwrap_or(question);
-                if outbox.send(answer(question)).is_err() {
+                let (number, question) = inbox.try_iter().last().unwrap_or(question);
+                if outbox.send((number, answer(question))).is_err() {
                     return;
                 }
                 wake();
             }
         })?;
-        Ok(Self { questions, answers })
+        Ok(Self { questions, answers, asked: AtomicU64::new(0), answered: AtomicU64::new(0) })
     }
 
     /// Asks; whether there was room for the question.
     pub fn ask(&self, question: Q) -> bool {
-        self.questions.try_send(question).is_ok()
+        let number = self.asked.load(Relaxed) + 1;
+        let room = self.questions.try_send((number, question)).is_ok();
+        if room {
+            self.asked.store(number, Relaxed);
+        }
+        room
     }
 
     /// The next answer, if one is ready.
     pub fn poll(&self) -> Option<A> {
-        self.answers.try_recv().ok()
+        let (number, answer) = self.answers.try_recv().ok()?;
+        self.answered.store(number, Relaxed);
+        Some(answer)
+    }
+
+    /// Whether the newest question is answered, and its answer was taken in.
+    pub fn is_idle(&self) -> bool {
+        self.asked.load(Relaxed) == self.answered.load(Relaxed)
     }
 }
 
@@ -75,7 +92,15 @@ mod tests {
         assert!(asked.ask(0));
         // The thread has the first one in hand, or takes all three at once; either way 2 comes last and 1 never.
         gate.send_timeout((), std::time::Duration::from_secs(5)).unwrap();
-        let wait = || asked.answers.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
+        let begin = std::time::Instant::now();
+        let wait = || loop {
+            if let Some(answer) = asked.poll() {
+                break answer;
+            }
+            assert!(begin.elapsed().as_secs() < 5, "no answer");
+            std::thread::yield_now();
+        };
+        assert!(!asked.is_idle());
         assert_eq!(wait(), 0);
         for question in [1, 2] {
             assert!(asked.ask(question));
@@ -84,8 +109,10 @@ mod tests {
         let first = wait();
         if first != 2 {
             gate.send_timeout((), std::time::Duration::from_secs(5)).unwrap();
+            assert!(!asked.is_idle());
             assert_eq!(wait(), 2);
         }
+        assert!(asked.is_idle());
     }
 
     #[test]

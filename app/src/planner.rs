@@ -331,6 +331,11 @@ impl Planner {
         self.error.as_deref().or_else(|| self.outlook.as_ref()?.plan.why_not.as_deref())
     }
 
+    /// Whether nothing is being worked out, read or measured.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.plans.is_idle() && self.fits.is_idle() && self.reader.is_idle() && self.meter.is_idle()
+    }
+
     /// Whether the latest prediction is of what was asked last.
     #[must_use]
     pub fn is_current(&self) -> bool {

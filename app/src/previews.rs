@@ -112,6 +112,11 @@ impl Previews {
         }
     }
 
+    /// Whether nothing is being read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.thread.is_idle()
+    }
+
     /// The page, why there is none, or nothing while it is being read.
     #[must_use]
     pub const fn page(&self) -> Option<&Result<Page, String>> {

@@ -165,6 +165,11 @@ impl Timelines {
         self.answers
     }
 
+    /// Whether nothing is being worked out.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.thread.is_idle()
+    }
+
     /// Whether it is of what was asked last.
     #[must_use]
     pub fn is_current(&self) -> bool {

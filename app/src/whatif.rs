@@ -141,6 +141,11 @@ impl WhatIf {
         }
     }
 
+    /// Whether nothing is being worked out.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.thread.is_idle()
+    }
+
     /// The answer to what was asked last, if it is about this change.
     ///
     /// # Errors

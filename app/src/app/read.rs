@@ -9,7 +9,7 @@ use crate::model::Builder;
 use crate::planner::Planner;
 use crate::previews::Previews;
 use crate::samples::Samples;
-use crate::session::Session;
+use crate::session::{Session, State};
 use crate::timeline::Timelines;
 use crate::view::View;
 use crate::whatif::WhatIf;
@@ -91,5 +91,26 @@ impl App {
     #[must_use]
     pub const fn view(&self) -> &View {
         &self.view
+    }
+
+    /// Whether nothing is being read or worked out for the window: what it shows now stays until somebody does
+    /// something, unless a run goes on.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let edited = if self.document.is_some() {
+            self.builder.is_settled() && self.planner.is_current() && self.planner.is_idle()
+        } else {
+            self.samples.is_settled()
+        };
+        let asked = [
+            self.what_if.is_idle(),
+            self.timelines.is_idle(),
+            self.measurements.is_idle(),
+            self.previews.is_idle(),
+            self.judged.is_idle(),
+            self.devices.is_idle(),
+            self.library.is_idle(),
+        ];
+        edited && asked.iter().all(|idle| *idle) && *self.session.state() != State::Following
     }
 }

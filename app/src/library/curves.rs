@@ -60,6 +60,10 @@ impl Curves {
         }
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     /// What was read of a run; asks for it when it was not read yet or has grown.
     pub(super) fn get(&mut self, path: &Path, stamp: Stamp) -> Option<Arc<Curve>> {
         let known = self.known.get(path);
