@@ -157,6 +157,12 @@ impl Scene {
             }
             Self::Compare => {
                 let both = two_runs(&window, look);
+                // They are written while the window watches the folder.
+                window.until("the runs are found", |window| {
+                    both.iter().all(|path| {
+                        window.app().library().row(path).is_some_and(|row| row.entry.score.is_some())
+                    })
+                });
                 settle(&mut window);
                 window.click("Runs");
                 window.click("Taller dock");
