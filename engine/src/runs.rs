@@ -4,6 +4,7 @@ mod difference;
 mod entry;
 mod event;
 mod folder;
+mod kept;
 mod lock;
 mod noise;
 mod notes;

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use graft_engine::cache::CacheSpec;
 use graft_engine::data::{Column, Sample, SampleError, Source, Split};
 use graft_engine::project::{Project, build_stage, open_source, parse, set};
-use graft_engine::runs::{Event, EventBody, Outcome, RunFolder, RunOptions, resume, train};
-use graft_engine::train::{Caching, Control, Wish};
+use graft_engine::runs::{
+    Event, EventBody, Outcome, RunFolder, RunOptions, evaluate_run, resume, run_folders, train,
+};
+use graft_engine::train::{Caching, Control, Edit, EditSpec, EvaluateSpec, StageSpec, Wish};
 use graft_tests::case::case;
 use graft_tests::equal::{same_bits, same_to_rounding};
 use graft_tests::proving::{PROJECT, make_known, write_data};
@@ -148,6 +150,67 @@ fn a_stopped_run_goes_on_with_what_it_kept() {
     same_to_rounding(&losses(&RunFolder::events(&summary.folder).unwrap()), &whole, "resumed");
     // Two of three batches of the first epoch were kept.
     assert_eq!(counts(&events), (16 + 16 + 24, 48 + 16));
+}
+
+/// The tiny project, its last stage never evaluated, then an edit and a stage that evaluates on the test split.
+fn evaluated_after() -> Project {
+    let mut project = set(&dropping(), "stages.1.evaluate_every", "0").unwrap();
+    let edits = vec![Edit::Scale { at: "model.head".to_owned(), factor: 2.0 }];
+    project.stages.push(StageSpec::Edit(EditSpec { edits, ..EditSpec::default() }));
+    project.stages.push(StageSpec::Evaluate(EvaluateSpec { split: Split::Test, ..EvaluateSpec::default() }));
+    project
+}
+
+#[test]
+fn evaluations_after_a_stage_use_what_it_kept() {
+    let plain = tempfile::tempdir().unwrap();
+    let expected = losses(&run(&evaluated_after(), plain.path()));
+    let cached = set(&evaluated_after(), "stages.1.cache", "()").unwrap();
+    let runs = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    let options = RunOptions { runs: runs.path().to_path_buf() };
+    let summary = train(&cached, &repository("projects"), &options, &Control::new(), &mut |event| {
+        events.push(event.clone());
+    })
+    .unwrap();
+    same_to_rounding(&losses(&events), &expected, "the stage");
+    let cache = runs.path().join("cache");
+    let kept = || segments(&cache).len();
+    // The training split's features and labels, and the test split's.
+    assert_eq!(kept(), 4);
+    let of = |runs: &Path| {
+        let folder = run_folders(runs).remove(0);
+        evaluate_run(&folder, Split::Validation).unwrap().loss as f32
+    };
+    same_to_rounding(&[of(runs.path())], &[of(plain.path())], "afterwards");
+    assert_eq!(kept(), 6, "what was missing is kept");
+    assert!(!plain.path().join("cache").exists());
+    std::fs::remove_dir_all(&cache).unwrap();
+    same_to_rounding(&[of(runs.path())], &[of(plain.path())], "without");
+    assert!(!cache.exists(), "what was deleted stays so");
+    assert_eq!(summary.outcome, Outcome::Finished);
+}
+
+#[test]
+fn an_evaluation_that_is_gone_on_with_has_the_bits_of_one_that_was_not_stopped() {
+    let cached = set(&evaluated_after(), "stages.1.cache", "()").unwrap();
+    let whole = losses(&run(&cached, tempfile::tempdir().unwrap().path()));
+    let runs = tempfile::tempdir().unwrap();
+    let control = Control::new();
+    let options = RunOptions { runs: runs.path().to_path_buf() };
+    let summary = train(&cached, &repository("projects"), &options, &control, &mut |event| {
+        if matches!(&event.body, EventBody::Stage { kind, .. } if kind == "evaluate") {
+            control.set(Wish::Stop);
+        }
+    })
+    .unwrap();
+    assert_eq!(summary.outcome, Outcome::Stopped);
+    let cache = runs.path().join("cache");
+    // It goes on at the edit, behind the stage that has the cache.
+    std::fs::remove_dir_all(&cache).unwrap();
+    resume(&summary.folder, &Control::new(), &mut |_| {}).unwrap();
+    assert_eq!(segments(&cache).len(), 2, "the test split's features and labels");
+    same_bits(&losses(&RunFolder::events(&summary.folder).unwrap()), &whole, "gone on with");
 }
 
 /// One stage over fresh weights, small enough to be run often.

@@ -1,6 +1,7 @@
 //! A prefix's values for one split: found, or computed once and kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,12 @@ impl Session {
     pub fn new(place: &CachePlace) -> Arc<Self> {
         let budget = Arc::new(Budget::new(place.memory_bytes));
         Arc::new(Self { place: place.clone(), budget, totals: Mutex::new(Totals::default()) })
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.place.folder
     }
 
     /// What was done so far.

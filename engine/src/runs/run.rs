@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 use super::event::{Event, EventBody};
 use super::folder::RunFolder;
+use super::kept::kept_by;
 use super::noise::with_noise;
 use super::outcome::{Outcome, RunError, RunOptions, RunSummary};
 use super::report;
@@ -140,22 +141,36 @@ pub fn evaluate_run_under_noise(
     };
     let turns = project.turns()?;
     let at = checkpoint.position;
-    let turn = turns.into_iter().find(|turn| turn.at(at.step) == at).ok_or_else(|| RunError::Unfit {
+    let place = turns.iter().position(|turn| turn.at(at.step) == at).ok_or_else(|| RunError::Unfit {
         why: "the checkpoint is of a stage that the project does not have",
         path: path.to_path_buf(),
     })?;
-    let source = open_source_in(&project, &base, &turn, path)?;
+    let turn = &turns[place];
+    let source = open_source_in(&project, &base, turn, path)?;
     // An edit's checkpoint is of what it left.
-    let built = build_turn(&project, &base, &turn, &turn.merged_after(&project), source.as_ref())?;
+    let built = build_turn(&project, &base, turn, &turn.merged_after(&project), source.as_ref())?;
     let (mut params, _) = load(built.walked(), built.weights.as_ref(), project.seed, &device)?;
     overlay(&mut params, checkpoint.params, &device);
     let batch = turn.spec.as_train().map_or(32, |spec| spec.batch);
-    let control = Control::new();
+    let (graph, control) = (&built.graph, Control::new());
+    // What was deleted to make room is not built again for this.
+    let caching = kept_by(&project, &base, &turns[..=place], path).filter(Caching::is_there);
     strengths
         .iter()
         .map(|&strength| {
-            let noisy = with_noise(&built.graph, &params, strength, project.seed, &device);
-            let found = evaluate(&built.graph, &noisy, &source, split, None, batch, &device, &control, None)?;
+            let noisy = with_noise(graph, &params, strength, project.seed, &device);
+            let with = |features: Option<&_>| {
+                evaluate(graph, &noisy, &source, split, None, batch, &device, &control, features)
+            };
+            let kept = caching.as_ref().map(|caching| caching.evaluation(graph, &noisy, &source, split));
+            let found = match kept {
+                // Where its files cannot be used, an evaluation does without.
+                Some(Ok(Some(features))) => match with(Some(&features)) {
+                    Err(TrainError::Cache(_)) => with(None)?,
+                    other => other?,
+                },
+                _ => with(None)?,
+            };
             Ok(found.unwrap_or_default())
         })
         .collect()
@@ -184,6 +199,8 @@ pub(super) struct Run<'a, 'b> {
     pub(super) step_secs: f64,
     /// Paths whose values any stage so far has changed.
     pub(super) changed: BTreeSet<String>,
+    /// What keeps the values of a frozen prefix: that of the stage that trained with one last.
+    pub(super) caching: Option<Caching>,
     pub(super) log_error: Option<std::io::Error>,
     /// What the process held before any weight was loaded.
     pub(super) process_bytes: u64,
@@ -213,6 +230,7 @@ impl<'a, 'b> Run<'a, 'b> {
             samples: 0,
             step_secs: 0.0,
             changed: BTreeSet::new(),
+            caching: None,
             log_error: None,
             process_bytes: 0,
         }

@@ -38,6 +38,12 @@ impl Caching {
         self.prefix.after()
     }
 
+    /// Whether its folder is there: something was kept, by this run or another.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.session.folder().is_dir()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
