@@ -240,10 +240,10 @@ impl Library {
         self.look();
     }
 
-    /// Reads everything again.
+    /// Reads everything again, and hears of it even where it is what was heard before.
     pub fn look(&self) {
         // A full channel already holds as much.
-        drop(self.looks.try_send(Look::All));
+        drop(self.looks.try_send(Look::Anew));
     }
 
     /// What a run's log tells in full, and its project, once that is read.

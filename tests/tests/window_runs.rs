@@ -24,11 +24,19 @@ fn runs_of(window: &Window) -> PathBuf {
     window.path.with_file_name("runs")
 }
 
-/// Performs a run as the command line does; its folder.
-fn perform(project: &Project, runs: &Path) -> PathBuf {
-    let options = RunOptions { runs: runs.to_path_buf() };
+/// Performs a project outside of the window, which has read its run to the end afterwards.
+fn perform(project: &Project, window: &mut Window) -> PathBuf {
+    let options = RunOptions { runs: runs_of(window) };
     let base = repository("projects");
-    train(project, &base, &options, &Control::new(), &mut |_| {}).unwrap().folder
+    let folder = train(project, &base, &options, &Control::new(), &mut |_| {}).unwrap().folder;
+    window.until("the run is read", |window| finished(window).contains(&folder));
+    folder
+}
+
+/// The runs that the window knows to be over.
+fn finished(window: &Window) -> Vec<PathBuf> {
+    let rows = window.app().library().rows().iter();
+    rows.filter(|row| row.entry.state == RunState::Finished).map(|row| row.entry.path.clone()).collect()
 }
 
 fn id(path: &Path) -> String {
@@ -47,7 +55,7 @@ fn runs_of_the_command_line_appear_with_notes_deleting_and_undo() {
     let mut window = Window::tiny();
     window.click("Runs");
     assert!(window.app().library().rows().is_empty());
-    let first = perform(&brief("first"), &runs_of(&window));
+    let first = perform(&brief("first"), &mut window);
     let label = format!("Run {}, finished", id(&first));
     window.until("it appears by itself", |window| window.has(&label));
     let row = window.app().library().row(&first).unwrap().entry.clone();
@@ -78,7 +86,7 @@ fn chosen_runs_are_compared_against_the_first() {
     let mut window = Window::tiny();
     let mut second = project::set(&brief("second"), "stages.1.batch", "8").unwrap();
     second.adapters.remove(1);
-    let paths = [brief("first"), second].map(|project| perform(&project, &runs_of(&window)));
+    let paths = [brief("first"), second].map(|project| perform(&project, &mut window));
     window.click("Runs");
     for path in &paths {
         window.click(&format!("Compare {}", id(path)));
@@ -106,7 +114,7 @@ fn chosen_runs_are_compared_against_the_first() {
 #[test]
 fn a_finished_run_opens_as_its_project() {
     let mut window = Window::tiny();
-    let other = perform(&brief("other"), &runs_of(&window));
+    let other = perform(&brief("other"), &mut window);
     window.click("Runs");
     window.click(&format!("Run {}, finished", id(&other)));
     window.click("Open project");
@@ -289,6 +297,7 @@ fn a_sweep_stands_together_and_is_drawn_against_what_it_swept() {
     let options =
         SweepOptions { seeds: 2, only: Vec::new(), run: RunOptions { runs: runs_of(&window) }, reuse: false };
     sweep(&project, &repository("projects"), &options, &Control::new(), &mut |_| {}).unwrap();
+    window.until("all are read", |window| finished(window).len() == 4);
     window.click("Runs");
     window.until("its runs stand below its name", |window| window.says("Sweep ranks-"));
     let sweep = window.app().library().rows()[0].entry.sweep.clone().unwrap().sweep;

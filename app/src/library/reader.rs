@@ -18,6 +18,8 @@ use super::Row;
 pub(super) enum Look {
     /// Whatever there is.
     All,
+    /// The same, told even if nothing has changed since: what the window shows may have.
+    Anew,
     /// These run folders.
     At(BTreeSet<PathBuf>),
 }
@@ -74,6 +76,7 @@ pub(super) fn start(
 fn next(inbox: &Receiver<Look>, reader: &Reader) -> Option<Look> {
     match inbox.recv_timeout(PATIENCE) {
         Ok(first) => Some(inbox.try_iter().fold(first, |before, also| match (before, also) {
+            (Look::Anew, _) | (_, Look::Anew) => Look::Anew,
             (Look::At(mut paths), Look::At(more)) => {
                 paths.extend(more);
                 Look::At(paths)
@@ -125,7 +128,7 @@ impl Reader {
         self.known.retain(|path, _| present.contains(path));
         for path in &there {
             let due = match look {
-                Look::All => true,
+                Look::All | Look::Anew => true,
                 Look::At(paths) => paths.contains(path) || !self.known.contains_key(path),
             };
             if due {
@@ -138,7 +141,7 @@ impl Reader {
         let rows = self.known.values();
         let rows = rows.map(|(reader, notes)| Row { entry: reader.entry().clone(), notes: notes.clone() });
         let found = Found { rows: rows.collect(), queue: queued(&self.runs) };
-        if self.found.as_ref() == Some(&found) {
+        if self.found.as_ref() == Some(&found) && !matches!(look, Look::Anew) {
             return None;
         }
         self.found = Some(found.clone());
@@ -163,6 +166,8 @@ mod tests {
         let mut reader = Reader { runs: runs.clone(), known: BTreeMap::new(), found: None };
         assert_eq!(reader.read(&Look::All).unwrap().rows.len(), 300);
         assert!(reader.read(&Look::All).is_none());
+        let again = reader.read(&Look::Anew).map(|found| found.rows.len());
+        assert_eq!(again, Some(300), "a window that took a row out and put it back has to hear of it");
         let first = runs.join("tiny-20260131-000000");
         std::fs::write(first.join("notes.json"), r#"{"note":"mine"}"#).unwrap();
         assert!(reader.read(&Look::At(BTreeSet::new())).is_none(), "only where something changed");
