@@ -1,18 +1,23 @@
-//! Tells the engine what its ops and kernels were built from: measured times of another build are not used.
+//! Tells the engine what it was built from: times that another build measured and values that another build computed are
+//! not used.
 
 use std::path::Path;
 
 /// Folders and files whose change may change what an op takes.
-const WATCHED: [&str; 3] = ["src/tensor", "src/ops", "../Cargo.lock"];
+const OPS: [&str; 3] = ["src/tensor", "src/ops", "../Cargo.lock"];
+/// The same, of what a walk over samples computes.
+const VALUES: [&str; 2] = ["src/data", "src/exec"];
 
 fn main() {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    for place in WATCHED {
-        println!("cargo:rerun-if-changed={place}");
-        add(Path::new(place), &mut hash);
-    }
     let profile = std::env::var("OPT_LEVEL").unwrap_or_default();
-    println!("cargo:rustc-env=GRAFT_OPS_BUILD={hash:016x}-{profile}");
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    for (name, places) in [("GRAFT_OPS_BUILD", &OPS[..]), ("GRAFT_VALUES_BUILD", &VALUES[..])] {
+        for place in places {
+            println!("cargo:rerun-if-changed={place}");
+            add(Path::new(place), &mut hash);
+        }
+        println!("cargo:rustc-env={name}={hash:016x}-{profile}");
+    }
 }
 
 /// FNV-1a over the contents, folders in order of their names.

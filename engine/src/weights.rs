@@ -22,11 +22,11 @@ pub use load::{WeightSource, check, compare, from_params, load};
 pub use params::Params;
 pub use pytorch::read_pytorch;
 pub use report::{LoadReport, Misfit, Resize};
-pub(crate) use save::write_atomically;
 pub use save::{
     StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
     write_stored, write_tensors,
 };
+pub(crate) use save::{write_atomically, write_atomically_by};
 pub use scan::Scan;
 
 /// Why weights could not be read or written.

@@ -389,7 +389,7 @@ fn two_towers_are_kept_apart() {
             values.extend_from_slice(batch.columns["model.text.features"].as_floats().unwrap());
         }
         let totals = session.totals();
-        features.flush().unwrap();
+        features.flush();
         let keys: BTreeSet<PathBuf> = std::fs::read_dir(place.folder.clone())
             .unwrap()
             .flatten()
@@ -452,6 +452,46 @@ fn damaged_files_are_noticed_and_made_again() {
 }
 
 #[test]
+fn what_is_lost_or_cannot_be_written_while_a_run_goes_on_is_computed_again() {
+    let project = set(&one_stage(), "stages.0.epochs", "3").unwrap();
+    let expected = losses(&run(&project, tempfile::tempdir().unwrap().path()));
+    let project = set(&project, "stages.0.cache", "(memory_bytes: 0)").unwrap();
+    let during = |spoil: &dyn Fn(&Path)| {
+        let runs = tempfile::tempdir().unwrap();
+        let options = RunOptions { runs: runs.path().to_path_buf() };
+        let mut events: Vec<Event> = Vec::new();
+        let is_checkpoint = |event: &Event| matches!(event.body, EventBody::Checkpoint { .. });
+        let summary = train(&project, &repository("projects"), &options, &Control::new(), &mut |event| {
+            if is_checkpoint(event) && !events.iter().any(is_checkpoint) {
+                spoil(&runs.path().join("cache"));
+            }
+            events.push(event.clone());
+        });
+        assert_eq!(summary.unwrap().outcome, Outcome::Finished);
+        same_to_rounding(&losses(&events), &expected, "spoilt");
+        let last = events.iter().rev().find_map(|event| match &event.body {
+            EventBody::Cache { built, trouble, .. } => Some((*built, trouble.clone())),
+            _ => None,
+        });
+        last.unwrap()
+    };
+    let cut_short = |cache: &Path| {
+        for path in segments(cache) {
+            std::fs::File::options().write(true).open(path).unwrap().set_len(40).unwrap();
+        }
+    };
+    assert_eq!(during(&cut_short), (2 * 16, None), "written once more, then found");
+    let replaced = |cache: &Path| {
+        cut_short(cache);
+        std::fs::remove_dir_all(cache).unwrap();
+        std::fs::write(cache, "no folder").unwrap();
+    };
+    let (built, trouble) = during(&replaced);
+    assert_eq!(built, 3 * 16, "each epoch, as nothing can be kept");
+    assert!(trouble.unwrap().contains("make room"));
+}
+
+#[test]
 fn runs_at_the_same_time_share_a_cache() {
     let runs = tempfile::tempdir().unwrap();
     let project = set(&one_stage(), "stages.0.epochs", "2").unwrap();
@@ -500,6 +540,36 @@ fn pictures_are_told_apart_by_their_files() {
     assert_eq!(counts(&run_in(&larger, folder.path(), runs.path())).0, 13);
 }
 
+#[test]
+fn folders_whose_files_look_alike_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (set, shift) in [("one", 0), ("other", 50)] {
+        for (class, name) in [("a", 0), ("a", 1), ("b", 2), ("b", 3)] {
+            let path = folder.path().join(set).join(class).join(format!("{name}.png"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, picture(10 * name + shift)).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+    }
+    let text = r#"(
+        version: 2,
+        name: "pictures",
+        model: Vit(width: 16, blocks: 2, heads: 2, patch: 4),
+        data: ImageFolder(folder: "one", size: 8, split: (validation: 0.0, test: 0.0)),
+        stages: [Train(train: ["model.head"], epochs: 1, batch: 2, cache: ())],
+    )"#;
+    let one = parse(text, Path::new("pictures.ron")).unwrap();
+    let other = set(&one, "data.folder", "\"other\"").unwrap();
+    let runs = tempfile::tempdir().unwrap();
+    let of_one = run_in(&one, folder.path(), runs.path());
+    let of_other = run_in(&other, folder.path(), runs.path());
+    assert_eq!(counts(&of_other), (4, 0), "same names, sizes and times, other pixels");
+    let plain = losses(&run_in(&set(&other, "stages.0.cache", "None").unwrap(), folder.path(), runs.path()));
+    same_to_rounding(&losses(&of_other), &plain, "the other folder");
+    assert_ne!(losses(&of_one), plain);
+}
+
 /// A grey PNG of 9 × 9 pixels of one value, stored without compression.
 fn picture(value: usize) -> Vec<u8> {
     let row = |row: usize| std::iter::once(0).chain((0..9).map(move |x| (value + x * row) as u8));
@@ -546,6 +616,10 @@ fn what_cannot_be_cached_is_refused_before_a_run_folder_is_made() {
     let everything = refused(&set(&one_stage(), "stages.0.freeze", "[]").unwrap());
     assert!(everything.contains("nothing can be cached") && everything.contains("`freeze`"), "{everything}");
     assert!(everything.contains("take `cache` out"), "{everything}");
+    let file = runs.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let blocked = refused(&set(&one_stage(), "stages.0.cache", &format!("(folder: {file:?})")).unwrap());
+    assert!(blocked.contains("the cache cannot be used") && blocked.contains("folder"), "{blocked}");
     // A field that it does not have.
     let wrong = set(&one_stage(), "stages.0.cache", "(size: 3)").unwrap_err().to_string();
     assert!(wrong.contains("size") && wrong.contains("memory_bytes"), "{wrong}");

@@ -279,7 +279,13 @@ impl Series {
                     self.metric
                 ));
             }
-            EventBody::Cache { stage, built, hits, bytes, secs, .. } => {
+            EventBody::Cache { stage, built, hits, bytes, secs, trouble, .. } => {
+                if let Some(trouble) = trouble {
+                    let text = format!("what memory has no room for is computed again: {trouble}");
+                    if !self.log.iter().any(|line| line.text == text) {
+                        self.warn(text);
+                    }
+                }
                 self.note(format!(
                     "stage {}: cache of {} MiB, {built} samples computed in {}, {hits} found",
                     stage + 1,

@@ -17,7 +17,7 @@ pub enum CacheError {
     },
     /// The file system refused.
     #[error(
-        "the cache cannot be written ({error}); make room, name another `folder` in the stage's `cache`, or take `cache` out: {}",
+        "the cache cannot be used ({error}); make room, name another `folder` in the stage's `cache`, or take `cache` out: {}",
         path.display()
     )]
     Io {

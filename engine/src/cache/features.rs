@@ -20,7 +20,7 @@ use crate::tensor::Value;
 use crate::weights::Params;
 
 /// A segment is written when this much waits,
-const FULL: u64 = 64 << 20;
+pub(crate) const FULL: u64 = 16 << 20;
 /// or after this.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Columns up to this are kept beside the values, even where the values are smaller.
@@ -45,6 +45,8 @@ pub struct Session {
     place: CachePlace,
     budget: Arc<Budget>,
     totals: Mutex<Totals>,
+    /// Why nothing is written any more.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Session {
@@ -52,7 +54,7 @@ impl Session {
     #[must_use]
     pub fn new(place: &CachePlace) -> Arc<Self> {
         let budget = Arc::new(Budget::new(place.memory_bytes));
-        Arc::new(Self { place: place.clone(), budget, totals: Mutex::new(Totals::default()) })
+        Arc::new(Self { place: place.clone(), budget, totals: Mutex::default(), trouble: Mutex::default() })
     }
 
     /// Where the files are.
@@ -65,6 +67,13 @@ impl Session {
     #[must_use]
     pub fn totals(&self) -> Totals {
         *self.lock()
+    }
+
+    /// Why its values are held in memory alone, as far as they fit, and computed again beyond: the first time that
+    /// something could not be written.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Totals> {
@@ -89,6 +98,8 @@ pub struct Features {
     schedules: Mutex<HashMap<Vec<usize>, Arc<Schedule>>>,
     session: Arc<Session>,
     written: Mutex<Instant>,
+    /// Bytes on its shelves, as the session's totals have them.
+    counted: Mutex<u64>,
 }
 
 impl Features {
@@ -165,8 +176,7 @@ impl Features {
         let folder = &session.place.folder;
         let open = |key| Shelf::open(folder, key, &session.budget);
         let shelves = all.into_iter().map(open).collect::<Result<Vec<Shelf>, CacheError>>()?;
-        session.lock().bytes += shelves.iter().map(Shelf::bytes).sum::<u64>();
-        Ok(Arc::new(Self {
+        let found = Self {
             identities: (0..source.len(split)).map(|index| source.identity(split, index)).collect(),
             source: Arc::clone(source),
             split,
@@ -178,7 +188,19 @@ impl Features {
             schedules: Mutex::default(),
             session: Arc::clone(session),
             written: Mutex::new(Instant::now()),
-        }))
+            counted: Mutex::default(),
+        };
+        found.count();
+        Ok(Arc::new(found))
+    }
+
+    /// Brings what is on the shelves into the session's totals.
+    fn count(&self) {
+        let now: u64 = self.shelves.iter().map(Shelf::bytes).sum();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.session.lock();
+        totals.bytes = (totals.bytes + now).saturating_sub(*counted);
+        *counted = now;
     }
 
     /// The nodes whose values its batches hold, under their paths.
@@ -212,7 +234,7 @@ impl Features {
     /// returned: seconds of computing.
     ///
     /// # Errors
-    /// When the prefix cannot be walked or the values cannot be written.
+    /// When the prefix cannot be walked.
     pub fn complete(
         &self,
         gathered: Gathered,
@@ -229,8 +251,9 @@ impl Features {
             missing = self.compute(missing, &lacking, params, device, rows)?;
             computing = begin.elapsed().as_secs_f64();
             self.store(&missing);
-            self.flush_when_due()?;
+            self.flush_when_due();
         }
+        self.count();
         found.skipped.append(&mut missing.skipped);
         let mut totals = self.session.lock();
         totals.hits += hits;
@@ -289,7 +312,6 @@ impl Features {
 
     /// Puts each sample's part of a batch on the shelves.
     fn store(&self, batch: &Batch) {
-        let before: u64 = self.shelves.iter().map(Shelf::bytes).sum();
         for (name, shelf) in self.names.iter().zip(&self.shelves) {
             let Some(field) = batch.columns.get(name) else { continue };
             let stride = field.values.len() / batch.len().max(1);
@@ -298,26 +320,29 @@ impl Features {
                 shelf.put(self.id(*index), Field { shape: field.shape[1..].to_vec(), values });
             }
         }
-        let after: u64 = self.shelves.iter().map(Shelf::bytes).sum();
-        self.session.lock().bytes += after.saturating_sub(before);
     }
 
-    fn flush_when_due(&self) -> Result<(), CacheError> {
+    fn flush_when_due(&self) {
         let since = self.written.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         let waiting: u64 = self.shelves.iter().map(Shelf::waiting_bytes).sum();
-        if waiting >= FULL || since >= PATIENCE { self.flush() } else { Ok(()) }
+        if waiting >= FULL || since >= PATIENCE {
+            self.flush();
+        }
     }
 
-    /// Writes what no file holds yet.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn flush(&self) -> Result<(), CacheError> {
+    /// Writes what no file holds yet. Where that fails, nothing is written any more, and [`Session::trouble`] says why:
+    /// training does not depend on it.
+    pub fn flush(&self) {
         for shelf in &self.shelves {
-            shelf.flush()?;
+            if self.session.trouble().is_some() {
+                shelf.keep_in_memory();
+            } else if let Err(error) = shelf.flush() {
+                *self.session.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(error.to_string());
+            }
         }
         *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(())
+        self.count();
     }
 }
 

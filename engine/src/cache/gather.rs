@@ -23,6 +23,8 @@ impl Features {
     pub(super) fn gather(&self, indices: &[usize], cancelled: &AtomicBool) -> Result<Gathered, LoadError> {
         // Another thread may find damage in what was there a moment ago: look again.
         for _ in 0..2 {
+            let samples: Vec<u128> = indices.iter().map(|index| self.id(*index)).collect();
+            self.shelves.iter().for_each(|shelf| shelf.forget_cut_short(&samples));
             let (hits, misses): (Vec<usize>, Vec<usize>) = indices
                 .iter()
                 .partition(|index| self.shelves.iter().all(|shelf| shelf.has(self.id(**index))));

@@ -12,7 +12,7 @@ use crate::graph::{Graph, NodeId, NodeKind};
 use crate::ops::{Op, Reads};
 use crate::weights::Params;
 
-/// Raised when an op or a source computes something else than before under the same settings.
+/// Raised when what a key is made of changes.
 const FORMAT: u64 = 1;
 
 /// The name of one value for all samples of one split.
@@ -112,7 +112,8 @@ impl Keys<'_> {
     }
 
     fn key(&self, what: &str, hash: &Hash) -> Key {
-        let digest = Digest::new("graft cache").number(FORMAT).text(env!("CARGO_PKG_VERSION")).text(what);
+        // Another build may round otherwise, and what an op got wrong does not outlive its mending.
+        let digest = Digest::new("graft cache").number(FORMAT).text(env!("GRAFT_VALUES_BUILD")).text(what);
         // What is copied is the same on every device.
         let digest = digest.text(if what == "node" { self.device } else { "" });
         Key(digest.text(self.split.name()).bytes(hash.as_bytes()).finish())

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +27,7 @@ const HASH: usize = 32;
 #[derive(Debug)]
 pub(super) struct Segment {
     map: Mmap,
+    file: File,
     /// Where the values begin in the file.
     start: usize,
     kinds: Vec<Kind>,
@@ -55,29 +57,30 @@ struct Record {
     place: usize,
 }
 
-/// The file's bytes for these samples.
-pub(super) fn encode<'a>(samples: impl IntoIterator<Item = (u128, &'a Field)>) -> Vec<u8> {
+/// Writes these samples as a file. Their values become bytes a piece at a time: there is no second copy of all of them.
+pub(super) fn write<F: AsRef<Field>>(samples: &[(u128, F)], out: &mut dyn Write) -> std::io::Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     let mut numbers: HashMap<Kind, u32> = HashMap::new();
-    let (mut records, mut values) = (Vec::new(), Vec::new());
-    let mut count = 0u64;
+    let (mut records, mut place) = (Vec::new(), 0u64);
     for (sample, field) in samples {
+        let field = field.as_ref();
         let kind = Kind { integers: field.as_integers().is_some(), shape: field.shape.clone() };
         let next = u32::try_from(kinds.len()).unwrap_or(u32::MAX);
         let number = *numbers.entry(kind.clone()).or_insert(next);
         if number == next {
             kinds.push(kind);
         }
-        let place = values.len();
-        match &field.values {
-            FieldValues::Floats(own) => values.extend(own.iter().flat_map(|x| x.to_le_bytes())),
-            FieldValues::Integers(own) => values.extend(own.iter().flat_map(|x| x.to_le_bytes())),
-        }
+        let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+        in_pieces(field, &mut |piece| {
+            hasher.update(piece);
+            bytes += piece.len() as u64;
+            Ok(())
+        })?;
         records.extend_from_slice(&sample.to_le_bytes());
-        records.extend_from_slice(&check(&values[place..]));
+        records.extend_from_slice(&shortened(&hasher.finalize()));
         records.extend_from_slice(&number.to_le_bytes());
-        records.extend_from_slice(&(place as u64).to_le_bytes());
-        count += 1;
+        records.extend_from_slice(&place.to_le_bytes());
+        place += bytes;
     }
     let mut table = u32::try_from(kinds.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
     for kind in &kinds {
@@ -85,21 +88,45 @@ pub(super) fn encode<'a>(samples: impl IntoIterator<Item = (u128, &'a Field)>) -
         table.push(u8::try_from(kind.shape.len()).unwrap_or(u8::MAX));
         table.extend(kind.shape.iter().flat_map(|extent| (*extent as u64).to_le_bytes()));
     }
-    table.extend_from_slice(&count.to_le_bytes());
+    table.extend_from_slice(&(samples.len() as u64).to_le_bytes());
     table.append(&mut records);
-    let mut file = MAGIC.to_vec();
-    file.extend_from_slice(&(table.len() as u64).to_le_bytes());
-    file.extend_from_slice(&(values.len() as u64).to_le_bytes());
-    file.append(&mut table);
-    let hash = blake3::hash(&file);
-    file.extend_from_slice(hash.as_bytes());
-    file.append(&mut values);
-    file
+    let mut head = MAGIC.to_vec();
+    head.extend_from_slice(&(table.len() as u64).to_le_bytes());
+    head.extend_from_slice(&place.to_le_bytes());
+    head.append(&mut table);
+    out.write_all(&head)?;
+    out.write_all(blake3::hash(&head).as_bytes())?;
+    for (_, field) in samples {
+        in_pieces(field.as_ref(), &mut |piece| out.write_all(piece))?;
+    }
+    Ok(())
+}
+
+/// Values that become bytes at a time.
+const PIECE: usize = 4096;
+
+/// A field's values as bytes, in order.
+fn in_pieces(field: &Field, take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(8 * PIECE);
+    let mut give = |bytes: &mut Vec<u8>| {
+        let taken = take(bytes);
+        bytes.clear();
+        taken
+    };
+    match &field.values {
+        FieldValues::Floats(own) => own.chunks(PIECE).try_for_each(|piece| {
+            bytes.extend(piece.iter().flat_map(|x| x.to_le_bytes()));
+            give(&mut bytes)
+        }),
+        FieldValues::Integers(own) => own.chunks(PIECE).try_for_each(|piece| {
+            bytes.extend(piece.iter().flat_map(|x| x.to_le_bytes()));
+            give(&mut bytes)
+        }),
+    }
 }
 
 /// Sixteen bytes tell damage as surely as thirty-two.
-fn check(values: &[u8]) -> [u8; 16] {
-    let hash = blake3::hash(values);
+fn shortened(hash: &blake3::Hash) -> [u8; 16] {
     std::array::from_fn(|place| hash.as_bytes()[place])
 }
 
@@ -116,10 +143,10 @@ impl Segment {
         // SAFETY: a segment gets its name when it is whole, and nothing here writes to it or shortens it afterwards;
         // removing it leaves the mapping as it is.
         let map = unsafe { Mmap::map(&file)? };
-        Ok(Self::parse(map))
+        Ok(Self::parse(map, file))
     }
 
-    fn parse(map: Mmap) -> Option<Self> {
+    fn parse(map: Mmap, file: File) -> Option<Self> {
         let mut head = Cursor(map.get(..HEAD)?);
         if head.take::<8>()? != *MAGIC {
             return None;
@@ -146,7 +173,12 @@ impl Segment {
             records.push(Record { sample, check, kind, place });
         }
         let checked = records.iter().map(|_| AtomicBool::new(false)).collect();
-        Some(Self { map, start, kinds, records, checked })
+        Some(Self { map, file, start, kinds, records, checked })
+    }
+
+    /// Whether the file is still as long as it was: reading what somebody has cut off would end the process.
+    pub(super) fn is_whole(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() == self.map.len() as u64)
     }
 
     /// The samples that it holds, with the bytes of each.
@@ -171,7 +203,10 @@ impl Segment {
 
     /// Whether a record's values are what was written.
     pub(super) fn is_sound(&self, record: usize) -> bool {
-        let sound = check(self.bytes(&self.records[record])) == self.records[record].check;
+        let sound = self.is_whole() && {
+            let record = &self.records[record];
+            shortened(&blake3::hash(self.bytes(record))) == record.check
+        };
         self.checked[record].store(sound, Ordering::Relaxed);
         sound
     }
@@ -232,6 +267,8 @@ impl Cursor<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn written() -> Vec<u8> {
@@ -240,7 +277,11 @@ mod tests {
             Field::integers(vec![-7], &[]),
             Field::floats(vec![0.5, 2.5], &[2, 1]),
         ];
-        encode((10..).zip(&fields))
+        let fields = fields.map(Arc::new);
+        let samples: Vec<(u128, Arc<Field>)> = (10..).zip(fields).collect();
+        let mut bytes = Vec::new();
+        write(&samples, &mut bytes).unwrap();
+        bytes
     }
 
     fn open(bytes: &[u8]) -> Option<Segment> {
@@ -262,6 +303,30 @@ mod tests {
         assert_eq!(floats[1].to_bits(), (-0.0f32).to_bits());
         assert!(floats[2].is_nan());
         assert_eq!((segment.shape(1), segment.shape(2)), (&[][..], &[2, 1][..]));
+    }
+
+    #[test]
+    fn values_of_several_pieces_are_read_back() {
+        let long: Vec<f32> = (0..3 * PIECE + 5).map(|x| x as f32).collect();
+        let samples = [(7, Arc::new(Field::floats(long.clone(), &[long.len()])))];
+        let mut bytes = Vec::new();
+        write(&samples, &mut bytes).unwrap();
+        let segment = open(&bytes).unwrap();
+        let mut values = segment.none_like(0, 1);
+        assert!(segment.is_sound(0) && segment.append_to(0, &mut values));
+        let FieldValues::Floats(values) = values else { panic!("floats") };
+        assert_eq!(values, long);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_later_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.segment");
+        std::fs::write(&path, written()).unwrap();
+        let segment = Segment::open(&path).unwrap().unwrap();
+        assert!(segment.is_whole() && segment.is_sound(0));
+        File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+        assert!(!segment.is_whole() && !segment.is_sound(1));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
-use super::segment::{Segment, encode};
+use super::segment::{self, Segment};
 use super::{CacheError, Key};
 use crate::data::Field;
-use crate::weights::write_atomically;
+use crate::weights::write_atomically_by;
 
 /// What a segment's name ends in.
 const ENDING: &str = "segment";
@@ -197,6 +197,25 @@ impl Shelf {
         Some(Field { shape, values })
     }
 
+    /// Forgets what lay in files that were cut short since they were opened: it is computed again.
+    pub(super) fn forget_cut_short(&self, samples: &[u128]) {
+        let slots = self.read();
+        let mut segments: Vec<&Arc<Segment>> = Vec::new();
+        for sample in samples {
+            if let Some(Place::Mapped { segment, .. }) = slots.places.get(sample)
+                && !segments.iter().any(|known| Arc::ptr_eq(known, segment))
+            {
+                segments.push(segment);
+            }
+        }
+        let short: Vec<Arc<Segment>> =
+            segments.into_iter().filter(|segment| !segment.is_whole()).map(Arc::clone).collect();
+        drop(slots);
+        if !short.is_empty() {
+            self.write().forget(&short);
+        }
+    }
+
     /// Takes a sample's value. It is on disk after the next [`Self::flush`].
     pub fn put(&self, sample: u128, field: Field) {
         let mut slots = self.write();
@@ -215,7 +234,7 @@ impl Shelf {
     /// Writes what waits into a new segment. What is beyond the budget is read from there from now on.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written. What is beyond the budget is gone then, and computed again.
     pub fn flush(&self) -> Result<(), CacheError> {
         let waiting: Vec<(u128, Arc<Field>)> = {
             let mut slots = self.write();
@@ -234,14 +253,32 @@ impl Shelf {
         }
         // Nobody waits for the disk: the lock is free meanwhile.
         let path = self.folder.join(format!("{}.{ENDING}", fresh_name()));
-        let bytes = encode(waiting.iter().map(|(sample, field)| (*sample, field.as_ref())));
-        let io = |error| CacheError::io(error, &path);
-        write_atomically(&path, &bytes).map_err(io)?;
-        drop(bytes);
-        if let Some(segment) = Segment::open(&path).map_err(io)? {
-            self.write().move_to(&Arc::new(segment));
+        let written = write_atomically_by(&path, &mut |file| segment::write(&waiting, file));
+        match written.and_then(|()| Segment::open(&path)) {
+            Ok(segment) => {
+                if let Some(segment) = segment {
+                    self.write().move_to(&Arc::new(segment));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.write().let_go(&waiting);
+                Err(CacheError::io(error, &path))
+            }
         }
-        Ok(())
+    }
+
+    /// Lets go of what waits to be written and is beyond the budget: nothing can be written any more.
+    pub fn keep_in_memory(&self) {
+        let mut slots = self.write();
+        slots.waiting_bytes = 0;
+        let samples = std::mem::take(&mut slots.waiting);
+        let held = |sample: u128| match slots.places.get(&sample) {
+            Some(Place::Held { field, .. }) => Some((sample, Arc::clone(field))),
+            _ => None,
+        };
+        let waiting: Vec<(u128, Arc<Field>)> = samples.into_iter().filter_map(held).collect();
+        slots.let_go(&waiting);
     }
 }
 
@@ -261,6 +298,29 @@ impl Slots {
             let place = Place::Mapped { segment: Arc::clone(segment), record };
             if self.places.insert(sample, place).is_none() {
                 self.bytes += bytes as u64;
+            }
+        }
+    }
+
+    /// Forgets everything that lies in these segments.
+    fn forget(&mut self, segments: &[Arc<Segment>]) {
+        let mut gone = 0;
+        self.places.retain(|_, place| match place {
+            Place::Mapped { segment, record } if segments.iter().any(|one| Arc::ptr_eq(one, segment)) => {
+                gone += segment.size(*record);
+                false
+            }
+            _ => true,
+        });
+        self.bytes = self.bytes.saturating_sub(gone);
+    }
+
+    /// Lets go of values that no segment holds and the budget does not either.
+    fn let_go(&mut self, waiting: &[(u128, Arc<Field>)]) {
+        for (sample, field) in waiting {
+            if matches!(self.places.get(sample), Some(Place::Held { stays: false, .. })) {
+                self.places.remove(sample);
+                self.bytes = self.bytes.saturating_sub(size(field));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::CacheError;
 use crate::graph::Binding;
 
 /// That a stage keeps the values of its frozen prefix, and where.
@@ -31,6 +32,25 @@ impl CacheSpec {
         let folder = self.folder.as_ref().map_or_else(|| runs.join("cache"), |folder| base.join(folder));
         CachePlace { memory_bytes: self.memory_bytes, folder, device: device.to_owned(), binding }
     }
+}
+
+impl CachePlace {
+    /// Makes the folder and writes something into it, to know that it can be used.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn prepare(&self) -> Result<(), CacheError> {
+        let io = |error| CacheError::io(error, &self.folder);
+        std::fs::create_dir_all(&self.folder).map_err(io)?;
+        try_writing(&self.folder).map_err(io)
+    }
+}
+
+/// Writes a file of one byte and removes it.
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!("{}.trial", std::process::id()));
+    let written = std::fs::write(&path, b"x");
+    written.and(std::fs::remove_file(&path))
 }
 
 /// Where a stage's cache is, and what else it depends on.

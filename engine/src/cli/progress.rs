@@ -14,6 +14,8 @@ pub(super) struct Progress {
     stage: (String, u64),
     /// When the cache was last shown, and how many samples it had computed.
     cached: Option<(Instant, u64)>,
+    /// What was told to be wrong with it.
+    trouble: Option<String>,
     open_line: bool,
 }
 
@@ -24,6 +26,7 @@ impl Progress {
             last: None,
             stage: (String::new(), 0),
             cached: None,
+            trouble: None,
             open_line: false,
         }
     }
@@ -69,7 +72,13 @@ impl Progress {
                     metrics.join(", ")
                 ));
             }
-            EventBody::Cache { built, hits, bytes, secs, .. } => {
+            EventBody::Cache { built, hits, bytes, secs, trouble, .. } => {
+                if let Some(trouble) =
+                    trouble.as_ref().filter(|trouble| self.trouble.as_ref() != Some(trouble))
+                {
+                    self.trouble = Some(trouble.clone());
+                    self.say(&format!("what memory has no room for is computed again: {trouble}"));
+                }
                 let text = format!(
                     "cache: {built} samples computed in {secs:.1} s, {hits} found, {} MiB",
                     bytes >> 20

@@ -147,11 +147,10 @@ impl Catalogue {
         if column == LABELS { format!("classes {:?}", self.classes) } else { preparation.to_owned() }
     }
 
-    /// As [`Source::identity`](super::Source::identity): the file's class, name, size and time of change, and for a folder
-    /// those of every file in it.
+    /// As [`Source::identity`](super::Source::identity): the file's path and what it shows of itself, and for a folder that of
+    /// every file in it.
     pub(super) fn identity(&self, split: Split, index: usize) -> u128 {
         let Some(item) = self.splits[split.position()].get(index) else { return u128::MAX };
-        let class = item.path.parent().and_then(Path::file_name).unwrap_or_default();
         let mut shown = state(&item.path);
         if item.path.is_dir() {
             // What cannot be listed is not read either.
@@ -159,16 +158,31 @@ impl Catalogue {
                 shown += &state(&entry.path);
             }
         }
-        identity_of(&[class.as_encoded_bytes(), shown.as_bytes()])
+        identity_of(&[shown.as_bytes()])
     }
 }
 
-/// What a file shows of itself without being read.
+/// What a file shows of itself without being read. Archives give many files one time, and some formats one size, so name,
+/// size and time alone do not tell two folders apart.
 fn state(path: &Path) -> String {
     let metadata = std::fs::metadata(path).ok();
     let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
     let since = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    format!("{:?} {:?} {since:?}\n", path.file_name(), metadata.map(|metadata| metadata.len()))
+    let own = metadata.as_ref().map(inner_state);
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    format!("{path:?} {:?} {since:?} {own:?}\n", metadata.map(|metadata| metadata.len()))
+}
+
+/// Which file it is, and when anything of it changed last, its time of change included.
+#[cfg(unix)]
+fn inner_state(metadata: &std::fs::Metadata) -> [i64; 3] {
+    use std::os::unix::fs::MetadataExt as _;
+    [metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
+}
+
+#[cfg(not(unix))]
+fn inner_state(metadata: &std::fs::Metadata) -> Option<std::time::Duration> {
+    metadata.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()
 }
 
 #[derive(Clone, Debug)]

@@ -146,6 +146,10 @@ pub enum EventBody {
         bytes: u64,
         /// Seconds of computing and storing.
         secs: f64,
+        /// Why nothing is written any more, if something could not be: values that memory has no room for are
+        /// computed again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trouble: Option<String>,
     },
     /// An evaluation is done.
     Eval {

@@ -149,8 +149,10 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
     }
     // What each session says last of a stage is all that it did.
     let mut caches: Vec<(String, [u64; 3], f64)> = Vec::new();
+    let mut troubles: Vec<&String> = Vec::new();
     for event in &events {
-        if let EventBody::Cache { stage, repetition, built, hits, bytes, secs } = &event.body {
+        if let EventBody::Cache { stage, repetition, built, hits, bytes, secs, trouble } = &event.body {
+            troubles.extend(trouble.as_ref().filter(|trouble| !troubles.contains(trouble)));
             let name = if *repetition > 0 { format!("{stage} ({repetition})") } else { stage.to_string() };
             caches.retain(|(other, ..)| *other != name);
             caches.push((name, [*built, *hits, *bytes], *secs));
@@ -164,6 +166,9 @@ pub(super) fn write(folder: &Path, project: &Project) -> std::io::Result<()> {
         for (stage, [built, hits, bytes], secs) in caches {
             line(format!("| {stage} | {built} | {secs:.1} | {hits} | {:.1} |", mib(bytes)));
         }
+    }
+    for trouble in troubles {
+        line(format!("\nWhat memory had no room for was computed again: {trouble}"));
     }
     line("\n| stage | epoch | split | loss | metrics | samples |\n|---|---|---|---|---|---|".into());
     for event in &events {

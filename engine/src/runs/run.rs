@@ -12,6 +12,7 @@ use super::kept::kept_by;
 use super::noise::with_noise;
 use super::outcome::{Outcome, RunError, RunOptions, RunSummary};
 use super::report;
+use crate::cache::CachePlace;
 use crate::data::Split;
 use crate::device;
 use crate::memory::Meter;
@@ -39,15 +40,16 @@ pub fn train(
     // What cannot work is told before a folder is made.
     let device = device::open_checked(&project.device)?;
     let turns = project.turns()?;
-    check_turns(project, base, &turns)?;
+    check_turns(project, base, &turns, &options.runs)?;
     let folder = RunFolder::create(&options.runs, project, base)?;
     Run::new(project, base, device, folder, control, sink, turns).perform(None)
 }
 
 /// Builds every stage, and follows what they measure and merge, without running any.
-fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), RunError> {
+fn check_turns(project: &Project, base: &Path, turns: &[Turn], runs: &Path) -> Result<(), RunError> {
     let mut measured: BTreeSet<String> = BTreeSet::new();
     let mut checked: Vec<WeightSource> = Vec::new();
+    let mut places: Vec<CachePlace> = Vec::new();
     for (place, turn) in turns.iter().enumerate() {
         // What a stage of this run writes is not there yet.
         if turn.spec.data().is_some() {
@@ -64,10 +66,10 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
         match &turn.spec {
             StageSpec::Train(spec) => {
                 if let (Some(cache), Some(step)) = (&spec.cache, &built.step) {
-                    // Where it will be does not matter yet.
                     let binding = built.binding(source.as_ref(), 1);
-                    let place = cache.place(base, base, &project.device, binding);
+                    let place = cache.place(base, runs, &project.device, binding);
                     Caching::new(step, &place, source.as_ref())?;
+                    places.push(place);
                 }
                 if let Some(state) = states.into_iter().find(|state| !measured.contains(state.as_str())) {
                     return Err(TrainError::NotMeasured { state: state.clone() }.into());
@@ -85,6 +87,10 @@ fn check_turns(project: &Project, base: &Path, turns: &[Turn]) -> Result<(), Run
             }
             _ => {}
         }
+    }
+    // Nothing else is wrong.
+    for place in places {
+        place.prepare().map_err(TrainError::from)?;
     }
     Ok(())
 }

@@ -50,6 +50,12 @@ impl Caching {
         self.session.totals()
     }
 
+    /// Why nothing is written any more, if something could not be.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.session.trouble()
+    }
+
     /// What there is for the training split.
     ///
     /// # Errors

@@ -132,7 +132,9 @@ pub fn evaluate(
             has_masks = true;
         }
     }
-    features.map_or(Ok(()), |features| features.flush())?;
+    if let Some(features) = features {
+        features.flush();
+    }
     let found = if has_masks { masks.finish() } else { classes.finish() };
     Ok(Some(Evaluation { skipped, ..found }))
 }

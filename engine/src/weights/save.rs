@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, View};
@@ -102,9 +102,29 @@ impl View for Stored<'_> {
 /// # Errors
 /// When any of that fails.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_atomically_by(path, &mut |file| file.write_all(bytes))
+}
+
+/// The same, piece by piece. What could not be written whole is removed, so that it takes no room.
+///
+/// # Errors
+/// When any of that fails.
+pub(crate) fn write_atomically_by(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let temporary = temporary(path);
-    std::fs::File::create(&temporary)?.write_all(bytes)?;
-    put_in_place(&temporary, path)
+    let written = std::fs::File::create(&temporary).and_then(|file| {
+        let mut file = std::io::BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()
+    });
+    let placed = written.and_then(|()| put_in_place(&temporary, path));
+    if placed.is_err() {
+        // Where it cannot be removed, the first error says more.
+        drop(std::fs::remove_file(&temporary));
+    }
+    placed
 }
 
 /// The name that a file has while it is written.

@@ -39,7 +39,8 @@ impl Run<'_, '_> {
             && train.is_some_and(|spec| spec.cache.is_some())
         {
             let totals = caching.totals();
-            self.cached(&turn, totals);
+            let trouble = caching.trouble();
+            self.cached(&turn, totals, trouble);
         }
         if let Some(test) = &test {
             self.evaluated(&turn, train.map_or(0, |spec| spec.epochs), last_step, Split::Test, test, true);

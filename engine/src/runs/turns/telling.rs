@@ -128,10 +128,10 @@ impl Run<'_, '_> {
         self.emit(EventBody::Profile { stage: turn.stage, repetition: turn.repetition, step, nodes });
     }
 
-    pub(super) fn cached(&mut self, turn: &Turn, totals: Totals) {
+    pub(super) fn cached(&mut self, turn: &Turn, totals: Totals, trouble: Option<String>) {
         let Totals { built, hits, bytes, secs } = totals;
         let (stage, repetition) = (turn.stage, turn.repetition);
-        self.emit(EventBody::Cache { stage, repetition, built, hits, bytes, secs });
+        self.emit(EventBody::Cache { stage, repetition, built, hits, bytes, secs, trouble });
     }
 
     pub(super) fn evaluated(

@@ -74,7 +74,9 @@ impl Run<'_, '_> {
                     }
                 }
                 Progress::Profile(costs) => self.profiled(turn, snapshot.step, &step.graph, costs, &heat),
-                Progress::Cache(totals) => self.cached(turn, totals),
+                Progress::Cache(totals) => {
+                    self.cached(turn, totals, caching.as_ref().and_then(Caching::trouble));
+                }
                 Progress::Asked(ask) => {
                     let (stage, repetition, step) = (turn.stage, turn.repetition, snapshot.step);
                     self.emit(EventBody::Asked { stage, repetition, step, ask });
