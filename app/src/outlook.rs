@@ -8,11 +8,8 @@ use graft_engine::data::Source;
 use graft_engine::graph::{Graph, RegionId};
 use graft_engine::memory::heap;
 use graft_engine::plan::Calibration;
-use graft_engine::project::{
-    Built, Fit, FitOption, Predicted, Project, StagePlan, Turn, build_turn, fit, plan_built,
-};
+use graft_engine::project::{Built, Fit, Predicted, Project, StagePlan, Turn, build_turn, fit, plan_built};
 use graft_engine::tensor::kernels::make_thread_buffers;
-use graft_engine::train::StageSpec;
 
 use crate::sources::Sources;
 
@@ -140,13 +137,8 @@ impl Case {
         if turn.spec.data().is_some() {
             return Err("its data set is written by the run itself".to_owned());
         }
-        let mut path = format!("stages.{}", turn.listed);
-        if let Some(StageSpec::Repeat(repeat)) = self.project.stages.get(turn.listed) {
-            let inner = repeat.stages.iter().position(|stage| stage.as_train().is_some());
-            path = format!("{path}.stages.{}", inner.unwrap_or_default());
-        }
         let batch = turn.spec.as_train().map_or(1, |spec| spec.batch);
-        Ok(Found { turn: turn.clone(), path, batch })
+        Ok(Found { turn: turn.clone(), path: turn.path(), batch })
     }
 
     fn build(&self, sources: &Sources) -> Result<(Found, Built, Arc<dyn Source>), String> {
@@ -171,9 +163,7 @@ impl Case {
             heap().live_bytes
         });
         let mut plan = plan_built(&found.turn, &built, source.as_ref(), self.times.as_deref());
-        if let Some(predicted) = &mut plan.predicted {
-            predicted.stands_beside(beside);
-        }
+        plan.stands_beside(beside);
         let heat = std::mem::take(&mut plan.heat);
         let heat = Warmths::spread(&built.graph, |index, _| {
             let bytes = heat.bytes.get(index).copied()?;
@@ -190,20 +180,9 @@ impl Case {
     /// When the stage cannot be built.
     pub fn fit(&self, sources: &Sources, budget: u64, process: u64) -> Result<Fit, String> {
         let (found, built, source) = self.build(sources)?;
-        // The engine plans the stage alone; what stands beside it takes its share of the budget.
-        let room = budget.saturating_sub(process);
-        let fit = fit(&found.turn, &built, source.as_ref(), self.times.as_deref(), room)
+        let fit = fit(&found.turn, &built, source.as_ref(), self.times.as_deref(), budget, process)
             .map_err(|error| error.to_string())?;
-        let mut fit = fit.ok_or("the stage does not train")?;
-        fit.budget_bytes = budget;
-        fit.floor.bytes += process;
-        if process > 0 {
-            let beside = graft_engine::project::bytes_text(process);
-            fit.floor.why = format!("the process holds {beside} beside the stage; {}", fit.floor.why);
-        }
-        let options = fit.options.iter_mut().chain(fit.choice.as_mut());
-        options.for_each(|option: &mut FitOption| option.peak_bytes += process);
-        Ok(fit)
+        fit.ok_or_else(|| "the stage does not train".to_owned())
     }
 }
 

@@ -46,7 +46,7 @@ impl Sums {
     pub fn of(outlook: &Outlook) -> Self {
         let predicted = outlook.predicted();
         Self {
-            trainable: outlook.plan.params_trainable,
+            trainable: outlook.plan.params_trainable.unwrap_or(0),
             peak_bytes: predicted.map(|found| found.peak_bytes),
             step_secs: predicted.filter(|_| outlook.timed).map(|found| found.step_secs),
             cut_bytes: outlook.plan.cut.as_ref().map(|cut| cut.bytes_per_sample),

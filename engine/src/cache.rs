@@ -25,6 +25,7 @@ mod shelf;
 mod spec;
 
 pub use error::CacheError;
+pub(crate) use features::FULL;
 pub use features::{Features, Session, Totals};
 pub use gather::Gathered;
 pub use key::Key;

@@ -27,6 +27,6 @@ pub use spec::{AdapterUse, RepeatSpec, StageSpec, StageWeights};
 pub use stages::{
     Done, Edit, EditError, EditSpec, Ended, EvaluateSpec, Folded, GenerateError, GenerateSpec, MeasureSpec,
     Measuring, Observer, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError, TrainSpec, generate,
-    upload,
+    generated_nodes, measuring_walk, upload,
 };
 pub use step::{StepBuilder, StepError, StepGraph, StepSpec, clip_factor};

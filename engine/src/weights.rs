@@ -26,7 +26,7 @@ pub use save::{
     StoredTensor, read_integers, read_tensors, read_weights, read_weights_and_bytes, save_model,
     write_stored, write_tensors,
 };
-pub(crate) use save::{write_atomically, write_atomically_by};
+pub(crate) use save::{write_atomically, write_atomically_by, write_views};
 pub use scan::Scan;
 
 /// Why weights could not be read or written.

@@ -354,6 +354,31 @@ impl Source for Counted {
 }
 
 #[test]
+fn a_cut_within_the_spatial_transformer_keeps_every_frame() {
+    let adapter = r#"[(at: "model.spatial.blocks.1.attention.query", kind: Lora(rank: 2, dropout: 0.2))]"#;
+    let changes = [
+        ("model.spatial.Vit.blocks", "2"),
+        ("adapters", adapter),
+        ("stages.1.freeze", "[]"),
+        ("stages.1.train", r#"["model.temporal", "model.head"]"#),
+        ("stages.1.accumulate", "2"),
+    ];
+    let project =
+        changes.iter().fold(tiny_project(), |project, (path, value)| set(&project, path, value).unwrap());
+    let plain = losses(&run(&project, tempfile::tempdir().unwrap().path()));
+    for memory in ["()", "(memory_bytes: 0)"] {
+        let runs = tempfile::tempdir().unwrap();
+        let cached = set(&project, "stages.1.cache", memory).unwrap();
+        let cold = run(&cached, runs.path());
+        same_to_rounding(&losses(&cold), &plain, "cold");
+        assert_eq!(counts(&cold).0, 48 + 16 + 24);
+        let warm = run(&cached, runs.path());
+        same_to_rounding(&losses(&warm), &plain, "warm");
+        assert_eq!(counts(&warm).0, 0);
+    }
+}
+
+#[test]
 fn two_towers_are_kept_apart() {
     use graft_engine::cache::{Features, Prefix, Session};
     use graft_engine::tensor::Value;

@@ -20,7 +20,7 @@ fn fitted(project: &Project, stage: usize, budget: u64) -> Fit {
     let turn = project.turns().unwrap()[stage].clone();
     let source = open_source(project, &base, stage).unwrap();
     let built = build_turn(project, &base, &turn, &turn.merged, source.as_ref()).unwrap();
-    fit(&turn, &built, source.as_ref(), None, budget).unwrap().unwrap()
+    fit(&turn, &built, source.as_ref(), None, budget, 0).unwrap().unwrap()
 }
 
 #[test]
@@ -37,10 +37,14 @@ fn parameters_and_coverage_are_told() {
     let found = plan(&sample(), &repository("projects"), None).unwrap();
     assert_eq!((found.params_total, found.adapter_params), (694_504, 6464));
     assert_eq!(found.rules[0].matched, ["model.bridge"]);
-    assert_eq!(found.stages[1].params_trainable, 232_840);
+    assert_eq!(found.stages[1].params_trainable, Some(232_840));
     let cut = found.stages[1].cut.clone().unwrap();
     assert!(cut.after.iter().all(|path| path.starts_with("model.spatial")), "{cut:?}");
-    assert_eq!(cut.bytes_total, 4000 * cut.bytes_per_sample);
+    assert_eq!(
+        cut.bytes_total,
+        (4000 + 500 + 5000) * cut.bytes_per_sample,
+        "trained on, evaluated on, tested on"
+    );
     assert!(found.stages[0].cut.is_none(), "everything trains");
     // A setting that takes room is seen, and so is one that saves some.
     let now = predicted(&sample(), 0);

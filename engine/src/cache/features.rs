@@ -260,7 +260,9 @@ impl Features {
         totals.built += built;
         totals.secs += if built > 0 { begin.elapsed().as_secs_f64() } else { 0.0 };
         drop(totals);
-        Ok((woven(found, missing, &wanted)?, computing))
+        let mut batch = woven(found, missing, &wanted)?;
+        batch.folded = self.prefix.folded_paths();
+        Ok((batch, computing))
     }
 
     /// Walks the prefix; what comes back has the columns that a batch of this cache has.
@@ -292,7 +294,14 @@ impl Features {
                 for id in &nodes {
                     let path = &graph.node(*id).path;
                     let wrong = || CacheError::Rows { path: path.clone() };
-                    let field = to_host(graph, *id, values.get(id).ok_or_else(wrong)?);
+                    let mut field = to_host(graph, *id, values.get(id).ok_or_else(wrong)?);
+                    if self.prefix.is_folded(*id)
+                        && let Some(rows) = field.shape.first().filter(|rows| rows.is_multiple_of(count))
+                    {
+                        let of_a_sample = rows / count;
+                        field.shape[0] = count;
+                        field.shape.insert(1, of_a_sample);
+                    }
                     if field.shape.first() != Some(&count) {
                         return Err(wrong());
                     }
@@ -307,7 +316,7 @@ impl Features {
                 }
             }
         }
-        Ok(Batch { columns, indices, skipped })
+        Ok(Batch { columns, indices, skipped, ..Batch::default() })
     }
 
     /// Puts each sample's part of a batch on the shelves.
@@ -399,5 +408,5 @@ fn woven(found: Batch, missing: Batch, wanted: &[usize]) -> Result<Batch, CacheE
         }
         columns.insert(name.clone(), Field { shape: [&[total], &first.shape[1..]].concat(), values });
     }
-    Ok(Batch { columns, indices, skipped: found.skipped })
+    Ok(Batch { columns, indices, skipped: found.skipped, ..Batch::default() })
 }

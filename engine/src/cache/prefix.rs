@@ -15,6 +15,8 @@ pub struct Prefix {
     pub(super) graph: Graph,
     pub(super) training: Vec<bool>,
     after: Vec<NodeId>,
+    /// Those of them that have several rows a sample.
+    folded: BTreeSet<NodeId>,
     bytes_per_sample: u64,
 }
 
@@ -34,9 +36,11 @@ impl Prefix {
         let Some(cut) = cut(graph, schedule, &shapes) else {
             return Err(CacheError::Nothing { why: why_not(graph, schedule, &shapes) });
         };
+        let several = |id: &NodeId| shapes[id.index()].first().is_some_and(|rows| *rows != 1);
         Ok(Self {
             graph: graph.clone(),
             training: schedule.training.clone(),
+            folded: cut.after.iter().copied().filter(several).collect(),
             after: cut.after,
             bytes_per_sample: cut.bytes_per_sample,
         })
@@ -65,16 +69,20 @@ impl Prefix {
         let training = vec![false; graph.nodes().len()];
         let needed = before(graph, &training, results);
         let own = self.keys(keys)?;
-        let mut after = Vec::new();
+        let (mut after, mut folded) = (Vec::new(), BTreeSet::new());
         for (id, key) in self.after.iter().zip(own) {
             if let Some(other) = graph.find(&self.graph.node(*id).path)
                 && needed[other.index()]
                 && keys.nodes(graph, &training, &[other])? == [key]
             {
                 after.push(other);
+                if self.folded.contains(id) {
+                    folded.insert(other);
+                }
             }
         }
-        Ok(Self { graph: graph.clone(), training, after, bytes_per_sample: self.bytes_per_sample })
+        let bytes_per_sample = self.bytes_per_sample;
+        Ok(Self { graph: graph.clone(), training, after, folded, bytes_per_sample })
     }
 
     /// The nodes whose values are kept, in graph order.
@@ -87,6 +95,16 @@ impl Prefix {
     #[must_use]
     pub const fn bytes_per_sample(&self) -> u64 {
         self.bytes_per_sample
+    }
+
+    /// Whether one of them has several rows a sample.
+    pub(super) fn is_folded(&self, id: NodeId) -> bool {
+        self.folded.contains(&id)
+    }
+
+    /// The paths of those that have several rows a sample.
+    pub(super) fn folded_paths(&self) -> BTreeSet<String> {
+        self.folded.iter().map(|id| self.graph.node(*id).path.clone()).collect()
     }
 
     /// Their paths.

@@ -6,14 +6,14 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::{Done, line, open_project, tell_calibration};
+use super::{Done, calibration_is_off, line, open_project, tell_calibration};
 use crate::bench::calibrate;
 use crate::device;
 use crate::graph::KeptBits;
-use crate::plan::Calibration;
+use crate::plan::{Calibration, kept_calibration};
 use crate::project::{
-    CutPlan, Fit, Predicted, ProjectPlan, StagePlan, build_turn, bytes_text, fit, open_source, parse_bytes,
-    plan,
+    CutPlan, Fit, Predicted, Project, ProjectPlan, StagePlan, build_turn, bytes_text, fit, open_source,
+    parse_bytes, plan,
 };
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     #[arg(long = "set")]
     settings: Vec<String>,
     /// Memory that every stage should fit into, as in 2GiB: says what to change, and what that costs in time.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     budget: Option<String>,
 }
 
@@ -43,10 +43,10 @@ impl Plan {
         let (project, base) =
             open_project(&self.project, self.variant.as_deref(), &self.settings, self.device.as_deref())?;
         project.check()?;
-        let on = device::open_checked(&project.device)?;
-        let times = calibrate(&project.device, &on, &mut tell_calibration, &|| false)?;
+        let times = times(&project)?;
+        let times = times.as_ref();
         let begin = Instant::now();
-        let found = plan(&project, &base, Some(&times))?;
+        let found = plan(&project, &base, times)?;
         let secs = begin.elapsed().as_secs_f64();
         let mut fits = Vec::new();
         if let Some(budget) = budget {
@@ -55,10 +55,9 @@ impl Plan {
             {
                 let source = open_source(&project, &base, place)?;
                 let built = build_turn(&project, &base, turn, &turn.merged, source.as_ref())?;
-                // What the process holds beside the stage is gone from the budget.
                 let predicted = found.stages.get(place).and_then(|stage| stage.predicted.as_ref());
-                let budget = budget.saturating_sub(predicted.map_or(0, |predicted| predicted.process_bytes));
-                if let Some(found) = fit(turn, &built, source.as_ref(), Some(&times), budget)? {
+                let process = predicted.map_or(0, |predicted| predicted.process_bytes);
+                if let Some(found) = fit(turn, &built, source.as_ref(), times, budget, process)? {
                     fits.push((place, found));
                 }
             }
@@ -72,18 +71,42 @@ impl Plan {
             line(&object.to_string())?;
             return Ok(Done::Well);
         }
-        print(&found, &times)?;
-        for (place, fit) in &fits {
-            print_fit(*place, &found.stages[*place], fit)?;
+        print(&found, times)?;
+        if let Some(budget) = budget {
+            for (place, stage) in found.stages.iter().enumerate() {
+                match fits.iter().find(|(own, _)| *own == place) {
+                    Some((_, fit)) => print_fit(place, stage, fit)?,
+                    None => print_walk_in(place, stage, budget)?,
+                }
+            }
         }
         Ok(Done::Well)
     }
 }
 
-fn print(found: &ProjectPlan, times: &Calibration) -> std::io::Result<()> {
+/// What ops take on the project's device; none with `GRAFT_CALIBRATE=off`, or where they cannot be kept.
+fn times(project: &Project) -> anyhow::Result<Option<Calibration>> {
+    let on = device::open_checked(&project.device)?;
+    if calibration_is_off() {
+        return Ok(kept_calibration(&project.device));
+    }
+    match calibrate(&project.device, &on, &mut tell_calibration, &|| false) {
+        Ok(times) => Ok(Some(times)),
+        Err(error) => {
+            eprintln!("graft: {error}");
+            Ok(None)
+        }
+    }
+}
+
+fn print(found: &ProjectPlan, times: Option<&Calibration>) -> std::io::Result<()> {
+    let told = times.map_or_else(
+        || "no times".to_owned(),
+        |times| format!("times as measured on `{}` in {:.1} s", found.device, times.secs),
+    );
     line(&format!(
-        "{} parameters, {} of them adapters; times as measured on `{}` in {:.1} s. Everything below is predicted.",
-        found.params_total, found.adapter_params, found.device, times.secs
+        "{} parameters, {} of them adapters; {told}. Everything below is predicted.",
+        found.params_total, found.adapter_params
     ))?;
     for (adapter, rule) in found.adapters.iter().zip(&found.rules) {
         let near =
@@ -94,13 +117,9 @@ fn print(found: &ProjectPlan, times: &Calibration) -> std::io::Result<()> {
         ))?;
     }
     for (place, stage) in found.stages.iter().enumerate() {
-        line(&format!(
-            "\nstage {} ({}, {}): trains {}",
-            place + 1,
-            stage.name,
-            stage.kind,
-            stage.params_trainable
-        ))?;
+        let trains = stage.params_trainable.filter(|count| *count > 0 || stage.kind == "train");
+        let trains = trains.map_or_else(String::new, |count| format!(": trains {count}"));
+        line(&format!("\nstage {} ({}, {}){trains}", place + 1, stage.name, stage.kind))?;
         if let Some(why) = &stage.why_not {
             line(&format!("  not predicted: {why}"))?;
         }
@@ -108,7 +127,7 @@ fn print(found: &ProjectPlan, times: &Calibration) -> std::io::Result<()> {
             print_stage(stage, predicted)?;
         }
         if let Some(cut) = &stage.cut {
-            print_cut(cut)?;
+            print_cut(stage, cut)?;
         }
     }
     Ok(())
@@ -132,8 +151,16 @@ fn print_stage(stage: &StagePlan, predicted: &Predicted) -> std::io::Result<()> 
         let at = peak.node.as_ref().map_or_else(String::new, |node| format!(", at {node}"));
         line(&format!("  peak {} in {}{at}", bytes_text(predicted.peak_bytes), peak.phase))?;
     }
+    if predicted.step_secs <= 0.0 {
+        return Ok(());
+    }
+    let first = stage.cut.as_ref().filter(|_| predicted.cache_bytes > 0);
+    let first = first.map_or_else(String::new, |cut| {
+        format!("; while the cache is filled, {:.1} ms", 1e3 * cut.first_step_secs)
+    });
+    let what = if stage.kind == "train" { "step" } else { "batch" };
     line(&format!(
-        "  step {:.1} ms: forward {:.1} (frozen {:.1}), backward {:.1}, optimizer {:.1}; {:.1} samples/s",
+        "  {what} {:.1} ms: forward {:.1} (frozen {:.1}), backward {:.1}, optimizer {:.1}; {:.1} samples/s{first}",
         1e3 * predicted.step_secs,
         1e3 * predicted.forward_secs,
         1e3 * predicted.frozen_forward_secs,
@@ -143,18 +170,40 @@ fn print_stage(stage: &StagePlan, predicted: &Predicted) -> std::io::Result<()> 
     ))
 }
 
-fn print_cut(cut: &CutPlan) -> std::io::Result<()> {
-    let pays = cut
-        .break_even_epoch
-        .map_or_else(|| "does not pay off".to_owned(), |epoch| format!("pays off in epoch {epoch}"));
+fn print_cut(stage: &StagePlan, cut: &CutPlan) -> std::io::Result<()> {
+    let timed = if cut.step_secs > 0.0 {
+        let pays = match cut.break_even_epoch {
+            Some(epoch) if epoch <= stage.epochs as u64 => format!("pays off in epoch {epoch}"),
+            Some(epoch) => format!("would pay off in epoch {epoch}, and the stage has {}", stage.epochs),
+            None => "does not pay off".to_owned(),
+        };
+        format!(", built in {:.1} s, then {:.1} ms a step; {pays}", cut.build_secs, 1e3 * cut.step_secs)
+    } else {
+        String::new()
+    };
     line(&format!(
-        "  cache after {}: {} a sample, {} in all, built in {:.1} s, then {:.1} ms a step; {pays}",
+        "  cache after {}: {} a sample, {} in all{timed}",
         cut.after.join(", "),
         bytes_text(cut.bytes_per_sample),
-        bytes_text(cut.bytes_total),
-        cut.build_secs,
-        1e3 * cut.step_secs
+        bytes_text(cut.bytes_total)
     ))
+}
+
+/// How a stage that does not train stands to the budget.
+fn print_walk_in(place: usize, stage: &StagePlan, budget: u64) -> std::io::Result<()> {
+    let says = match &stage.predicted {
+        Some(predicted) if predicted.peak_bytes <= budget => "fits as it is".to_owned(),
+        Some(predicted) => {
+            let over = bytes_text(predicted.peak_bytes - budget);
+            format!(
+                "does not fit, over by {over}; lower its `batch`, or `samples` where it writes a data set"
+            )
+        }
+        // An edit works on the weights alone.
+        None if stage.kind == "edit" => return Ok(()),
+        None => "not predicted".to_owned(),
+    };
+    line(&format!("\nstage {} ({}) in {}:\n  {says}", place + 1, stage.name, bytes_text(budget)))
 }
 
 fn print_fit(place: usize, stage: &StagePlan, fit: &Fit) -> std::io::Result<()> {
@@ -163,7 +212,7 @@ fn print_fit(place: usize, stage: &StagePlan, fit: &Fit) -> std::io::Result<()> 
         Some(choice) if choice.settings.is_empty() => line("  fits as it is")?,
         Some(choice) => {
             let settings: Vec<String> =
-                choice.settings.iter().map(|setting| format!("--set 'stages.{place}.{setting}'")).collect();
+                choice.settings.iter().map(|setting| format!("--set '{}.{setting}'", stage.path)).collect();
             line(&format!(
                 "  {} ({}, {:.2} times as long)",
                 settings.join(" "),
@@ -172,15 +221,21 @@ fn print_fit(place: usize, stage: &StagePlan, fit: &Fit) -> std::io::Result<()> 
             ))?;
         }
         None => line(&format!(
-            "  does not fit: the least is {}, by micro-batches of one sample and all blocks computed again; {}",
+            "  does not fit: the least is {}{}; {}",
             bytes_text(fit.floor.bytes),
+            if fit.floor.settings.is_empty() {
+                ", as it is set".to_owned()
+            } else {
+                format!(", by {}", fit.floor.settings.join(" "))
+            },
             fit.floor.why
         ))?,
     }
     for option in &fit.options {
         line(&format!(
-            "    {} {:>2} micro-batches, {:>2} regions computed again{}{}: {}, {:.2} times as long",
+            "    {} batch {}, {:>2} micro-batches, {:>2} regions computed again{}{}: {}, {:.2} times as long",
             if option.fits { "+" } else { "-" },
+            option.batch,
             option.accumulate,
             option.recompute.len(),
             if option.cached { ", frozen part cached" } else { "" },

@@ -1,6 +1,6 @@
 //! Samples gathered into arrays, one a column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,9 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// Samples asked for that could not be read.
     pub skipped: Vec<Skipped>,
+    /// Columns whose first two axes are one in the graph, `[batch, rows of a sample, …]`: a clip's frames, each a row of the
+    /// spatial transformer.
+    pub folded: BTreeSet<String>,
 }
 
 /// A sample that is not in its batch.
@@ -113,7 +116,7 @@ impl Batch {
                 let columns =
                     self.columns.iter().map(|(name, field)| (name.clone(), part(field, begin, end)));
                 let indices = self.indices[begin..end].to_vec();
-                Self { columns: columns.collect(), indices, skipped: Vec::new() }
+                Self { columns: columns.collect(), indices, skipped: Vec::new(), folded: self.folded.clone() }
             })
             .collect();
         parts[0].skipped = self.skipped;
@@ -223,6 +226,7 @@ mod tests {
             columns: columns.into_iter().map(|(name, field)| (name.to_owned(), field)).collect(),
             indices: (10..10 + rows).collect(),
             skipped: vec![Skipped { index: 3, what: "a.png".into(), why: "cut short".into() }],
+            folded: BTreeSet::from(["boxes".to_owned()]),
         }
     }
 

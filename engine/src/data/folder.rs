@@ -170,7 +170,8 @@ fn state(path: &Path) -> String {
     let since = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let own = metadata.as_ref().map(inner_state);
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    format!("{path:?} {:?} {since:?} {own:?}\n", metadata.map(|metadata| metadata.len()))
+    let name = path.as_os_str();
+    format!("{name:?} {:?} {since:?} {own:?}\n", metadata.map(|metadata| metadata.len()))
 }
 
 /// Which file it is, and when anything of it changed last, its time of change included.

@@ -27,7 +27,12 @@ pub fn upload_given(batch: Batch, graph: &Graph, given: &[NodeId], device: &Devi
     let read = |name: &str| {
         graph.columns().any(|leaf| leaf.column == name) || given.iter().any(|id| graph.node(*id).path == name)
     };
-    for (name, Field { shape, values }) in batch.columns.into_iter().filter(|(name, _)| read(name)) {
+    let folded = batch.folded;
+    for (name, Field { mut shape, values }) in batch.columns.into_iter().filter(|(name, _)| read(name)) {
+        if folded.contains(&name) && shape.len() > 1 {
+            let rows = shape.remove(1);
+            shape[0] *= rows;
+        }
         let value = match values {
             FieldValues::Floats(values) => Value::from_f32(values, &shape, device),
             FieldValues::Integers(values) => Value::from_i64(values, &shape, device),

@@ -2,7 +2,9 @@
 
 mod cut;
 mod fit;
+mod passes;
 mod stage;
+mod walk;
 
 use std::path::Path;
 
@@ -79,9 +81,7 @@ pub fn plan(
             found.adapter_params = found.adapters.iter().map(|adapter| adapter.params).sum();
         }
         let mut stage = plan_built(turn, &built, source.as_ref(), calibration);
-        if let Some(predicted) = &mut stage.predicted {
-            predicted.stands_beside(process_bytes);
-        }
+        stage.stands_beside(process_bytes);
         found.stages.push(stage);
     }
     Ok(found)
@@ -135,11 +135,13 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         "mb" => 1e6,
         "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
         "gb" => 1e9,
+        "t" | "tib" => 1024f64.powi(4),
+        "tb" => 1e12,
         _ => return Err(format!("`{text}` is no number of bytes; write it as 512MiB, 2GB or 1000000")),
     };
     match number.parse::<f64>() {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a size")]
-        Ok(number) if number.is_finite() && number > 0.0 && number * factor < 1e18 => {
+        Ok(number) if number.is_finite() && number * factor >= 1.0 && number * factor < 1e18 => {
             Ok((number * factor) as u64)
         }
         _ => Err(format!("`{text}` is no number of bytes; write it as 512MiB, 2GB or 1000000")),
@@ -155,7 +157,8 @@ mod tests {
         assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
         assert_eq!(parse_bytes(" 1.5 GB"), Ok(1_500_000_000));
         assert_eq!(parse_bytes("77"), Ok(77));
-        for wrong in ["", "MiB", "-3GB", "3 parsecs", "1e99GB", "NaN"] {
+        assert_eq!(parse_bytes(&bytes_text(3 << 40)), Ok(3 << 40));
+        for wrong in ["", "0", "0.1", "MiB", "-3GB", "3 parsecs", "1e99GB", "NaN"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
         assert_eq!(bytes_text(17), "17 B");

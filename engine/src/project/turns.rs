@@ -20,6 +20,10 @@ pub struct Turn {
     pub spec: StageSpec,
     /// Adapters that stages before it have merged.
     pub merged: BTreeSet<usize>,
+    /// Its place within its repetition, if it is repeated.
+    pub inner: Option<usize>,
+    /// Whether the run ends with it: the test comes behind it.
+    pub last: bool,
 }
 
 impl Turn {
@@ -29,6 +33,15 @@ impl Turn {
         match &self.value {
             Some(value) => format!("{} ({value})", self.spec.name()),
             None => self.spec.name().to_owned(),
+        }
+    }
+
+    /// Where its settings are in the project: `stages.1`, or `stages.1.stages.0` within a repetition.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.inner {
+            Some(inner) => format!("stages.{}.stages.{inner}", self.listed),
+            None => format!("stages.{}", self.listed),
         }
     }
 
@@ -77,6 +90,8 @@ impl Project {
                             value,
                             spec,
                             merged,
+                            inner: Some(inner),
+                            last: false,
                         });
                     }
                 }
@@ -90,9 +105,14 @@ impl Project {
                     value: None,
                     spec,
                     merged: BTreeSet::new(),
+                    inner: None,
+                    last: false,
                 });
                 number += 1;
             }
+        }
+        if let Some(turn) = turns.last_mut() {
+            turn.last = true;
         }
         let all: BTreeSet<usize> = (0..self.adapters.len()).collect();
         let mut merged = BTreeSet::new();

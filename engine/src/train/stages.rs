@@ -9,8 +9,8 @@ mod train_spec;
 
 pub use edit::{Edit, EditError, EditSpec};
 pub use evaluate::EvaluateSpec;
-pub use generate::{GenerateError, GenerateSpec, generate};
-pub use measure::{Folded, MeasureSpec, Measuring};
+pub use generate::{GenerateError, GenerateSpec, generate, generated_nodes};
+pub use measure::{Folded, MeasureSpec, Measuring, measuring_walk};
 pub use train::{Done, Ended, Observer, PROFILED, Progress, Snapshot, Stage, StepReport, TrainError};
 pub use train_spec::TrainSpec;
 

@@ -49,15 +49,26 @@ impl<'a> From<&'a Tensor> for Cow<'a, Tensor> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_stored(tensors: &BTreeMap<String, StoredTensor<'_>>, path: &Path) -> Result<(), WeightsError> {
-    // Hugging Face's loaders ask for this entry.
-    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let temporary = temporary(path);
     let shape = |tensor: &StoredTensor<'_>| match tensor {
         StoredTensor::Floats(tensor) => tensor.shape.clone(),
         StoredTensor::Bytes(bytes) => vec![bytes.len()],
     };
     let stored = tensors.iter().map(|(name, tensor)| (name, Stored { shape: shape(tensor), tensor }));
-    safetensors::serialize_to_file(stored, Some(metadata), &temporary)
+    write_views(stored, path)
+}
+
+/// Writes values that become bytes one after the other as one safetensors file, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_views<N: AsRef<str> + Ord + std::fmt::Display, V: View>(
+    views: impl IntoIterator<Item = (N, V)>,
+    path: &Path,
+) -> Result<(), WeightsError> {
+    // Hugging Face's loaders ask for this entry.
+    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let temporary = temporary(path);
+    safetensors::serialize_to_file(views, Some(metadata), &temporary)
         .map_err(|error| unsound(&error, path))?;
     put_in_place(&temporary, path).map_err(|error| io(error, path))
 }

@@ -17,7 +17,7 @@ pub enum CalibrationError {
         "the measurement was interrupted, and nothing of it is kept; measure again when the device is idle"
     )]
     Interrupted,
-    /// A file that was written could not be read again.
+    /// They could not be written; then nothing is measured.
     #[error("the measured times cannot be kept ({error}); set GRAFT_CACHE to a folder that can be written: {}", path.display())]
     Write {
         /// What the system said.
@@ -79,8 +79,15 @@ pub fn calibration(
     if let Some(kept) = kept_calibration(name) {
         return Ok(kept);
     }
-    tell();
     let path = calibration_path(name);
+    let wrong = |error| CalibrationError::Write { error, path: path.clone() };
+    // What cannot be kept would be measured again each time: that is told before it takes its seconds.
+    let trial = path.with_extension("trial");
+    let prepared = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let tried =
+        prepared.and_then(|()| write_atomically(&trial, b"")).and_then(|()| std::fs::remove_file(&trial));
+    tried.map_err(wrong)?;
+    tell();
     let begin = Instant::now();
     let measured = probes::measure(device, fingerprint(name), stopped);
     let mut found = measured.ok_or(CalibrationError::Interrupted)?;
@@ -89,13 +96,8 @@ pub fn calibration(
         return Err(CalibrationError::Interrupted);
     }
     found.secs = begin.elapsed().as_secs_f64();
-    let write = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        write_atomically(&path, &serde_json::to_vec(&found).map_err(std::io::Error::other)?)
-    };
-    write().map_err(|error| CalibrationError::Write { error, path: path.clone() })?;
+    let bytes = serde_json::to_vec(&found).map_err(|error| wrong(std::io::Error::other(error)))?;
+    write_atomically(&path, &bytes).map_err(wrong)?;
     Ok(found)
 }
 

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Cost, Costs, Peak};
+use super::stage::{Cost, Costs, Peak, count_of};
+use crate::cache::FULL;
 use crate::graph::{GraphError, Schedule, cut};
 use crate::plan::{Part, tally};
 
-/// Bytes of values that wait to be written, at the most.
-const WAITING: u64 = 64 << 20;
+/// Bytes beside each value that is kept: where it lies, its extents, its place in a file. Measured over caches of 10,000
+/// to 100,000 small values.
+const BESIDE: u64 = 240;
 
 /// The cut of a stage: where its frozen part ends, and whether keeping that pays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +18,7 @@ pub struct CutPlan {
     pub after: Vec<String>,
     /// Bytes of all of them for one sample.
     pub bytes_per_sample: u64,
-    /// Bytes for all samples of the training split.
+    /// Bytes for all samples that the stage reads: of the training split, and of those that it is evaluated and tested on.
     pub bytes_total: u64,
     /// Multiply-adds of one sample that are spared.
     pub multiply_adds_per_sample: u64,
@@ -24,6 +26,9 @@ pub struct CutPlan {
     pub build_secs: f64,
     /// Seconds of a step with everything in the cache.
     pub step_secs: f64,
+    /// Seconds of a step in the first epoch, with nothing in it yet.
+    #[serde(default)]
+    pub first_step_secs: f64,
     /// The stage's peak with a cache, that of filling it included.
     pub peak_bytes: u64,
     /// The epoch at whose end a run with the cache has taken less time than one without; none if that never comes.
@@ -31,60 +36,67 @@ pub struct CutPlan {
 }
 
 /// Prices the cut, and the stage that uses it; `None` when no frozen work precedes what trains.
-pub(super) fn cut_plan(
-    costs: &Costs<'_>,
-    cost: &Cost,
-    samples: usize,
-) -> Result<Option<(CutPlan, Cost)>, GraphError> {
-    let step = costs.step;
-    let Some(found) = cut(&step.graph, &step.schedule, &costs.shapes(1)?) else { return Ok(None) };
-    let Ok(schedule) = step.schedule_from(&found.after) else { return Ok(None) };
+pub(super) fn cut_plan(costs: &Costs<'_>, cost: &Cost) -> Result<Option<(CutPlan, Cost)>, GraphError> {
+    let step_of = costs.step;
+    let Some(found) = cut(&step_of.graph, &step_of.schedule, &costs.shapes(1)?) else { return Ok(None) };
+    let Ok(schedule) = step_of.schedule_from(&found.after) else { return Ok(None) };
     let mut plan = CutPlan {
-        after: found.after.iter().map(|id| step.graph.node(*id).path.clone()).collect(),
+        after: found.after.iter().map(|id| step_of.graph.node(*id).path.clone()).collect(),
         bytes_per_sample: found.bytes_per_sample,
-        bytes_total: found.bytes_per_sample * samples as u64,
+        bytes_total: found.bytes_per_sample * costs.passes.samples(),
         multiply_adds_per_sample: found.multiply_adds,
         ..CutPlan::default()
     };
     let mut cached = costs.of(&schedule, &found.after)?;
-    let rows = costs.parts()[0];
-    let filling = {
-        let prefix = Schedule::forward(&step.graph, &found.after);
-        let shapes = costs.shapes(rows)?;
-        tally(&step.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.data_bytes
-    };
     let spec = costs.spec.cache.clone().unwrap_or_default();
-    cached.predicted.cache_bytes = plan.bytes_total.min(spec.memory_bytes) + plan.bytes_total.min(WAITING);
-    let stands = cached.predicted.weights_bytes + cached.predicted.optimizer_bytes;
-    let full = cached.predicted.peak_bytes + cached.predicted.cache_bytes;
-    let filled = stands + filling + cached.predicted.cache_bytes;
-    cached.predicted.peak_bytes = full.max(filled);
-    if filled > full {
+    let held = plan.bytes_total.min(spec.memory_bytes);
+    // Those beyond it wait until a file is full.
+    let waiting = (plan.bytes_total - held).min(FULL);
+    // Beside the nodes' values stands at least a label.
+    let beside = BESIDE * costs.passes.samples() * (found.after.len() as u64 + 1);
+    let own = &mut cached.predicted;
+    own.cache_bytes = held + waiting + beside;
+    // Once everything is there, batches of kept values are read ahead, and nothing waits.
+    let full = own.peak_bytes + held + beside;
+    // Before that the data's own are, and steps take turns with walks of the prefix and with putting its values away.
+    let step = own.forward_peak_bytes.max(own.backward_peak_bytes).max(own.optimizer_peak_bytes);
+    let prefix = Schedule::forward(&step_of.graph, &found.after);
+    let shapes = costs.shapes(costs.passes.parts(costs.spec)[0])?;
+    let walk = tally(&step_of.graph, &prefix, &shapes, Part::First).peak_bytes + cost.predicted.batch_bytes;
+    let storing = 2 * costs.passes.training.batch as u64 * found.bytes_per_sample;
+    let ahead = cost.predicted.data_bytes - cost.predicted.batch_bytes;
+    let filling =
+        own.weights_bytes + own.optimizer_bytes + own.cache_bytes + ahead + step.max(walk).max(storing);
+    own.peak_bytes = full.max(filling);
+    if filling > full {
         cached.peak = Peak { phase: "filling the cache".to_owned(), node: None };
     }
     plan.step_secs = cached.predicted.step_secs;
     plan.peak_bytes = cached.predicted.peak_bytes;
     if let Some(calibration) = costs.calibration {
-        let before = step.graph.upstream(found.after.iter().copied());
+        let before = step_of.graph.upstream(found.after.iter().copied());
         let spared: f64 = cost
             .walks
             .iter()
-            .map(|walk| {
-                let nodes = walk.node_forward.iter().zip(&before).zip(&step.schedule.tracked);
-                nodes
+            .map(|(count, walk)| {
+                let nodes = walk.node_forward.iter().zip(&before).zip(&step_of.schedule.tracked);
+                let once: f64 = nodes
                     .filter(|((_, before), tracked)| **before && !**tracked)
                     .map(|((secs, _), _)| secs)
-                    .sum::<f64>()
+                    .sum();
+                count_of(*count) * once
             })
             .sum();
+        let training = costs.passes.training;
+        let steps = count_of(training.samples) / count_of(training.batch);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let (steps, values) = (
-            samples as f64 / costs.spec.batch.max(1) as f64,
-            (found.bytes_per_sample / 4) as f64 * samples as f64,
-        );
+        let values = (found.bytes_per_sample / 4) as f64 * count_of(training.samples);
         // Moving a value once takes about as long as adding one does.
         let moving = calibration.sum(1 << 20) / f64::from(1 << 20) * values;
-        plan.build_secs = spared * steps + moving;
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let all = costs.passes.samples() as f64 / count_of(training.samples.max(1));
+        plan.build_secs = (spared * steps + moving) * all;
+        plan.first_step_secs = plan.step_secs + spared + moving / steps.max(1.0);
         let gain = spared * steps - moving;
         if gain > 0.0 {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]

@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::cut::{CutPlan, cut_plan};
-use crate::data::{Source, Split};
+use super::passes::Passes;
+use super::walk::{evaluation, walked};
+use crate::data::Source;
 use crate::graph::{Graph, GraphError, NodeId, NodeKind, Schedule};
-use crate::plan::{Calibration, Part, Phase, StepBytes, StepShape, WalkSecs, tally, walk_secs};
+use crate::plan::{Calibration, Phase, StepBytes, StepShape, WalkSecs, walk_secs};
 use crate::project::{Built, Turn};
 use crate::tensor::{Shape, elements};
 use crate::train::{StepGraph, TrainSpec, optimizer_secs};
-
-/// Batches that the loader holds beside the one in use.
-const READ_AHEAD: usize = 4;
 
 /// A stage's cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -20,11 +19,15 @@ pub struct StagePlan {
     pub name: String,
     /// Its kind: `train`, `measure`, `edit`, `generate` or `evaluate`.
     pub kind: String,
-    /// Weights that it trains.
-    pub params_trainable: u64,
+    /// Where its settings are in the project: `stages.1`.
+    pub path: String,
+    /// Weights that it trains; none where that is not known before the run.
+    pub params_trainable: Option<u64>,
     /// Samples of an epoch.
     pub samples: usize,
-    /// Its step, for a stage that trains.
+    /// Its epochs, for a stage that trains.
+    pub epochs: usize,
+    /// Its step; the walk of a batch, for a stage that does not train.
     pub predicted: Option<Predicted>,
     /// Where the peak of a step is.
     pub peak: Option<Peak>,
@@ -62,7 +65,8 @@ pub struct Predicted {
     /// What the process holds beside all this: the program, the opened data, the graph.
     #[serde(default)]
     pub process_bytes: u64,
-    /// The largest of the step's peak, an evaluation's and a checkpoint's, with everything that stands.
+    /// The largest of the step's peak, an evaluation's and a checkpoint's, with everything that stands. The run's last test
+    /// counts as an evaluation.
     pub peak_bytes: u64,
     /// Peaks of the step alone, above what stands before it.
     pub forward_peak_bytes: u64,
@@ -99,7 +103,7 @@ impl Predicted {
 /// Where a run is largest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peak {
-    /// `forward`, `backward`, `optimizer`, `evaluation` or `checkpoint`.
+    /// `forward`, `backward`, `optimizer`, `evaluation`, `checkpoint`, `filling the cache` or `writing the data set`.
     pub phase: String,
     /// The node at work, in forward or backward.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,12 +120,23 @@ pub struct Heat {
 }
 
 impl StagePlan {
+    fn of(turn: &Turn) -> Self {
+        let (name, kind, path) = (turn.name(), turn.spec.kind().to_owned(), turn.path());
+        Self { name, kind, path, ..Self::default() }
+    }
+
     pub(super) fn unknown(turn: &Turn, why: &str) -> Self {
-        Self {
-            name: turn.name(),
-            kind: turn.spec.kind().to_owned(),
-            why_not: Some(why.to_owned()),
-            ..Self::default()
+        Self { why_not: Some(why.to_owned()), ..Self::of(turn) }
+    }
+
+    /// Counts what the process holds beside the stage into every peak.
+    pub fn stands_beside(&mut self, process_bytes: u64) {
+        let before = self.predicted.as_ref().map_or(0, |predicted| predicted.process_bytes);
+        if let Some(predicted) = &mut self.predicted {
+            predicted.stands_beside(process_bytes);
+        }
+        if let Some(cut) = &mut self.cut {
+            cut.peak_bytes = cut.peak_bytes - before + process_bytes;
         }
     }
 }
@@ -144,19 +159,22 @@ pub fn plan_built(
     source: &dyn Source,
     calibration: Option<&Calibration>,
 ) -> StagePlan {
-    let mut found = StagePlan {
-        name: turn.name(),
-        kind: turn.spec.kind().to_owned(),
-        params_trainable: built.selection.count,
-        samples: source.len(Split::Train),
-        ..StagePlan::default()
+    let mut found = StagePlan { params_trainable: Some(built.selection.count), ..StagePlan::of(turn) };
+    let (Some(spec), Some(step)) = (turn.spec.as_train(), &built.step) else {
+        match walked(&turn.spec, built, source, calibration) {
+            Ok(Some((predicted, peak, samples))) => {
+                (found.predicted, found.peak, found.samples) = (Some(predicted), Some(peak), samples);
+            }
+            Ok(None) => {}
+            Err(why) => found.why_not = Some(why),
+        }
+        return found;
     };
-    let (Some(spec), Some(step)) = (turn.spec.as_train(), &built.step) else { return found };
-    found.samples = found.samples.min(spec.samples.unwrap_or(usize::MAX));
-    let costs = Costs { spec, built, step, source, calibration };
+    let costs = Costs { passes: Passes::of(turn, spec, source), spec, built, step, source, calibration };
+    (found.samples, found.epochs) = (costs.passes.training.samples, spec.epochs);
     match costs.of(&step.schedule, &[]) {
         Ok(mut cost) => {
-            if let Some((plan, cached)) = cut_plan(&costs, &cost, found.samples).unwrap_or_default() {
+            if let Some((plan, cached)) = cut_plan(&costs, &cost).unwrap_or_default() {
                 // A stage with a cache runs from the cut on, once every sample is there.
                 if spec.cache.is_some() {
                     (cost.predicted, cost.peak, cost.heat) = (cached.predicted, cached.peak, cached.heat);
@@ -174,6 +192,7 @@ pub fn plan_built(
 
 /// What the cost of a stage's step depends on, its schedule excepted.
 pub(super) struct Costs<'a> {
+    pub passes: Passes,
     pub spec: &'a TrainSpec,
     pub built: &'a Built,
     pub step: &'a StepGraph,
@@ -186,17 +205,11 @@ pub(super) struct Cost {
     pub predicted: Predicted,
     pub peak: Peak,
     pub heat: Heat,
-    /// Seconds of all micro-batches' walks.
-    pub walks: Vec<WalkSecs>,
+    /// Seconds of the micro-batches' walks, with how many of a step are alike.
+    pub walks: Vec<(usize, WalkSecs)>,
 }
 
 impl Costs<'_> {
-    /// Samples of each micro-batch.
-    pub(super) fn parts(&self) -> Vec<usize> {
-        let rows = self.spec.batch.div_ceil(self.spec.accumulate).max(1);
-        (0..self.spec.batch).step_by(rows).map(|begin| rows.min(self.spec.batch - begin)).collect()
-    }
-
     pub(super) fn shapes(&self, rows: usize) -> Result<Vec<Shape>, GraphError> {
         bind(self.built, &self.step.graph, self.source, rows)
     }
@@ -204,10 +217,10 @@ impl Costs<'_> {
     /// The cost of a walk whose values at `given` come with the batch.
     pub(super) fn of(&self, schedule: &Schedule, given: &[NodeId]) -> Result<Cost, GraphError> {
         let graph = &self.step.graph;
-        let parts = self.parts();
+        let parts = self.passes.parts(self.spec);
         let first = self.shapes(parts[0])?;
         let last = self.shapes(*parts.last().unwrap_or(&1))?;
-        let whole = if parts.len() > 1 { self.shapes(self.spec.batch)? } else { first.clone() };
+        let whole = if parts.len() > 1 { self.shapes(self.passes.training.batch)? } else { first.clone() };
         let later = match parts.len() {
             1 => None,
             2 => Some(&last[..]),
@@ -220,29 +233,32 @@ impl Costs<'_> {
         predicted.forward_multiply_adds = tally.forward_multiply_adds * parts.len() as u64;
         let mut walks = Vec::new();
         if let Some(calibration) = self.calibration {
-            for rows in &parts {
-                let shapes = if *rows == parts[0] { &first } else { &last };
-                walks.push(walk_secs(graph, schedule, shapes, calibration));
+            // Only the last part may be smaller than the others.
+            let alike = parts.iter().filter(|rows| **rows == parts[0]).count();
+            for (count, shapes) in [(alike, &first), (parts.len() - alike, &last)] {
+                if count > 0 {
+                    walks.push((count, walk_secs(graph, schedule, shapes, calibration)));
+                }
             }
             let updates = optimizer_secs(graph, schedule, self.spec, calibration);
-            predicted.frozen_forward_secs = walks.iter().map(|walk| walk.frozen_forward).sum();
-            predicted.forward_secs = walks.iter().map(WalkSecs::forward).sum();
-            predicted.backward_secs =
-                walks.iter().map(|walk| walk.backward).sum::<f64>() + updates.within_backward;
-            predicted.again_secs = walks.iter().map(|walk| walk.again).sum();
+            let sum = |secs: &dyn Fn(&WalkSecs) -> f64| -> f64 {
+                walks.iter().map(|(count, walk)| count_of(*count) * secs(walk)).sum()
+            };
+            predicted.frozen_forward_secs = sum(&|walk| walk.frozen_forward);
+            predicted.forward_secs = sum(&WalkSecs::forward);
+            predicted.backward_secs = sum(&|walk| walk.backward) + updates.within_backward;
+            predicted.again_secs = sum(&|walk| walk.again);
             predicted.optimizer_secs = updates.after;
             predicted.step_secs = predicted.forward_secs + predicted.backward_secs + predicted.optimizer_secs;
             if predicted.step_secs > 0.0 {
-                #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-                let samples = self.spec.batch as f64;
-                predicted.samples_per_sec = samples / predicted.step_secs;
+                predicted.samples_per_sec = count_of(self.passes.training.batch) / predicted.step_secs;
             }
             heat.secs = vec![0.0; graph.nodes().len()];
-            for walk in &walks {
+            for (count, walk) in &walks {
                 for (sum, (forward, backward)) in
                     heat.secs.iter_mut().zip(walk.node_forward.iter().zip(&walk.node_backward))
                 {
-                    *sum += forward + backward;
+                    *sum += count_of(*count) * (forward + backward);
                 }
             }
         }
@@ -254,15 +270,13 @@ impl Costs<'_> {
     fn standing(&self, bytes: &StepBytes) -> Predicted {
         let graph = &self.step.graph;
         let trained: u64 = self.built.selection.count;
-        let epoch_batches = self.source.len(Split::Train).div_ceil(self.spec.batch.max(1));
-        let ahead = READ_AHEAD.min(epoch_batches.saturating_sub(1)) as u64;
         Predicted {
             weights_bytes: leaves_bytes(graph),
             gradients_bytes: bytes.gradients,
             optimizer_bytes: 4 * trained * self.spec.optimiser.state_values() as u64,
             activations_bytes: bytes.kept,
             workspace_bytes: bytes.workspace,
-            data_bytes: bytes.batch * (1 + ahead),
+            data_bytes: bytes.batch * (1 + self.passes.training.ahead()),
             batch_bytes: bytes.batch,
             forward_peak_bytes: bytes.forward_peak,
             backward_peak_bytes: bytes.backward_peak,
@@ -277,7 +291,9 @@ impl Costs<'_> {
         let ahead = predicted.data_bytes - bytes.batch;
         // Weights that are trained and the optimiser's values are copied to be written.
         let checkpoint = stands + 4 * self.built.selection.count + predicted.optimizer_bytes;
-        let evaluation = stands + ahead + self.evaluation();
+        let passes = [self.passes.validation, self.passes.test];
+        let evaluations = passes.map(|pass| evaluation(self.built, &self.built.graph, self.source, pass));
+        let evaluation = stands + evaluations[0].max(evaluations[1]);
         let step = stands + ahead + bytes.peak;
         predicted.peak_bytes = step.max(checkpoint).max(evaluation);
         let path = |id: NodeId| self.step.graph.node(id).path.clone();
@@ -290,24 +306,15 @@ impl Costs<'_> {
             Peak { phase: "checkpoint".to_owned(), node: None }
         }
     }
+}
 
-    /// Bytes of an evaluation's walk, its batch included.
-    fn evaluation(&self) -> u64 {
-        if self.spec.evaluate_every == 0 || self.source.len(Split::Validation) == 0 {
-            return 0;
-        }
-        let graph = &self.built.graph;
-        let Some(logits) = graph.output("logits") else { return 0 };
-        let Ok(shapes) = bind(self.built, graph, self.source, self.parts()[0]) else { return 0 };
-        let schedule = Schedule::forward(graph, &[logits]);
-        let whole = &shapes;
-        let walk = StepShape { graph, schedule: &schedule, shapes: &shapes, later: None, whole, given: &[] };
-        walk.bytes().0.batch + tally(graph, &schedule, &shapes, Part::First).peak_bytes
-    }
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(super) const fn count_of(count: usize) -> f64 {
+    count as f64
 }
 
 /// Bytes of all weights, states and constants.
-fn leaves_bytes(graph: &Graph) -> u64 {
+pub(super) fn leaves_bytes(graph: &Graph) -> u64 {
     let sizes = graph.nodes().iter().map(|node| match &node.kind {
         NodeKind::Param(leaf) => elements(&leaf.shape),
         NodeKind::State(leaf) => elements(&leaf.shape),

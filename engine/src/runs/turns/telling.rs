@@ -40,9 +40,7 @@ impl Run<'_, '_> {
     pub(super) fn predicted(&self, turn: &Turn, built: &Built, source: &dyn Source) -> Foretold {
         let times = kept_calibration(&self.project.device);
         let mut plan = plan_built(turn, built, source, times.as_ref());
-        if let Some(predicted) = &mut plan.predicted {
-            predicted.stands_beside(self.process_bytes);
-        }
+        plan.stands_beside(self.process_bytes);
         (plan.predicted.map(Box::new), plan.heat)
     }
 

@@ -1,11 +1,12 @@
 //! A stage that writes a data set of what the model computes: features, a teacher's answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
 use super::super::{AdapterUse, Control, Wish};
@@ -13,7 +14,7 @@ use super::{TrainError, in_order, upload};
 use crate::data::{Field, FieldValues, FrameShuffle, Source, Split};
 use crate::exec::Inference;
 use crate::graph::{Graph, NodeId, nearest};
-use crate::weights::{Params, write_atomically};
+use crate::weights::{Params, write_views};
 
 /// What to write. The data set has the form that the `Tensors` source reads; a later stage names this one in
 /// its `data`.
@@ -140,6 +141,7 @@ pub fn generate(
     let mut inference = Inference::new(graph, params, &results)?;
     let mut written: BTreeMap<String, Field> = BTreeMap::new();
     let mut samples = 0;
+    let most = source.len(spec.split).min(spec.samples.unwrap_or(usize::MAX));
     for item in in_order(source, spec.split, spec.samples, spec.batch) {
         let batch = item?;
         if control.wish() == Wish::Stop {
@@ -159,17 +161,25 @@ pub fn generate(
                     near: nearest(column, &known, 3),
                 }
             })?;
-            append(&mut written, name, field)?;
+            append(&mut written, name, field, most)?;
         }
         let values = inference.run(upload(batch, graph, device))?;
         for (name, id) in &outputs {
             if let Some(value) = values.get(id) {
-                append(&mut written, name, &Field::floats(value.to_f32(), &value.shape()))?;
+                append(&mut written, name, &Field::floats(value.to_f32(), &value.shape()), most)?;
             }
         }
     }
     write(&written, path)?;
     Ok(Some(samples))
+}
+
+/// The nodes whose values a data set is made of.
+///
+/// # Errors
+/// When a name stands for nothing.
+pub fn generated_nodes(spec: &GenerateSpec, graph: &Graph) -> Result<Vec<NodeId>, TrainError> {
+    Ok(spec.outputs.iter().map(|(_, name)| node_of(graph, name)).collect::<Result<_, _>>()?)
 }
 
 fn node_of(graph: &Graph, name: &str) -> Result<NodeId, GenerateError> {
@@ -185,10 +195,19 @@ fn node_of(graph: &Graph, name: &str) -> Result<NodeId, GenerateError> {
     })
 }
 
-/// Adds a batch's rows to a column.
-fn append(written: &mut BTreeMap<String, Field>, name: &str, batch: &Field) -> Result<(), GenerateError> {
+/// Adds a batch's rows to a column that will have `most` of them.
+fn append(
+    written: &mut BTreeMap<String, Field>,
+    name: &str,
+    batch: &Field,
+    most: usize,
+) -> Result<(), GenerateError> {
     let Some(field) = written.get_mut(name) else {
-        written.insert(name.to_owned(), batch.clone());
+        // All its room at once: growing would take twice as much in between.
+        let of_a_row = batch.values.len() / batch.shape[0].max(1);
+        let mut values = batch.values.none_like(of_a_row * most);
+        assert!(values.append(&batch.values), "of the batch's own type");
+        written.insert(name.to_owned(), Field { shape: batch.shape.clone(), values });
         return Ok(());
     };
     if field.shape[1..] != batch.shape[1..] {
@@ -205,28 +224,33 @@ fn append(written: &mut BTreeMap<String, Field>, name: &str, batch: &Field) -> R
 
 fn write(columns: &BTreeMap<String, Field>, path: &Path) -> Result<(), GenerateError> {
     let wrong = |why: String| GenerateError::Write { why, path: path.to_path_buf() };
-    let bytes: Vec<(&String, &Field, Dtype, Vec<u8>)> = columns
-        .iter()
-        .map(|(name, field)| match &field.values {
-            FieldValues::Floats(values) => {
-                (name, field, Dtype::F32, values.iter().flat_map(|x| x.to_le_bytes()).collect())
-            }
-            FieldValues::Integers(values) => {
-                (name, field, Dtype::I64, values.iter().flat_map(|x| x.to_le_bytes()).collect())
-            }
-        })
-        .collect();
-    let views: Vec<(&str, TensorView<'_>)> = bytes
-        .iter()
-        .map(|(name, field, dtype, data)| {
-            let view = TensorView::new(*dtype, field.shape.clone(), data)
-                .map_err(|error| wrong(error.to_string()))?;
-            Ok((name.as_str(), view))
-        })
-        .collect::<Result<_, GenerateError>>()?;
-    let encoded = safetensors::serialize(views, None).map_err(|error| wrong(error.to_string()))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| wrong(error.to_string()))?;
     }
-    write_atomically(path, &encoded).map_err(|error| wrong(error.to_string()))
+    write_views(columns.iter().map(|(name, field)| (name, Written(field))), path)
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// A column that becomes bytes only while it is written.
+struct Written<'a>(&'a Field);
+
+impl View for Written<'_> {
+    fn dtype(&self) -> Dtype {
+        if self.0.as_integers().is_some() { Dtype::I64 } else { Dtype::F32 }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(match &self.0.values {
+            FieldValues::Floats(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            FieldValues::Integers(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.values.len() * if self.0.as_integers().is_some() { 8 } else { 4 }
+    }
 }

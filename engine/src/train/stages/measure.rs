@@ -116,7 +116,8 @@ impl Measuring<'_> {
         let measures = &self.model.demands().measures;
         let state = |measure: &Measure| self.model.node(measure.state).path.clone();
         let columns = self.source.columns();
-        let walked = self.walked(&columns)?;
+        let (graph, schedule) = measuring_walk(self.spec, self.model, &columns)?;
+        let walked = Walked { graph, schedule };
         let done = usize::try_from(folded.batches).unwrap_or(usize::MAX);
         let loader = in_order(self.source, self.spec.split, self.spec.samples, self.spec.batch);
         for item in loader.skip(done) {
@@ -147,37 +148,45 @@ impl Measuring<'_> {
         }
         Ok((Ended::Finished, measures.iter().map(state).collect()))
     }
+}
 
-    fn walked(&self, columns: &[crate::data::Column]) -> Result<Walked, TrainError> {
-        let measures = &self.model.demands().measures;
-        let mut leaves: Vec<NodeId> = Vec::new();
-        for measure in measures {
-            if let Observed::Gradient(leaf) = measure.of
-                && !leaves.contains(&leaf)
-            {
-                leaves.push(leaf);
-            }
+/// The graph that a measurement walks for each batch, and how.
+///
+/// # Errors
+/// When no loss reaches what is looked at.
+pub fn measuring_walk(
+    spec: &MeasureSpec,
+    model: &Graph,
+    columns: &[crate::data::Column],
+) -> Result<(Graph, Schedule), TrainError> {
+    let measures = &model.demands().measures;
+    let mut leaves: Vec<NodeId> = Vec::new();
+    for measure in measures {
+        if let Observed::Gradient(leaf) = measure.of
+            && !leaves.contains(&leaf)
+        {
+            leaves.push(leaf);
         }
-        let values: Vec<NodeId> = measures
-            .iter()
-            .filter_map(|measure| if let Observed::Value(node) = measure.of { Some(node) } else { None })
-            .collect();
-        if leaves.is_empty() {
-            let schedule = Schedule::forward(self.model, &values);
-            return Ok(Walked { graph: self.model.clone(), schedule });
-        }
-        let spec = StepSpec { leaves: &leaves, losses: &self.spec.losses, columns, ..StepSpec::default() };
-        let step = StepGraph::new(self.model, &spec)?;
-        let request = Request {
-            results: &values,
-            loss: Some(step.loss),
-            leaves: &leaves,
-            take: Take::Fold,
-            ..Request::default()
-        };
-        let schedule = Schedule::new(&step.graph, &request).map_err(super::super::step::StepError::from)?;
-        Ok(Walked { graph: step.graph, schedule })
     }
+    let values: Vec<NodeId> = measures
+        .iter()
+        .filter_map(|measure| if let Observed::Value(node) = measure.of { Some(node) } else { None })
+        .collect();
+    if leaves.is_empty() {
+        let schedule = Schedule::forward(model, &values);
+        return Ok((model.clone(), schedule));
+    }
+    let of_step = StepSpec { leaves: &leaves, losses: &spec.losses, columns, ..StepSpec::default() };
+    let step = StepGraph::new(model, &of_step)?;
+    let request = Request {
+        results: &values,
+        loss: Some(step.loss),
+        leaves: &leaves,
+        take: Take::Fold,
+        ..Request::default()
+    };
+    let schedule = Schedule::new(&step.graph, &request).map_err(super::super::step::StepError::from)?;
+    Ok((step.graph, schedule))
 }
 
 /// The graph that is walked, and how.

@@ -166,13 +166,17 @@ impl Stage<'_> {
                 // After an epoch's last step its evaluation comes first: a resumed run begins behind it.
                 let whole_epoch = step >= epoch_end;
                 if !whole_epoch && self.attend(control, epoch, &snapshot, &mut meanwhile, observe)? {
-                    features.iter().for_each(|features| features.flush());
+                    if let Some(features) = &features {
+                        features.flush();
+                    }
                     observe(Progress::Stopping, &snapshot).map_err(TrainError::Observer)?;
                     return Ok(Ended::Stopped);
                 }
             }
             drop(pass);
-            features.iter().for_each(|features| features.flush());
+            if let Some(features) = &features {
+                features.flush();
+            }
             let wanted = self.spec.evaluate_every;
             let last = epoch + 1 == self.spec.epochs;
             let due = wanted > 0 && ((epoch + 1).is_multiple_of(wanted) || last);
