@@ -372,6 +372,11 @@ fn a_cut_within_the_spatial_transformer_keeps_every_frame() {
         let cold = run(&cached, runs.path());
         same_to_rounding(&losses(&cold), &plain, "cold");
         assert_eq!(counts(&cold).0, 48 + 16 + 24);
+        // What lies behind the cut asks the clips for their extents alone: no clip is kept, and none is read again.
+        let bytes: u64 =
+            segments(&runs.path().join("cache")).iter().map(|path| path.metadata().unwrap().len()).sum();
+        let [spatial, labels, beside] = [5 * 8 * 10 * 16 * 4, 8, 6 * 100];
+        assert!(bytes < (48 + 16 + 24) * (spatial + labels + beside), "{bytes} bytes");
         let warm = run(&cached, runs.path());
         same_to_rounding(&losses(&warm), &plain, "warm");
         assert_eq!(counts(&warm).0, 0);

@@ -15,8 +15,8 @@ use super::{CacheError, CachePlace, Prefix};
 use crate::data::{Batch, Column, Field, FieldValues, Loader, Source, Split};
 use crate::exec::{Inputs, Walk, upload};
 use crate::graph::{Graph, NodeId, NodeKind, Schedule};
-use crate::ops::Element;
-use crate::tensor::Value;
+use crate::ops::{Element, Reads};
+use crate::tensor::{Value, elements};
 use crate::weights::Params;
 
 /// A segment is written when this much waits,
@@ -89,6 +89,8 @@ pub struct Features {
     pub(super) split: Split,
     /// Columns that the rest of the walk reads.
     pub(super) left: BTreeSet<String>,
+    /// Columns of which it reads the extents alone, where all samples have the same: nothing of them is kept or read.
+    outlines: Vec<Column>,
     /// One of them is too large to be kept twice: every sample is read from the source for it.
     pub(super) reads_source: bool,
     /// The nodes' paths, then the columns that are kept.
@@ -141,19 +143,16 @@ impl Features {
         let mut given = graph.without_batch(results);
         given.extend(shared.after());
         let mut left = columns_read(graph, &Schedule::inference(graph, results, &given));
+        let judged = source.columns().into_iter().map(|column| column.name);
         left.extend(
-            source
-                .columns()
-                .into_iter()
-                .map(|column| column.name)
-                .filter(|name| name == "labels" || name == "masks"),
+            judged.filter(|name| name == "labels" || name == "masks").map(|name| (name, Reads::Value)),
         );
         Self::open_with(shared, left, params, source, split, session).map(Some)
     }
 
     fn open_with(
         prefix: Prefix,
-        left: BTreeSet<String>,
+        left: BTreeMap<String, Reads>,
         params: &Params,
         source: &Arc<dyn Source>,
         split: Split,
@@ -162,6 +161,7 @@ impl Features {
         let limit = prefix.bytes_per_sample().max(SMALL);
         let is_small = |column: &Column| bytes(column).is_some_and(|bytes| bytes <= limit);
         let columns = source.columns();
+        let (left, outlines) = parted(left, &columns);
         let kept: Vec<&Column> = columns.iter().filter(|column| left.contains(&column.name)).collect();
         let reads_source = !kept.iter().all(|column| is_small(column));
         let keys = Keys { source: source.as_ref(), split, device: &session.place.device, params };
@@ -181,6 +181,7 @@ impl Features {
             source: Arc::clone(source),
             split,
             left,
+            outlines,
             reads_source,
             names,
             shelves,
@@ -262,6 +263,9 @@ impl Features {
         drop(totals);
         let mut batch = woven(found, missing, &wanted)?;
         batch.folded = self.prefix.folded_paths();
+        for column in &self.outlines {
+            batch.columns.insert(column.name.clone(), blank(column, batch.len()));
+        }
         Ok((batch, computing))
     }
 
@@ -352,6 +356,30 @@ impl Features {
         }
         *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.count();
+    }
+}
+
+/// The columns whose values are read, and those of which the extents are enough.
+fn parted(left: BTreeMap<String, Reads>, columns: &[Column]) -> (BTreeSet<String>, Vec<Column>) {
+    let (mut values, mut outlines) = (BTreeSet::new(), Vec::new());
+    for (name, reads) in left {
+        let column = columns.iter().find(|column| column.name == name);
+        match column.filter(|column| reads == Reads::Shape && column.extents.iter().all(Option::is_some)) {
+            Some(column) => outlines.push(column.clone()),
+            None => drop(values.insert(name)),
+        }
+    }
+    (values, outlines)
+}
+
+/// Zeros of a column's extents.
+fn blank(column: &Column, rows: usize) -> Field {
+    let shape: Vec<usize> = std::iter::once(rows).chain(column.extents.iter().copied().flatten()).collect();
+    let count = elements(&shape);
+    if column.integers {
+        Field::integers(vec![0; count], &shape)
+    } else {
+        Field::floats(vec![0.0; count], &shape)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The frozen prefix of a walk: which values are kept, and what the rest of the walk still reads of the data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::CacheError;
 use super::key::{Key, Keys, before, column_told};
 use crate::data::{Column, Source, Split};
-use crate::graph::{Binding, Extent, Graph, Move, NodeId, NodeKind, Schedule, cut};
+use crate::graph::{Binding, Extent, Graph, Move, NodeId, NodeKind, Schedule, Thing, cut};
 use crate::ops::Reads;
 use crate::tensor::Shape;
 
@@ -52,7 +52,7 @@ impl Prefix {
     /// When it does not.
     pub fn check(&self, source: &dyn Source) -> Result<(), CacheError> {
         let schedule = self.schedule(&self.after);
-        for column in columns_read(&self.graph, &schedule) {
+        for column in columns_read(&self.graph, &schedule).into_keys() {
             column_told(source, Split::Train, &column)?;
         }
         Ok(())
@@ -123,17 +123,35 @@ impl Prefix {
     }
 }
 
-/// The columns that a walk reads.
-pub(super) fn columns_read(graph: &Graph, schedule: &Schedule) -> BTreeSet<String> {
-    let mut columns = BTreeSet::new();
+/// The columns that a walk reads, and whether their values count for anything that comes of it or their extents alone.
+pub(super) fn columns_read(graph: &Graph, schedule: &Schedule) -> BTreeMap<String, Reads> {
+    let mut runs = vec![false; graph.nodes().len()];
+    let mut dropped = runs.clone();
     for step in &schedule.moves {
-        let (Move::Run { node, .. } | Move::Recompute { node, .. }) = *step else { continue };
-        let NodeKind::Op(op) = &graph.node(node).kind else { continue };
-        for (i, input) in graph.node(node).inputs.iter().enumerate() {
-            if let NodeKind::Input(leaf) = &graph.node(*input).kind
-                && op.reads(i, schedule.training[node.index()]) != Reads::Nothing
-            {
-                columns.insert(leaf.column.clone());
+        match *step {
+            Move::Run { node, .. } | Move::Recompute { node, .. } => runs[node.index()] = true,
+            Move::Drop(Thing::Value(node)) => dropped[node.index()] = true,
+            _ => {}
+        }
+    }
+    // What comes of the walk, and what a gradient passes; then what these are made of.
+    let mut counts: Vec<bool> =
+        (0..runs.len()).map(|index| runs[index] && (!dropped[index] || schedule.tracked[index])).collect();
+    let mut columns = BTreeMap::new();
+    for &id in graph.order().iter().rev().filter(|id| runs[id.index()]) {
+        let NodeKind::Op(op) = &graph.node(id).kind else { continue };
+        for (i, input) in graph.node(id).inputs.iter().enumerate() {
+            let reads = match op.reads(i, schedule.training[id.index()]) {
+                Reads::Nothing => continue,
+                Reads::Value if counts[id.index()] => Reads::Value,
+                Reads::Value | Reads::Shape => Reads::Shape,
+            };
+            counts[input.index()] |= reads == Reads::Value;
+            if let NodeKind::Input(leaf) = &graph.node(*input).kind {
+                let known = columns.entry(leaf.column.clone()).or_insert(reads);
+                if reads == Reads::Value {
+                    *known = Reads::Value;
+                }
             }
         }
     }

@@ -238,7 +238,11 @@ fn print_fit(place: usize, stage: &StagePlan, fit: &Fit) -> std::io::Result<()> 
             option.batch,
             option.accumulate,
             option.recompute.len(),
-            if option.cached { ", frozen part cached" } else { "" },
+            match option.settings.iter().find_map(|setting| setting.strip_prefix("cache=")) {
+                Some(setting) if option.cached => format!(", frozen part cached {setting}"),
+                _ if option.cached => ", frozen part cached".to_owned(),
+                _ => String::new(),
+            },
             match option.kept_bits {
                 KeptBits::Full => "",
                 KeptBits::Bits16 => ", activations in 16 bits",

@@ -155,23 +155,23 @@ impl Catalogue {
         if item.path.is_dir() {
             // What cannot be listed is not read either.
             for entry in entries(&item.path).unwrap_or_default() {
-                shown += &state(&entry.path);
+                shown.extend(state(&entry.path));
             }
         }
-        identity_of(&[shown.as_bytes()])
+        identity_of(&[&shown])
     }
 }
 
 /// What a file shows of itself without being read. Archives give many files one time, and some formats one size, so name,
 /// size and time alone do not tell two folders apart.
-fn state(path: &Path) -> String {
+fn state(path: &Path) -> Vec<u8> {
     let metadata = std::fs::metadata(path).ok();
     let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
     let since = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let own = metadata.as_ref().map(inner_state);
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let name = path.as_os_str();
-    format!("{name:?} {:?} {since:?} {own:?}\n", metadata.map(|metadata| metadata.len()))
+    let rest = format!(" {:?} {since:?} {own:?}\n", metadata.map(|metadata| metadata.len()));
+    [path.as_os_str().as_encoded_bytes(), rest.as_bytes()].concat()
 }
 
 /// Which file it is, and when anything of it changed last, its time of change included.

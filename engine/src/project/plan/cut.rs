@@ -49,11 +49,13 @@ pub(super) fn cut_plan(costs: &Costs<'_>, cost: &Cost) -> Result<Option<(CutPlan
     };
     let mut cached = costs.of(&schedule, &found.after)?;
     let spec = costs.spec.cache.clone().unwrap_or_default();
-    let held = plan.bytes_total.min(spec.memory_bytes);
+    let at_once = costs.passes.samples_at_once();
+    let bytes = found.bytes_per_sample * at_once;
+    let held = bytes.min(spec.memory_bytes);
     // Those beyond it wait until a file is full.
-    let waiting = (plan.bytes_total - held).min(FULL);
+    let waiting = (bytes - held).min(FULL);
     // Beside the nodes' values stands at least a label.
-    let beside = BESIDE * costs.passes.samples() * (found.after.len() as u64 + 1);
+    let beside = BESIDE * at_once * (found.after.len() as u64 + 1);
     let own = &mut cached.predicted;
     own.cache_bytes = held + waiting + beside;
     // Once everything is there, batches of kept values are read ahead, and nothing waits.

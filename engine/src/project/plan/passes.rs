@@ -60,6 +60,11 @@ impl Passes {
         (self.training.samples + self.validation.samples + self.test.samples) as u64
     }
 
+    /// The most samples whose values are in use at one time: the test comes when training is over.
+    pub(super) fn samples_at_once(&self) -> u64 {
+        (self.training.samples + self.validation.samples).max(self.test.samples) as u64
+    }
+
     /// Samples of each micro-batch of a step.
     pub(super) fn parts(&self, spec: &TrainSpec) -> Vec<usize> {
         let batch = self.training.batch;
