@@ -1,4 +1,4 @@
-use super::{Context, Keeps, Kept, Lies, Op, ShapeError, require};
+use super::{Context, Keeps, Kept, Lies, Op, Reads, ShapeError, require};
 use crate::tensor::{Shape, Value};
 
 /// Merges the two leading axes: `[batch, frames, …] → [batch·frames, …]`, so that one image transformer
@@ -72,6 +72,10 @@ impl Op for Unfold {
         let mut shape = vec![like[0], like[1]];
         shape.extend(&inputs[0].shape()[1..]);
         inputs[0].clone().reshape(&shape)
+    }
+
+    fn reads(&self, input: usize, _training: bool) -> Reads {
+        if input == 0 { Reads::Value } else { Reads::Shape }
     }
 
     fn keeps(&self, _wanted: &[bool], _training: bool) -> Keeps {
