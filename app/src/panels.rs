@@ -46,9 +46,13 @@ pub struct Desk<'a> {
     /// The run.
     pub session: &'a Session,
     /// What the newest run measured of the stage whose model is shown, or why nothing did.
-    pub measured: Result<&'a Measured, &'static str>,
-    /// Whether editing is locked because a run goes on.
+    pub measured: Result<&'a Measured, &'a str>,
+    /// Whether editing is locked because a run of the project goes on.
     pub locked: bool,
+    /// Whether another program trains in the same folder, so that this window's projects wait.
+    pub elsewhere: bool,
+    /// How many projects wait in the queue.
+    pub waiting: usize,
     /// Whether undo brings a deleted run back.
     pub undoes_runs: bool,
     /// The memory budget that was typed.
