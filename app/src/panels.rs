@@ -9,6 +9,7 @@ pub mod outline;
 pub mod plan;
 pub mod problems;
 pub mod selection;
+pub mod stages;
 pub mod status;
 pub mod timeline;
 pub mod too_much;
