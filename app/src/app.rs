@@ -335,7 +335,11 @@ impl App {
             && !self.is_covered()
             && ui.input(|input| input.key_pressed(Key::Escape));
         self.keys(ui, &mut actions);
+        let tab = self.view.tab;
         self.frame(ui, &mut actions);
+        if self.view.tab != tab {
+            self.forget_refusal();
+        }
         if escapes {
             actions.push(Action::Select(self.above()));
         }
