@@ -70,6 +70,12 @@ impl<'a> Desk<'a> {
         self.planner.outlook().filter(|outlook| outlook.stage == shown)
     }
 
+    /// Whether a run of this window goes on, of this project or another one.
+    #[must_use]
+    pub const fn busy(&self) -> bool {
+        self.session.state().is_busy()
+    }
+
     /// Why parts can be neither frozen nor thawed in the stage that is shown.
     #[must_use]
     pub fn cannot_freeze(&self) -> Option<&'static str> {
