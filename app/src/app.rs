@@ -1,6 +1,7 @@
 //! The window: panels around the canvas, and the one place where actions are performed.
 
 mod asking;
+mod behind;
 mod closing;
 mod document_files;
 mod frame;
@@ -113,6 +114,7 @@ pub struct App {
     runs: PathBuf,
     closing: Stage,
     was_busy: bool,
+    behind: behind::Behind,
     /// The stage that the run was last seen in; the views follow it.
     running_stage: Option<usize>,
 }
@@ -143,7 +145,9 @@ macro_rules! desk {
             timelines: &$app.timelines,
             session: &$app.session,
             measured: $app.measurements.shown(),
-            locked: $app.session.state().is_busy(),
+            locked: $app.is_locked(),
+            elsewhere: $app.trains_elsewhere(),
+            waiting: $app.library.queue().len(),
             undoes_runs: $app.undoes_runs,
             budget_bytes: $app.view.budget.bytes,
             machine_bytes: $app.main_memory.filter(|_| {
@@ -213,6 +217,7 @@ impl App {
             runs: options.runs,
             closing: Stage::Open,
             was_busy: false,
+            behind: behind::Behind::default(),
             running_stage: None,
         };
         app.apply_theme(ctx);
@@ -222,8 +227,14 @@ impl App {
         Ok(app)
     }
 
-    fn is_locked(&self) -> bool {
+    /// Whether a run of this window goes on.
+    const fn is_busy(&self) -> bool {
         self.session.state().is_busy()
+    }
+
+    /// Whether the project must not be edited: a run of it goes on. One of another project has its own frozen copy.
+    fn is_locked(&self) -> bool {
+        self.is_busy() && self.document.as_ref().is_none_or(|document| self.session.is_of(document))
     }
 
     /// Takes in what other threads have told. Called once before each frame.
@@ -245,8 +256,11 @@ impl App {
         if self.document.is_none() {
             self.samples.look();
         }
+        let own = self.document.as_ref().is_none_or(|document| self.session.is_of(document));
         for profile in self.session.take_profiles() {
-            self.measurements.take(profile);
+            if own {
+                self.measurements.take(profile);
+            }
         }
         if let (Some(model), Some(document)) = (self.builder.model(), &self.document) {
             self.measurements.look(model, document.project());
@@ -259,7 +273,7 @@ impl App {
         if let Some(path) = dropped {
             self.guarded(ctx, Action::OpenPath(path));
         }
-        let busy = self.is_locked();
+        let busy = self.is_busy();
         if let State::Failed(error) = self.session.state()
             && self.was_busy
             && !busy
@@ -279,6 +293,7 @@ impl App {
         if ended {
             self.ended();
         }
+        self.wait_behind(ctx);
         // A run of another project, from the queue, goes through stages of its own.
         let own = self.document.as_ref().is_none_or(|document| self.session.is_of(document));
         let running = self.session.series().stage().and_then(|stage| stage.listed).filter(|_| busy && own);
@@ -335,7 +350,11 @@ impl App {
             && !self.is_covered()
             && ui.input(|input| input.key_pressed(Key::Escape));
         self.keys(ui, &mut actions);
+        let tab = self.view.tab;
         self.frame(ui, &mut actions);
+        if self.view.tab != tab {
+            self.forget_refusal();
+        }
         if escapes {
             actions.push(Action::Select(self.above()));
         }

@@ -54,7 +54,7 @@ enum When {
     Always,
     /// A project is open.
     Open,
-    /// A project is open and no run goes on.
+    /// A project is open and no run of it goes on.
     Editing,
     /// No run goes on.
     Idle,
@@ -117,8 +117,9 @@ impl Command {
         };
         match self.when {
             When::Open | When::Editing if !open => Some("No project is open"),
-            When::Editing | When::Idle if desk.locked => Some("Locked while training"),
-            When::Running if !desk.locked => Some("No run is going on"),
+            When::Editing if desk.locked => Some("Locked while training"),
+            When::Idle if desk.busy() => Some("A run is going on"),
+            When::Running if !desk.busy() => Some("No run is going on"),
             _ => of_edit,
         }
     }

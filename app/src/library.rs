@@ -225,13 +225,23 @@ impl Library {
         result.map_err(|error| format!("the queue keeps its order: {error}: {}", path.display()))
     }
 
-    /// The next project that waits, taken out of the queue as soon as it is `taken`.
+    /// The next project that waits, taken out of the queue before it is handed over: another window may look there as
+    /// well. It goes back where it was when it is not `taken`.
     ///
     /// # Errors
-    /// When it was taken and its folder cannot be removed.
+    /// When its folder cannot be moved or removed.
     pub fn next(&mut self, taken: impl FnOnce(&Queued) -> bool) -> Result<(), String> {
-        let Some(first) = self.found.queue.first().cloned() else { return Ok(()) };
-        if taken(&first) { self.cancel(&first.path) } else { Ok(()) }
+        let result = self.take_next(taken);
+        self.refresh_queue();
+        result.map_err(|error| format!("the queue cannot be changed: {error}: {}", self.runs.display()))
+    }
+
+    fn take_next(&self, taken: impl FnOnce(&Queued) -> bool) -> std::io::Result<()> {
+        for waiting in &self.found.queue {
+            let Some(own) = waiting.claim()? else { continue };
+            return if taken(&own) { own.cancel() } else { std::fs::rename(&own.path, &waiting.path) };
+        }
+        Ok(())
     }
 
     /// The queue's own files are few and small; what the window has changed it sees at once.

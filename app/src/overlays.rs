@@ -1,8 +1,8 @@
-//! What lies over the canvas: stages, zoom, banners, the empty state, and the question about unsaved changes.
+//! What lies over the canvas and above it: stages, zoom, banners, the empty state, and the question about unsaved changes.
 
 use egui::{
-    Align, Align2, Frame, Layout, Margin, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, UiBuilder,
-    WidgetInfo, pos2, vec2,
+    Align, Align2, Frame, Layout, Margin, Panel, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
+    UiBuilder, WidgetInfo, pos2, vec2,
 };
 use graft_engine::train::{AdapterUse, StageSpec};
 
@@ -19,10 +19,21 @@ use crate::widgets::{Weight, focus_ring, icon_button, shorten, wide_button};
 pub(crate) enum Banner {
     /// Something went wrong.
     Error(String),
+    /// What was asked for was not done. The next thing that is done makes it old.
+    Refused(String),
+    /// The file on disk is gone.
+    Gone,
     /// The file on disk is not what was read.
     ChangedOnDisk,
     /// An earlier window left edits behind.
     Unsaved,
+}
+
+impl Banner {
+    /// Whether it is this error.
+    pub(crate) fn says(&self, error: Option<&str>) -> bool {
+        matches!(self, Self::Error(message) | Self::Refused(message) if Some(message.as_str()) == error)
+    }
 }
 
 /// The stage selector at the top left of the canvas.
@@ -100,35 +111,38 @@ pub(crate) fn zoom(ui: &mut Ui, canvas: Rect, view: &mut View, actions: &mut Vec
     }
 }
 
-/// A message across the top of the canvas.
-pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, locked: bool, actions: &mut Vec<Action>) {
+/// A message above the canvas, in a room of its own: nothing lies below it. Gives the room.
+pub(crate) fn banner(ui: &mut Ui, banner: &Banner, locked: bool, actions: &mut Vec<Action>) -> Rect {
     let theme = Theme::of(ui);
     let (text, color, fill, icon) = match banner {
-        Banner::Error(message) => (message.as_str(), theme.error, theme.error_tint, Icon::Cross),
+        Banner::Error(message) | Banner::Refused(message) => {
+            (message.as_str(), theme.error, theme.error_tint, Icon::Cross)
+        }
+        Banner::Gone => {
+            let text = "The project's file is gone; saving (Ctrl S) writes it again";
+            (text, theme.error, theme.error_tint, Icon::Cross)
+        }
         Banner::ChangedOnDisk => ("The project changed on disk", theme.warning, theme.popup, Icon::Warning),
         Banner::Unsaved => {
             let text = "Graft ended with unsaved edits of this project";
             (text, theme.warning, theme.popup, Icon::Warning)
         }
     };
-    let width = (canvas.width() - 32.0).min(860.0);
-    let top = canvas.top() + 50.0;
-    let rect = Rect::from_min_size(pos2(canvas.center().x - width / 2.0, top), vec2(width, 40.0));
-    let area = egui::Area::new(egui::Id::unique("banner")).order(egui::Order::Middle).fixed_pos(rect.min);
-    area.show(ui.ctx(), |ui| {
+    let around = Frame::new().fill(theme.well).inner_margin(Margin::symmetric(12, 6));
+    let panel = Panel::top("banner").resizable(false).show_separator_line(false).frame(around);
+    let shown = panel.show(ui, |ui| {
         Frame::new()
             .fill(fill)
             .stroke(Stroke::new(1.0, color))
             .corner_radius(7)
-            .inner_margin(Margin::symmetric(12, 7))
+            .inner_margin(Margin::symmetric(12, 5))
             .show(ui, |ui| {
-                ui.set_width(width - 26.0);
                 ui.horizontal(|ui| {
                     let (mark, _) = ui.allocate_exact_size(vec2(16.0, 26.0), Sense::hover());
                     icons::paint(ui.painter(), icon, mark.center(), 14.0, color);
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                         match banner {
-                            Banner::Error(_) => {
+                            Banner::Error(_) | Banner::Refused(_) | Banner::Gone => {
                                 if icon_button(ui, Icon::Cross, "Dismiss", "Dismiss", true).clicked() {
                                     actions.push(Action::Dismiss);
                                 }
@@ -164,6 +178,7 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, locked: bool, a
                 });
             });
     });
+    shown.response.rect
 }
 
 /// What stands where the graph would be while there is none.

@@ -9,6 +9,7 @@ pub mod outline;
 pub mod plan;
 pub mod problems;
 pub mod selection;
+pub mod stages;
 pub mod status;
 pub mod timeline;
 pub mod too_much;
@@ -46,9 +47,13 @@ pub struct Desk<'a> {
     /// The run.
     pub session: &'a Session,
     /// What the newest run measured of the stage whose model is shown, or why nothing did.
-    pub measured: Result<&'a Measured, &'static str>,
-    /// Whether editing is locked because a run goes on.
+    pub measured: Result<&'a Measured, &'a str>,
+    /// Whether editing is locked because a run of the project goes on.
     pub locked: bool,
+    /// Whether another program trains in the same folder, so that this window's projects wait.
+    pub elsewhere: bool,
+    /// How many projects wait in the queue.
+    pub waiting: usize,
     /// Whether undo brings a deleted run back.
     pub undoes_runs: bool,
     /// The memory budget that was typed.
@@ -63,6 +68,12 @@ impl<'a> Desk<'a> {
     pub fn outlook(&self) -> Option<&'a Outlook> {
         let shown = self.model?.stage;
         self.planner.outlook().filter(|outlook| outlook.stage == shown)
+    }
+
+    /// Whether a run of this window goes on, of this project or another one.
+    #[must_use]
+    pub const fn busy(&self) -> bool {
+        self.session.state().is_busy()
     }
 
     /// Why parts can be neither frozen nor thawed in the stage that is shown.

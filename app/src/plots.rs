@@ -22,7 +22,7 @@ pub use classes::Judged;
 use draw::{accuracy, budget_line, foretold, loss, memory, time, visible};
 use legend::{head, legend};
 use shown::{Kind, Shown};
-pub use thin::{axes, axis};
+pub use thin::{axes, axis, shares};
 use write::{Form, write};
 
 /// Names of the phases of a step, in the order in which they are stacked.

@@ -178,7 +178,11 @@ impl Session {
 
     /// Takes what the run has measured node by node since this was asked last.
     pub fn take_profiles(&mut self) -> Vec<StageProfile> {
-        std::mem::take(&mut self.series.profiles)
+        let mut told = std::mem::take(&mut self.series.profiles);
+        for profile in &mut told {
+            profile.project.clone_from(&self.project);
+        }
+        told
     }
 
     /// Runs a project.

@@ -27,7 +27,7 @@ pub use folder::RunFolder;
 pub use lock::is_running;
 pub use notes::Notes;
 pub use outcome::{Outcome, RunError, RunOptions, RunSummary};
-pub use profiles::{StageProfile, newest_profiles};
+pub use profiles::{StageProfile, cost_difference, newest_profiles};
 pub use queue::{Queued, enqueue, queued};
 pub use run::{evaluate_run, evaluate_run_under_noise, resume, train};
 pub use sweep::{SweepError, SweepMark, SweepOptions, SweepRow, SweepTable, sweep};

@@ -399,6 +399,14 @@ fn after_a_run_the_heat_can_be_measured() {
     assert!(window.says("nodes changed since the run"));
     let adapter = "model.temporal.blocks.0.attention.key.adapter_3";
     assert_eq!(window.app().measurements().shown().unwrap().heat.region(adapter), None, "it has no heat");
+    // A run with another batch kept other bytes: they are not told as this project's.
+    window.click("Stages");
+    window.type_into("Batch of stage 2", "8");
+    window.keys(Modifiers::NONE, Key::Enter);
+    window.until("nothing holds any more", |window| window.says("measured it with batch 16 rather than 8"));
+    assert!(!window.says("Kept bytes, measured"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    window.until("it holds again", |window| window.says("Legend of milliseconds, measured, up to "));
     window.click("Show stage 1");
     window.until("the other stage is there", |window| {
         window.app().builder().is_settled() && window.app().builder().model().unwrap().stage == 0

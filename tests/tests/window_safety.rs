@@ -64,6 +64,28 @@ fn a_file_that_vanishes_is_told_of_and_written_again() {
     assert!(window.app().document().unwrap().is_dirty());
     window.keys(Modifiers::COMMAND, Key::S);
     assert!(window.path.is_file());
+    assert!(!window.says("The project's file is gone"), "it is there again");
+    assert!(!window.app().document().unwrap().is_dirty());
+}
+
+#[test]
+fn what_was_refused_covers_nothing_and_goes_with_the_next_thing_that_is_done() {
+    let mut window = Window::tiny();
+    window.keys(Modifiers::NONE, Key::A);
+    window.until("it is told", |window| window.says("Message: LoRA is not placed"));
+    window.harness.run_steps(3);
+    let message = window.harness.get_by_label_contains("Message: LoRA is not placed").rect();
+    let below = window.harness.get_by_label("Show stage 1").rect();
+    assert!(message.bottom() <= below.top(), "the canvas begins below it");
+    window.click("Block model.temporal.blocks.0");
+    assert!(!window.says("is not placed"), "something else was done");
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.keys(Modifiers::NONE, Key::Escape);
+    window.keys(Modifiers::NONE, Key::A);
+    window.until("it is told again", |window| window.says("is not placed"));
+    window.click("Log");
+    assert!(!window.says("is not placed"), "another tab is looked at");
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl App {
     /// are not shown are known from this as well.
     pub(super) fn ask_timeline(&mut self) {
         let Some(document) = &self.document else { return };
-        if self.planner.is_current() && !self.session.state().is_busy() {
+        if self.planner.is_current() && !self.is_locked() {
             let predicted = self.planner.outlook().and_then(Outlook::predicted);
             let process = predicted.map_or(0, |found| found.process_bytes);
             let (revision, times) = (document.revision(), self.planner.calibration());
@@ -44,7 +44,7 @@ impl App {
     /// Asks what a change that is thought of would cost, once model and prediction are those of the document.
     pub(super) fn ask_what_if(&mut self) {
         let (Some(document), Some(model)) = (&self.document, self.builder.model()) else { return };
-        if !self.builder.is_settled() || !self.planner.is_current() || self.session.state().is_busy() {
+        if !self.builder.is_settled() || !self.planner.is_current() || self.is_locked() {
             return;
         }
         // What the pointer is over comes before what is selected.

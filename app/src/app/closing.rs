@@ -52,13 +52,13 @@ impl App {
             if self.closing == Stage::Open {
                 self.closing = if dirty { Stage::Asking } else { Stage::Waiting };
             }
-            if self.closing == Stage::Asking || self.is_locked() {
+            if self.closing == Stage::Asking || self.is_busy() {
                 ctx.send_viewport_cmd(ViewportCommand::CancelClose);
             }
         }
         if self.closing == Stage::Waiting {
             self.session.stop();
-            if !self.is_locked() {
+            if !self.is_busy() {
                 self.closing = Stage::Ready;
                 ctx.send_viewport_cmd(ViewportCommand::Close);
             }

@@ -23,7 +23,7 @@ impl App {
                 self.adopt(document);
                 self.look_for_unsaved();
             }
-            Err(error) if self.document.is_some() => self.banner = Some(Banner::Error(error.to_string())),
+            Err(error) if self.document.is_some() => self.banner = Some(Banner::Refused(error.to_string())),
             Err(error) => self.refusal = Some(error.to_string()),
         }
     }
@@ -97,8 +97,9 @@ impl App {
                     self.banner = Some(Banner::ChangedOnDisk);
                 } else if !document.path().exists() {
                     document.lost_file();
-                    let message = "The project's file is gone; saving (Ctrl S) writes it again".to_owned();
-                    self.banner = Some(Banner::Error(message));
+                    self.banner = Some(Banner::Gone);
+                } else if self.banner == Some(Banner::Gone) {
+                    self.banner = None;
                 }
             }
         }
@@ -116,9 +117,7 @@ impl App {
     /// Makes a folder of samples the project's data.
     fn take_data(&mut self, folder: &Path) {
         if self.is_locked() {
-            let message = "The data cannot be changed while a run goes on".to_owned();
-            self.banner = Some(Banner::Error(message));
-            return;
+            return self.fail(Err("The data cannot be changed while a run goes on".to_owned()));
         }
         let Some(document) = &mut self.document else { return };
         let result = fresh::data_in(folder, &document.project().data)
@@ -143,7 +142,14 @@ impl App {
 
     pub(super) fn fail(&mut self, result: Result<(), String>) {
         if let Err(error) = result {
-            self.banner = Some(Banner::Error(error));
+            self.banner = Some(Banner::Refused(error));
+        }
+    }
+
+    /// Whatever the file was said to be, it now is what the window shows.
+    fn file_is_ours(&mut self) {
+        if matches!(self.banner, Some(Banner::ChangedOnDisk | Banner::Gone)) {
+            self.banner = None;
         }
     }
 
@@ -161,9 +167,7 @@ impl App {
         if saved {
             self.forget_unsaved(&path);
             self.store.opened(&path);
-        }
-        if saved && self.banner == Some(Banner::ChangedOnDisk) {
-            self.banner = None;
+            self.file_is_ours();
         }
         self.fail(result);
         saved
@@ -178,6 +182,7 @@ impl App {
             self.forget_unsaved(&before);
             self.store.opened(&path);
             self.watch(&path);
+            self.file_is_ours();
         }
         self.fail(result);
     }

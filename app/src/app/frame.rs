@@ -77,6 +77,14 @@ impl App {
             }
             None => Vec::new(),
         };
+        let complaint = self.builder.error().filter(|_| desk.model.is_none());
+        let shown_elsewhere =
+            complaint.is_some() && self.banner.as_ref().is_some_and(|it| it.says(complaint));
+        let recovered = self.recovered.as_ref().map(|_| Banner::Unsaved);
+        let banner = self.banner.clone().filter(|_| !shown_elsewhere).or(recovered);
+        if let Some(banner) = banner.filter(|_| self.closing != Stage::Asking && self.pending.is_none()) {
+            self.regions.add(overlays::banner(ui, &banner, desk.locked, actions));
+        }
         let canvas_rect = ui.available_rect_before_wrap();
         // In reading order: the graph before what stands to its right and below.
         self.regions.add(canvas_rect);
@@ -101,24 +109,20 @@ impl App {
         } else {
             overlays::empty(ui, canvas_rect, self.builder.error(), actions);
         }
-        let shown_elsewhere = desk.model.is_none() && matches!(self.banner, Some(Banner::Error(_)));
-        let recovered = self.recovered.as_ref().map(|_| Banner::Unsaved);
-        let banner = self.banner.clone().filter(|_| !shown_elsewhere).or(recovered);
-        if let Some(banner) = banner.filter(|_| self.closing != Stage::Asking && self.pending.is_none()) {
-            overlays::banner(ui, canvas_rect, &banner, desk.locked, actions);
-        }
     }
 
     /// The page that is shown while no project is open.
     fn first_page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
         let theme = Theme::of(ui);
-        let rect = ui.available_rect_before_wrap();
         let desk = desk!(self);
         Panel::bottom("status")
             .exact_size(24.0)
             .resizable(false)
             .frame(Frame::new().fill(theme.panel))
             .show(ui, |ui| status::ui(ui, desk));
+        if let Some(banner) = &self.banner {
+            overlays::banner(ui, banner, false, actions);
+        }
         let page = welcome::Page {
             samples: self.samples.list(),
             devices: &self.devices,
@@ -127,9 +131,6 @@ impl App {
             refusal: self.refusal.as_deref(),
         };
         welcome::ui(ui, page, &mut self.view.samples, actions);
-        if let Some(banner) = &self.banner {
-            overlays::banner(ui, rect, banner, false, actions);
-        }
     }
 }
 

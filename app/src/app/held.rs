@@ -13,6 +13,7 @@ use crate::edits::follow::{Place, follow};
 use crate::edits::renumber;
 use crate::graph_actions::GraphAction;
 use crate::model::Model;
+use crate::overlays::Banner;
 use crate::view::{DockTab, Selected};
 
 /// Actions that wait, in the order in which they came.
@@ -127,6 +128,7 @@ impl App {
             let error = self.builder.error().unwrap_or("there is no model to edit");
             return self.fail(Err(error.to_owned()));
         }
+        self.forget_refusal();
         let before = self.document.as_ref().map(|document| Arc::clone(document.project()));
         let (selected, draft) = (self.view.selected.clone(), self.view.rule_draft.clone());
         self.perform(ctx, action);
@@ -135,6 +137,13 @@ impl App {
             && !Arc::ptr_eq(&before, &after)
         {
             self.renumber(&before, &after, &selected, draft.as_ref());
+        }
+    }
+
+    /// What was refused before is old once something else is done.
+    pub(super) fn forget_refusal(&mut self) {
+        if matches!(self.banner, Some(Banner::Refused(_))) {
+            self.banner = None;
         }
     }
 

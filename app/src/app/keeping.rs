@@ -10,7 +10,6 @@ use graft_engine::project;
 use super::App;
 use crate::actions::Action;
 use crate::document::Document;
-use crate::overlays::Banner;
 use crate::state::ThemeChoice;
 
 /// Time without an edit after which unsaved edits are kept.
@@ -157,9 +156,8 @@ impl App {
 
     /// Does an action that would lose unsaved changes, after asking what becomes of them.
     pub(super) fn guarded(&mut self, ctx: &Context, action: Action) {
-        if self.is_locked() {
-            let message = "A run is going on; stop it first, or let it end".to_owned();
-            self.banner = Some(Banner::Error(message));
+        if self.is_busy() {
+            self.fail(Err("A run is going on; stop it first, or let it end".to_owned()));
         } else if self.document.as_ref().is_some_and(Document::is_dirty) {
             self.pending = Some(action);
         } else {

@@ -197,7 +197,8 @@ impl App {
         let result = match (action, &self.document) {
             (Action::SaveAs, Some(document)) => self.files.ask_save(document.path()),
             (Action::SaveAs, None) => Ok(()),
-            _ if self.is_locked() => Ok(()),
+            (Action::ChooseData, _) if self.is_locked() => Ok(()),
+            (Action::Open | Action::New, _) if self.is_busy() => Ok(()),
             (Action::New, _) => self.files.ask_folder("Choose a model's folder", &folder, FileEvent::New),
             (Action::ChooseData, _) => {
                 self.files.ask_folder("Choose a folder with one sub-folder a class", &folder, FileEvent::Data)
@@ -208,12 +209,15 @@ impl App {
     }
 
     fn train(&mut self) {
-        if self.is_locked() {
+        if self.is_busy() {
             return self.enqueue();
         }
         if self.problems().iter().any(|problem| problem.severity == Severity::Error) {
             self.view.tab = DockTab::Problems;
             return;
+        }
+        if self.waits_for_others() {
+            return self.enqueue_behind();
         }
         let Some(document) = &self.document else { return };
         let result = self.session.train(document.project(), document.base(), self.runs.clone());
@@ -223,13 +227,18 @@ impl App {
         self.fail(result.map_err(|error| error.to_string()));
     }
 
-    /// A run begins: the views make room for it.
+    /// A run begins because it was asked for: the views make room for it.
     pub(super) fn begun(&mut self) {
         self.view.tab = DockTab::Plots;
         self.view.dock_tall = true;
         self.view.camera = Camera::default();
-        self.view.plots.rate = 1.0;
         self.banner = None;
+        self.begun_by_itself();
+    }
+
+    /// A run begins because its turn has come: what is looked at stays.
+    pub(super) fn begun_by_itself(&mut self) {
+        self.view.plots.rate = 1.0;
         self.was_busy = true;
     }
 }

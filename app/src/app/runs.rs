@@ -44,7 +44,9 @@ impl App {
             RunAction::Cancel(path) => self.library.cancel(&path),
             RunAction::Earlier(path) => self.library.earlier(&path),
             RunAction::StartQueue => {
-                self.start_next();
+                if self.start_next() {
+                    self.begun();
+                }
                 Ok(())
             }
         };
@@ -54,7 +56,7 @@ impl App {
     /// Opens the project that a run froze. It is saved beside the project that the run came from, under the run's
     /// name: what the run itself keeps stays as it ran.
     fn open_run(&mut self, folder: &Path) -> Result<(), String> {
-        if self.is_locked() {
+        if self.is_busy() {
             return Ok(());
         }
         if self.document.as_ref().is_some_and(Document::is_dirty) {
@@ -72,7 +74,7 @@ impl App {
     }
 
     fn show_run(&mut self, folder: &Path) -> Result<(), String> {
-        if self.is_locked() {
+        if self.is_busy() {
             return Ok(());
         }
         self.session.follow(folder).map_err(|error| error.to_string())?;
@@ -97,13 +99,20 @@ impl App {
     pub(super) fn ended(&mut self) {
         self.library.look();
         if matches!(self.session.state(), State::Finished | State::Failed(_)) && !self.is_closing() {
-            self.start_next();
+            self.start_next_by_itself();
         }
     }
 
-    fn start_next(&mut self) {
-        if self.is_locked() {
-            return;
+    pub(super) fn start_next_by_itself(&mut self) {
+        if self.start_next() {
+            self.begun_by_itself();
+        }
+    }
+
+    /// Lets the first of the queue begin; whether it does.
+    fn start_next(&mut self) -> bool {
+        if self.is_busy() {
+            return false;
         }
         let runs = self.library.folder().to_path_buf();
         let session = &mut self.session;
@@ -112,17 +121,15 @@ impl App {
             started = session.train(&next.project, next.base.clone(), runs).is_ok();
             started
         });
-        if started {
-            self.begun();
-        }
         self.fail(result);
+        started
     }
 
     /// Takes in an event as though a run of this window had told it.
     pub fn hear(&mut self, event: &Event) {
-        let busy = self.is_locked();
+        let busy = self.is_busy();
         self.session.hear(event);
-        if self.is_locked() && !busy {
+        if self.is_busy() && !busy {
             self.begun();
         }
     }

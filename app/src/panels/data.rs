@@ -77,7 +77,11 @@ fn bar(ui: &mut Ui, count: usize, view: &mut View) {
                 view.data.still ^= true;
             }
             let text = "as the model sees them: decoded, resized, stretched to the screen's range";
-            ui.label(egui::RichText::new(text).font(regular(11.0)).color(Theme::of(ui).label));
+            let short = shorten(ui, text, &regular(11.0), ui.available_width() - 12.0);
+            let label = ui.label(egui::RichText::new(&short).font(regular(11.0)).color(Theme::of(ui).label));
+            if short != text {
+                label.on_hover_text(text);
+            }
         },
     );
 }
@@ -120,5 +124,6 @@ fn one(ui: &mut Ui, sample: &Preview, frames: &[TextureHandle], beat: usize) {
     let text = shorten(ui, &label, &regular(11.0), width);
     let at = pos2(rect.center().x, rect.bottom() - 8.0);
     ui.painter().text(at, Align2::CENTER_CENTER, text, regular(11.0), theme.body);
-    response.on_hover_text(format!("sample {}\n{}", sample.index + 1, sample.columns.join("\n")));
+    let name = if sample.label.is_empty() { String::new() } else { format!("{label}\n") };
+    response.on_hover_text(format!("{name}sample {}\n{}", sample.index + 1, sample.columns.join("\n")));
 }

@@ -170,7 +170,7 @@ struct Reading<'a> {
     /// Nodes that the run did not have.
     changed: usize,
     /// Why nothing measured can be shown.
-    refusal: Option<&'static str>,
+    refusal: Option<&'a str>,
     run: Option<&'a str>,
 }
 

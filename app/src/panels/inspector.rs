@@ -90,6 +90,7 @@ fn run(ui: &mut Ui, desk: Desk<'_>) {
             &format!("This is a run of {name}, not of the project that is open."),
             Theme::of(ui).warning,
         );
+        ui.add_space(6.0);
     }
     key_value(ui, "Name", &series.run);
     key_value(ui, "Elapsed", &format::duration(position.secs));

@@ -53,23 +53,35 @@ fn by_cause(ui: &mut Ui, desk: Desk<'_>) {
     };
     let updating = if desk.planner.is_current() { "" } else { ", updating" };
     section(ui, "Predicted", &format!("stage {}, {}{updating}", outlook.stage + 1, outlook.plan.name));
-    peak(ui, outlook, found);
+    let end = values_end(ui, outlook, found);
+    peak(ui, outlook, found, end);
     let causes = causes(&outlook.plan, found);
     let most = causes.iter().map(|(_, bytes)| *bytes).max().unwrap_or(1);
     for (cause, bytes) in &causes {
-        bar(ui, cause, *bytes, most);
+        bar(ui, cause, *bytes, most, end);
     }
 }
 
+/// Where the column of values ends, from the left: behind the longest name and the longest value.
+fn values_end(ui: &Ui, outlook: &Outlook, found: &Predicted) -> f32 {
+    let width =
+        |text: &str, font| ui.painter().layout_no_wrap(text.to_owned(), font, egui::Color32::WHITE).size().x;
+    let causes = causes(&outlook.plan, found);
+    let values = causes.iter().map(|(_, bytes)| *bytes).chain([found.peak_bytes]);
+    let names = causes.iter().map(|(cause, _)| width(cause, regular(12.0))).fold(0.0, f32::max);
+    let values = values.map(|bytes| width(&format::bytes(bytes), mono(11.0))).fold(0.0, f32::max);
+    12.0 + names + 12.0 + values
+}
+
 /// A cause with its bytes and a bar beside it.
-fn bar(ui: &mut Ui, cause: &str, bytes: u64, most: u64) {
+fn bar(ui: &mut Ui, cause: &str, bytes: u64, most: u64, end: f32) {
     let theme = Theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 19.0), Sense::hover());
     let value = format::bytes(bytes);
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Predicted {cause}: {value}")));
     let y = rect.center().y;
     ui.painter().text(pos2(rect.left() + 12.0, y), Align2::LEFT_CENTER, cause, regular(12.0), theme.label);
-    let end = pos2(rect.left() + 166.0, y);
+    let end = pos2(rect.left() + end, y);
     ui.painter().text(end, Align2::RIGHT_CENTER, value, mono(11.0), theme.text);
     let room = rect.right() - 14.0 - (end.x + 10.0);
     #[expect(clippy::cast_precision_loss, reason = "a bar's length")]
@@ -80,7 +92,7 @@ fn bar(ui: &mut Ui, cause: &str, bytes: u64, most: u64) {
     }
 }
 
-fn peak(ui: &mut Ui, outlook: &Outlook, found: &Predicted) {
+fn peak(ui: &mut Ui, outlook: &Outlook, found: &Predicted, end: f32) {
     let theme = Theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 22.0), Sense::hover());
     let place = peak_place(&outlook.plan).unwrap_or_default();
@@ -89,11 +101,14 @@ fn peak(ui: &mut Ui, outlook: &Outlook, found: &Predicted) {
         .widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Predicted total: {value} {place}")));
     let y = rect.center().y;
     ui.painter().text(pos2(rect.left() + 12.0, y), Align2::LEFT_CENTER, "peak", medium(12.0), theme.text);
-    let end = pos2(rect.left() + 166.0, y);
+    let end = pos2(rect.left() + end, y);
     ui.painter().text(end, Align2::RIGHT_CENTER, value, mono(11.0), theme.text);
     let x = end.x + 10.0;
-    let short = shorten(ui, &place, &regular(11.0), rect.right() - 12.0 - x);
-    ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
+    let room = rect.right() - 12.0 - x;
+    if room > 40.0 {
+        let short = shorten(ui, &place, &regular(11.0), room);
+        ui.painter().text(pos2(x, y), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
+    }
     response.on_hover_text(place);
 }
 

@@ -80,6 +80,11 @@ fn sentence(desk: Desk<'_>) -> String {
         State::Stopped => text.push(format!("{} steps, saved", series.position.total)),
         _ => {}
     }
+    match desk.waiting {
+        0 => {}
+        1 => text.push("1 waits".to_owned()),
+        waiting => text.push(format!("{waiting} wait")),
+    }
     text.join(" · ")
 }
 
@@ -92,7 +97,8 @@ fn run(ui: &mut Ui, desk: Desk<'_>, text: &str) {
         State::Failed(_) => (Some(Icon::Cross), theme.error),
         State::Stopped => (Some(Icon::Stop), theme.label),
         State::Following => (Some(Icon::Play), theme.brand),
-        _ => (Some(Icon::Lock), theme.label),
+        _ if desk.locked => (Some(Icon::Lock), theme.label),
+        _ => (Some(Icon::Play), theme.brand),
     };
     let galley = ui.painter().layout_no_wrap(text.to_owned(), regular(11.0), theme.body);
     let (rect, response) = ui.allocate_exact_size(vec2(galley.size().x + 20.0, 18.0), Sense::hover());
@@ -102,7 +108,7 @@ fn run(ui: &mut Ui, desk: Desk<'_>, text: &str) {
     }
     let right = pos2(rect.right(), rect.center().y);
     ui.painter().text(right, Align2::RIGHT_CENTER, text, regular(11.0), theme.body);
-    if state.is_busy() {
+    if desk.locked {
         response.on_hover_text("The graph is locked while training");
     }
 }

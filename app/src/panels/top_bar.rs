@@ -26,7 +26,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>, devices: &Devices, actions: &mut Vec<Acti
         };
         let (undo, redo) = desk.document.map_or((None, None), |d| (d.undo_label(), d.redo_label()));
         let can = |label: Option<&str>| label.is_some() && !desk.locked;
-        if icon_button(ui, Icon::Folder, "Open", "Open a project (Ctrl O)", !desk.locked).clicked() {
+        if icon_button(ui, Icon::Folder, "Open", "Open a project (Ctrl O)", !desk.busy()).clicked() {
             actions.push(Action::Open);
         }
         let dirty = desk.document.is_some_and(crate::document::Document::is_dirty);
@@ -183,6 +183,15 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
         return;
     }
     let ready = desk.document.is_some() && desk.model.is_some();
+    if desk.elsewhere {
+        let queue = wide_button(ui, Some(Icon::Plus), "Queue", Weight::Primary, ready);
+        let hint =
+            "Another program trains in this folder: train this project, as it is now, after it (Ctrl Enter)";
+        if queue.on_hover_text(hint).clicked() {
+            actions.push(Action::Train);
+        }
+        return;
+    }
     let train = wide_button(ui, Some(Icon::Play), "Train", Weight::Primary, ready);
     if train.on_hover_text("Run all stages (Ctrl Enter)").clicked() {
         actions.push(Action::Train);
@@ -193,7 +202,7 @@ fn controls(ui: &mut Ui, desk: Desk<'_>, actions: &mut Vec<Action>) {
 fn progress(ui: &mut Ui, desk: Desk<'_>) {
     let series = desk.session.series();
     let Some(stage) = series.stage().filter(|_| desk.session.state().is_live()) else { return };
-    if ui.available_width() < 220.0 {
+    if ui.available_width() < 170.0 {
         return;
     }
     let theme = Theme::of(ui);
@@ -202,21 +211,28 @@ fn progress(ui: &mut Ui, desk: Desk<'_>) {
     let position = series.position;
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let done = position.step as f32 / stage.steps.max(1) as f32;
-    let text = format!(
-        "epoch {} of {} · step {} / {}",
-        position.epoch + 1,
-        stage.epochs,
-        position.step,
-        stage.steps
-    );
+    let counted = format!("{} / {}", position.step, stage.steps);
+    let text = format!("epoch {} of {} · step {counted}", position.epoch + 1, stage.epochs);
     let title = format!("Stage {}", stage.index + 1);
-    response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, format!("{title}, {text}")));
+    // Of another project's run, the project rather than the step; where there is no room for all, what moves fastest.
+    let (told, title, shorter) = match desk.foreign_run() {
+        Some(name) => {
+            let told = format!("Run of {name}: {title}, {text}");
+            (told, format!("Run of {name}"), vec![title.to_lowercase()])
+        }
+        None => (format!("{title}, {text}"), title, vec![text, format!("step {counted}"), counted]),
+    };
+    response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &told));
+    response.on_hover_text(&told);
     let y = rect.top() + 10.0;
-    let painter = ui.painter();
-    let title = painter.text(pos2(rect.left(), y), Align2::LEFT_CENTER, title, bold(12.0), theme.text);
     let share = format!("{:.0} %", 100.0 * done);
-    let share = painter.text(pos2(rect.right(), y), Align2::RIGHT_CENTER, share, mono(11.0), theme.text);
-    let text = shorten(ui, &text, &regular(11.0), share.left() - title.right() - 16.0);
+    let share = ui.painter().text(pos2(rect.right(), y), Align2::RIGHT_CENTER, share, mono(11.0), theme.text);
+    let title = shorten(ui, &title, &bold(12.0), 0.6 * (share.left() - rect.left()));
+    let title = ui.painter().text(pos2(rect.left(), y), Align2::LEFT_CENTER, title, bold(12.0), theme.text);
+    let room = share.left() - title.right() - 16.0;
+    let fits = |text: &&String| shorten(ui, text, &regular(11.0), room) == **text;
+    let text = shorter.iter().find(fits).or(shorter.last()).map_or("", String::as_str);
+    let text = shorten(ui, text, &regular(11.0), room);
     let at = pos2(title.right() + 8.0, y);
     ui.painter().text(at, Align2::LEFT_CENTER, text, regular(11.0), theme.body);
     let track = Rect::from_min_size(pos2(rect.left(), rect.top() + 24.0), vec2(rect.width(), 5.0));

@@ -25,10 +25,14 @@ impl Chip {
     }
 }
 
+/// Room that the progress of a run needs.
+const PROGRESS: f32 = 170.0;
+
 /// Shows the totals from the right to the left, as far as there is room.
 pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
     let mut chips = Vec::new();
-    let busy = desk.session.state().is_live();
+    // Another project's run has nothing to stand beside what is predicted for this one.
+    let busy = desk.session.state().is_live() && desk.foreign_run().is_none();
     // While a run goes on, what it measures counts more.
     if busy {
         measured(desk, &mut chips);
@@ -43,7 +47,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
     if !busy {
         measured(desk, &mut chips);
     }
-    let keep = if busy { 300.0 } else { 0.0 };
+    let keep = if desk.session.state().is_live() { PROGRESS } else { 0.0 };
     for chip in chips {
         let (wide, narrow) = (width(ui, &chip, true), width(ui, &chip, false));
         let room = ui.available_width() - keep - ui.spacing().item_spacing.x;
@@ -57,7 +61,7 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
 
 fn measured(desk: Desk<'_>, chips: &mut Vec<Chip>) {
     let series = desk.session.series();
-    if series.steps.is_empty() {
+    if series.steps.is_empty() || desk.foreign_run().is_some() {
         return;
     }
     if let Some(left) = series.stage_left().filter(|_| *desk.session.state() == State::Running) {
@@ -65,9 +69,10 @@ fn measured(desk: Desk<'_>, chips: &mut Vec<Chip>) {
     }
     let step = series.step_secs().map_or_else(|| format::UNKNOWN.to_owned(), format::step_time);
     let pace = format!("{:.0} samples/s", series.position.samples_per_sec);
-    let whose = desk.foreign_run().map(|name| format!("run of {name}")).unwrap_or_default();
-    chips.push(Chip::new("Measured step", step, pace));
-    chips.push(Chip::new("Measured peak", format::bytes(series.peak_bytes), whose));
+    // Where there is no room beside the time, a tooltip tells the pace.
+    let hover = Some(pace.clone());
+    chips.push(Chip { hover, ..Chip::new("Measured step", step, pace) });
+    chips.push(Chip::new("Measured peak", format::bytes(series.peak_bytes), ""));
 }
 
 fn trainable(desk: Desk<'_>) -> Chip {

@@ -99,6 +99,6 @@ fn asks(ui: &mut Ui, session: &Session, view: &mut PlotsView, actions: &mut Vec<
         ask(Ask::Rate { scale: view.rate });
     }
     response.on_hover_text("Multiplies the project's learning rate from the next step to the stage's end");
-    let word = if ui.available_width() > 90.0 { "learning rate ×" } else { "×" };
+    let word = if ui.available_width() > 90.0 { "learning rate ×" } else { "rate ×" };
     ui.label(RichText::new(word).font(regular(11.0)).color(theme.label));
 }

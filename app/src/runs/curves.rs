@@ -6,7 +6,7 @@ use egui_plot::{Line, Plot, Points};
 use super::compare::{Compared, compared, legend, metric, title_of};
 use super::marks;
 use crate::library::Library;
-use crate::plots::{axes, axis};
+use crate::plots::{axes, axis, shares};
 use crate::pyramid::Channel;
 use crate::session::{EvalPoint, Series};
 use crate::theme::{Theme, bold, mono, regular};
@@ -47,11 +47,15 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let plot = axes(plot, tick);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in points")]
     let buckets = (size.x.max(16.0) as usize).min(4096);
+    let read = |run: &Compared| run.curve.as_ref().map(|curve| points(&curve.series, kind, buckets));
+    let curves: Vec<Option<Vec<[f64; 2]>>> = runs.iter().map(read).collect();
     let mut drawn = 0;
     let response = plot.show(ui, |plot| {
-        for (place, run) in runs.iter().enumerate() {
-            let Some(curve) = &run.curve else { continue };
-            let points = points(&curve.series, kind, buckets);
+        if kind == CurveKind::Accuracy {
+            plot.set_plot_bounds_y(shares(curves.iter().flatten().flatten().map(|point| point[1]), 0.08));
+        }
+        for ((place, run), points) in runs.iter().enumerate().zip(curves) {
+            let Some(points) = points else { continue };
             drawn += usize::from(!points.is_empty());
             let mark = marks::mark(theme, place);
             let name = run.entry.id.clone();

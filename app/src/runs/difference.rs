@@ -198,6 +198,13 @@ const MEASURES: [Measure; 6] = [
     Measure { name: "Time", value: |entry| Some(entry.secs), more: false, points: false },
 ];
 
+/// A run's cell beside the first one's: told against that where there is something to compare with, and else the value
+/// itself; and whether the difference is good.
+fn beside(measure: &Measure, first: Option<f64>, value: Option<f64>) -> (String, Option<bool>) {
+    let alone = || (value.map_or_else(|| format::UNKNOWN.to_owned(), |value| own(measure, value)), None);
+    told(measure, first, value).unwrap_or_else(alone)
+}
+
 /// A value told against the first run's, and whether that is good.
 fn told(measure: &Measure, first: Option<f64>, value: Option<f64>) -> Option<(String, Option<bool>)> {
     let (first, value) = (first?, value?);
@@ -229,10 +236,10 @@ fn against(ui: &mut Ui, runs: &[Compared]) {
             if place == 0 {
                 return (value.map_or_else(|| format::UNKNOWN.to_owned(), |v| own(measure, v)), theme.text);
             }
-            match told(measure, base, value) {
-                Some((text, Some(good))) => (text, if good { theme.brand } else { theme.error }),
-                Some((text, None)) => (text, theme.label),
-                None => (format::UNKNOWN.to_owned(), theme.label),
+            match beside(measure, base, value) {
+                (text, Some(good)) => (text, if good { theme.brand } else { theme.error }),
+                (text, None) if base.is_none() => (text, theme.text),
+                (text, None) => (text, theme.label),
             }
         };
         let values: Vec<(String, Color32)> = runs.iter().enumerate().map(cell).collect();
@@ -269,5 +276,7 @@ mod tests {
         assert_eq!(told(trainable, Some(200.0), Some(100.0)), Some(("× 0.50".to_owned(), Some(true))));
         assert_eq!(told(trainable, Some(200.0), Some(200.0)), Some(("× 1.00".to_owned(), None)));
         assert_eq!(told(score, None, Some(1.0)), None);
+        assert_eq!(beside(score, None, Some(3.1)), ("3.1".to_owned(), None), "nothing to compare with");
+        assert_eq!(beside(score, Some(3.1), None), (format::UNKNOWN.to_owned(), None));
     }
 }

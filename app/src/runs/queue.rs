@@ -2,6 +2,7 @@
 
 use egui::{Align, Align2, Layout, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
+use super::Going;
 use crate::actions::{Action, RunAction};
 use crate::icons::Icon;
 use crate::library::Library;
@@ -11,7 +12,7 @@ use crate::widgets::{Weight, icon_button, rule, shorten, wide_button};
 /// Rows that are shown; the rest is counted.
 const ROWS: usize = 4;
 
-pub(super) fn ui(ui: &mut Ui, library: &Library, busy: bool, actions: &mut Vec<Action>) {
+pub(super) fn ui(ui: &mut Ui, library: &Library, going: Going, actions: &mut Vec<Action>) {
     let queue = library.queue();
     if queue.is_empty() {
         return;
@@ -25,11 +26,15 @@ pub(super) fn ui(ui: &mut Ui, library: &Library, busy: bool, actions: &mut Vec<A
             count => format!("{count} projects wait"),
         };
         ui.label(egui::RichText::new(text).font(medium(12.0)).color(theme.text));
-        let when = if busy { "the next one starts when this run ends" } else { "nothing runs" };
+        let when = match going {
+            Going { own: true, .. } => "the next one starts when this run ends",
+            Going { elsewhere: true, .. } => "another program trains; the next one starts when that run ends",
+            _ => "nothing runs",
+        };
         ui.label(egui::RichText::new(when).font(regular(11.0)).color(theme.label));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(12.0);
-            if !busy {
+            if !going.own {
                 let button = wide_button(ui, Some(Icon::Play), "Start the queue", Weight::Plain, true);
                 if button.clicked() {
                     actions.push(Action::Runs(RunAction::StartQueue));

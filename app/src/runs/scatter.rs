@@ -1,6 +1,6 @@
 //! Accuracy of the chosen runs against what they cost, or against a setting that was swept.
 
-use egui::{Align2, Color32, Role, Ui, Vec2b, WidgetInfo, vec2};
+use egui::{Align2, Color32, RichText, Role, Ui, Vec2b, WidgetInfo, vec2};
 use egui_plot::{Line, LineStyle, Plot, PlotPoint, Points, Text};
 use graft_engine::runs::settings;
 
@@ -8,9 +8,42 @@ use super::compare::{Compared, compared, metric, short_name, title_of};
 use super::curves::{choice, swept};
 use super::marks;
 use crate::library::Library;
-use crate::plots::{axes, axis};
-use crate::theme::{Theme, mono};
+use crate::plots::{axes, axis, shares};
+use crate::theme::{Theme, mono, regular};
 use crate::view::{Against, RunsView};
+
+/// A run in the plot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Dot {
+    /// Which of the chosen runs.
+    place: usize,
+    /// Its cost and its score.
+    at: [f64; 2],
+    /// Whether the score is that on the test split rather than the best on the validation split.
+    tested: bool,
+}
+
+/// All chosen runs that have a score; those that were not tested, by their validation.
+fn dots(runs: &[Compared], against: &Against) -> Vec<Dot> {
+    let dot = |(place, run): (usize, &Compared)| {
+        let (score, tested) = match run.entry.score {
+            Some(score) => (score, true),
+            None => (run.entry.validation?, false),
+        };
+        Some(Dot { place, at: [cost(run, against)?, 100.0 * score], tested })
+    };
+    runs.iter().enumerate().filter_map(dot).collect()
+}
+
+/// What is said of runs that were not tested.
+fn untested(count: usize, all: usize) -> Option<String> {
+    match count {
+        0 => None,
+        _ if count == all => Some("Best validation score; none was tested".to_owned()),
+        1 => Some("Hollow: validation, 1 run has no test score".to_owned()),
+        _ => Some(format!("Hollow: validation, {count} runs have no test score")),
+    }
+}
 
 pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let runs = compared(library);
@@ -25,40 +58,49 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     among.extend(paths.iter().map(|path| (Against::Setting(path.clone()), path.as_str())));
     let title = format!("{} % against", title_of(metric(&runs)));
     choice(ui, &title, &mut view.against, &among);
+    let theme = Theme::of(ui);
+    let points = dots(&runs, &view.against);
+    let count = points.iter().filter(|dot| !dot.tested).count();
+    let said = untested(count, points.len());
+    if let Some(text) = &said {
+        ui.label(RichText::new(text).font(regular(10.5)).color(theme.label));
+    }
     let size = ui.available_size();
     if size.y < 40.0 {
         return;
     }
-    let theme = Theme::of(ui);
     ui.style_mut().text_styles.insert(egui::TextStyle::Body, mono(10.0));
     ui.visuals_mut().override_text_color = Some(theme.label);
-    // One measure for all: validation only where no compared run was tested yet.
-    let tested = runs.iter().any(|run| run.entry.score.is_some());
-    let value = |run: &Compared| -> Option<[f64; 2]> {
-        let score = if tested { run.entry.score } else { run.entry.validation }?;
-        Some([cost(run, &view.against)?, 100.0 * score])
-    };
-    let points: Vec<(usize, [f64; 2])> =
-        runs.iter().enumerate().filter_map(|(place, run)| Some((place, value(run)?))).collect();
+    // The line and the ground have one measure: validation only where no compared run was tested yet.
+    let tested = points.iter().any(|dot| dot.tested);
     // Runs that are not compared give the ground, where their rows tell what is needed.
     let others: Vec<[f64; 2]> = if matches!(view.against, Against::Setting(_)) {
         Vec::new()
     } else {
         let rows = library.rows().iter().filter(|row| !library.chosen().contains(&row.entry.path));
-        rows.map(|row| Compared { entry: row.entry.clone(), curve: None })
-            .filter_map(|run| value(&run))
-            .collect()
+        let rows: Vec<Compared> =
+            rows.map(|row| Compared { entry: row.entry.clone(), curve: None }).collect();
+        dots(&rows, &view.against).iter().filter(|dot| dot.tested == tested).map(|dot| dot.at).collect()
     };
     let swept = matches!(view.against, Against::Setting(_));
-    let mut line: Vec<[f64; 2]> = points.iter().map(|(_, point)| *point).collect();
+    let mut line: Vec<[f64; 2]> =
+        points.iter().filter(|dot| dot.tested == tested).map(|dot| dot.at).collect();
     line.extend(&others);
+    let scores = points.iter().map(|dot| dot.at[1]).chain(others.iter().map(|point| point[1]));
+    // Names above points need their height.
+    let margin = match size.y {
+        ..80.0 => 0.45,
+        80.0..140.0 => 0.3,
+        _ => 0.12,
+    };
+    let range = shares(scores, margin);
     let line = if swept { means(&line) } else { front(&line) };
     // What something costs is not negative; only the margin below zero is.
     let tick = move |value: f64| if value < 0.0 && !swept { String::new() } else { axis(value) };
     let plot = Plot::new("scatter")
         .width(size.x)
         .height(size.y)
-        .set_margin_fraction(vec2(0.08, if size.y < 140.0 { 0.3 } else { 0.12 }))
+        .set_margin_fraction(vec2(0.08, 0.0))
         .show_background(false)
         .grid_color(theme.line)
         .allow_scroll(Vec2b::FALSE)
@@ -69,6 +111,7 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
     let plot = if swept { plot } else { plot.include_x(0.0) };
     let few = points.len() <= 8;
     let response = plot.show(ui, |plot| {
+        plot.set_plot_bounds_y(range);
         if !others.is_empty() {
             plot.points(Points::new("other runs", others).color(theme.faint).radius(2.5));
         }
@@ -76,10 +119,11 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
         let dashes = Line::new(name, line).color(theme.label).width(1.0);
         plot.line(dashes.style(LineStyle::Dashed { length: 4.0 }).allow_hover(false));
         let mut written: Vec<egui::Pos2> = Vec::new();
-        for (place, point) in &points {
+        for Dot { place, at: point, tested } in &points {
             let mark = marks::mark(theme, *place);
             let entry = &runs[*place].entry;
-            let dot = Points::new(entry.id.clone(), vec![*point]).color(mark.color).radius(5.0);
+            let name = if *tested { entry.id.clone() } else { format!("{}, validation", entry.id) };
+            let dot = Points::new(name, vec![*point]).color(mark.color).radius(5.0).filled(*tested);
             plot.points(dot.shape(mark.shape));
             // Where points lie close together the table tells which is which.
             let at = plot.screen_from_plot(PlotPoint::new(point[0], point[1]));
@@ -90,7 +134,10 @@ pub(super) fn ui(ui: &mut Ui, library: &mut Library, view: &mut RunsView) {
             }
         }
     });
-    let name = format!("Scatter of {} runs", points.len());
+    let name = match count {
+        0 => format!("Scatter of {} runs", points.len()),
+        count => format!("Scatter of {} runs, {count} by validation", points.len()),
+    };
     response.response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &name));
 }
 
@@ -101,7 +148,7 @@ fn word(plot: &mut egui_plot::PlotUi<'_>, text: &str, [x, y]: [f64; 2], color: C
     let (align, space) = if right { (Align2::LEFT_BOTTOM, "  ") } else { (Align2::RIGHT_BOTTOM, "") };
     let text: String = text.chars().take(22).collect();
     let text = if right { format!("{space}{text}") } else { format!("{text}  ") };
-    let text = egui::RichText::new(text).font(crate::theme::regular(10.0)).color(color);
+    let text = RichText::new(text).font(regular(10.0)).color(color);
     plot.text(Text::new("", PlotPoint::new(x, y), text).anchor(align).allow_hover(false));
 }
 
@@ -149,6 +196,26 @@ mod tests {
         let points = [[3.0, 70.0], [1.0, 50.0], [2.0, 49.0], [2.0, 60.0], [4.0, 70.0], [f64::NAN, 99.0]];
         assert_eq!(front(&points), [[1.0, 50.0], [2.0, 60.0], [3.0, 70.0]]);
         assert!(front(&[]).is_empty());
+    }
+
+    #[test]
+    fn runs_that_were_not_tested_stay_beside_those_that_were() {
+        let run = |score: Option<f64>, validation: Option<f64>| {
+            let mut run = Compared { entry: graft_engine::runs::RunEntry::default(), curve: None };
+            (run.entry.score, run.entry.validation, run.entry.secs) = (score, validation, 2.0);
+            run
+        };
+        let runs = [run(Some(0.5), Some(0.6)), run(None, Some(0.25)), run(None, None)];
+        let found = dots(&runs, &Against::Time);
+        assert_eq!(
+            found,
+            [
+                Dot { place: 0, at: [2.0, 50.0], tested: true },
+                Dot { place: 1, at: [2.0, 25.0], tested: false }
+            ]
+        );
+        assert!(untested(1, 2).unwrap().contains("1 run has no test score"));
+        assert_eq!(untested(0, 2), None);
     }
 
     #[test]

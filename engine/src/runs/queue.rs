@@ -72,6 +72,20 @@ impl Queued {
         std::fs::remove_dir_all(&self.path)
     }
 
+    /// Takes it out of the queue for whoever runs it now, and keeps it aside; whether nobody else was before.
+    ///
+    /// # Errors
+    /// When its folder cannot be renamed.
+    pub fn claim(&self) -> std::io::Result<Option<Self>> {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = self.path.with_file_name(format!("taken-{}-{name}", std::process::id()));
+        match std::fs::rename(&self.path, &path) {
+            Ok(()) => Ok(Some(Self { path, ..self.clone() })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes places with another one.
     ///
     /// # Errors
@@ -122,5 +136,10 @@ mod tests {
         assert_eq!(names(), ["third", "first-one"]);
         enqueue(runs.path(), &project("second"), runs.path()).unwrap();
         assert_eq!(names(), ["third", "first-one", "second"], "at the end");
+        let first = queued(runs.path()).remove(0);
+        let taken = first.claim().unwrap().unwrap();
+        assert_eq!(names(), ["first-one", "second"]);
+        assert!(first.claim().unwrap().is_none(), "only one takes it");
+        taken.cancel().unwrap();
     }
 }
