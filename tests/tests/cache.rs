@@ -373,16 +373,12 @@ fn a_cut_within_the_spatial_transformer_keeps_every_frame() {
         same_to_rounding(&losses(&cold), &plain, "cold");
         assert_eq!(counts(&cold).0, 48 + 16 + 24);
         // What lies behind the cut asks the clips for their extents alone: no clip is kept, and none is read again.
-        let bytes: u64 =
-            segments(&runs.path().join("cache")).iter().map(|path| path.metadata().unwrap().len()).sum();
-        let clip = 8 * 24 * 24 * 4;
+        let [features, clip] = [5120, 8 * 24 * 24 * 4];
         let told = cold.iter().rev().find_map(|event| match event.body {
-            EventBody::Cache { bytes, .. } => Some(bytes),
+            EventBody::Cache { bytes, .. } => Some(bytes / (48 + 16 + 24)),
             _ => None,
         });
-        let at_the_cut: u64 = told.unwrap() / (48 + 16 + 24);
-        assert!(at_the_cut.is_multiple_of(8 * 4) && bytes < (48 + 16 + 24) * (at_the_cut + 1000), "{bytes}");
-        println!("{at_the_cut} a sample, {clip} a clip");
+        assert!((features..clip).contains(&told.unwrap()), "{told:?} bytes a sample");
         let warm = run(&cached, runs.path());
         same_to_rounding(&losses(&warm), &plain, "warm");
         assert_eq!(counts(&warm).0, 0);
