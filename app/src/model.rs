@@ -122,6 +122,23 @@ impl Model {
         self.adapters_at.get(site).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether an adapter trains at a site; none where it has nothing there that could: no weights, or merged before.
+    #[must_use]
+    pub fn trains_at(&self, index: usize, site: &str) -> Option<bool> {
+        let own = self.part(&format!("{site}.adapter_{index}"))?;
+        if own.freeze != Freeze::Nothing {
+            return Some(!own.freeze.is_frozen());
+        }
+        // All it has is shared with other sites, or is the layer's own and set free.
+        let shared = format!(".shared.adapter_{index}.");
+        let unfrozen = &self.graph.demands().unfrozen;
+        let params = self
+            .graph
+            .params()
+            .filter(|(id, path, _)| path.contains(&shared) || unfrozen.contains(id) && is_below(path, site));
+        params.map(|(id, _, _)| self.is_tracked(id)).reduce(|a, b| a || b)
+    }
+
     /// Whether a gradient passes through a node's value.
     #[must_use]
     pub fn is_tracked(&self, node: NodeId) -> bool {

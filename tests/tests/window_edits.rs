@@ -198,3 +198,77 @@ fn what_is_gone_is_not_selected_beside_either() {
     assert!(window.app().view().graph.also.is_empty());
     assert_eq!(window.app().view().selected, Selected::Part("model.head".to_owned()));
 }
+
+/// Of the parameters below a path: how many of the base model's train, how many of adapters' do not, and how many do.
+fn states(window: &Window, path: &str) -> (usize, usize, usize) {
+    let model = window.app().builder().model().unwrap();
+    let below = |at: &str| at == path || at.starts_with(&format!("{path}."));
+    let inside = model.graph.params().filter(|(_, at, _)| below(at));
+    let (mut base, mut frozen, mut trained) = (0, 0, 0);
+    for (id, _, leaf) in inside {
+        match (leaf.placement, model.is_tracked(id)) {
+            (None, trains) => base += usize::from(trains),
+            (Some(_), false) => frozen += 1,
+            (Some(_), true) => trained += 1,
+        }
+    }
+    (base, frozen, trained)
+}
+
+#[test]
+fn presets_rules_and_copies_make_room_in_frozen_parts() {
+    let mut window = Window::tiny();
+    let before = window.text();
+    assert_eq!(states(&window, "model.spatial"), (0, 0, 0), "frozen as a whole");
+    // A preset over the whole model.
+    window.keys(Modifiers::COMMAND, Key::K);
+    window.harness.event(egui::Event::Text("place preset LoRA".to_owned()));
+    window.harness.run_steps(2);
+    window.keys(Modifiers::NONE, Key::Enter);
+    assert_eq!(window.project().adapters.len(), 4);
+    settled(&mut window);
+    let (base, frozen, trained) = states(&window, "model.spatial");
+    assert_eq!((base, frozen), (0, 0), "the part stays frozen, what was placed in it trains");
+    assert!(trained > 0);
+    assert!(window.has("In this stage: trainable"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
+    // A rule that reaches further than before.
+    let rule = "model.temporal.blocks.*.attention.{query,value}";
+    window.click(&format!("Rule LoRA {rule}"));
+    window.type_into("Rule text", "model.**.attention.{query,value}");
+    window.keys(Modifiers::NONE, Key::Enter);
+    settled(&mut window);
+    let (base, frozen, trained) = states(&window, "model.spatial");
+    assert!(base == 0 && frozen == 0 && trained > 0, "{base} {frozen} {trained}");
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
+}
+
+#[test]
+fn copies_to_like_sites_make_room_in_frozen_blocks() {
+    let project = project::set(&tiny(), "model.temporal.blocks", "3").unwrap();
+    let project = project::set(&project, "stages.1.freeze", "[\"model.temporal.blocks.2\"]").unwrap();
+    let mut window = window(&Project { adapters: Vec::new(), ..project });
+    window.click("Block model.temporal.blocks.0");
+    window.click("Place LoRA at model.temporal.blocks.0.attention.key");
+    settled(&mut window);
+    window.click("Copy to like sites");
+    settled(&mut window);
+    assert_eq!(window.project().adapters[0].at, "model.temporal.blocks.*.attention.key");
+    let (base, frozen, trained) = states(&window, "model.temporal.blocks.2");
+    assert!(base == 0 && frozen == 0 && trained > 0, "{base} {frozen} {trained}");
+}
+
+#[test]
+fn the_inspector_counts_the_sites_that_train() {
+    let mut project = tiny();
+    project.adapters[1].at = "model.**.attention.{query,value}".to_owned();
+    let mut window = window(&project);
+    window.click("Rule LoRA model.**.attention.{query,value}");
+    assert!(window.has("In this stage: 2 of 4 train, 2 frozen"));
+    window.click("Rule Bridge model.bridge");
+    assert!(window.has("In this stage: trainable"));
+    window.click("Show stage 1");
+    window.until("the other stage is there", |window| window.has("In this stage: not in this stage"));
+}

@@ -267,10 +267,11 @@ impl App {
 
     fn copy_to_like(&mut self) {
         let Selected::Adapter { index, .. } = self.view.selected else { return };
+        let model = self.placing();
         let Some(document) = &mut self.document else { return };
         let wide = document.project().adapters.get(index).and_then(|one| reach::every_block(&one.at));
         if let Some(wide) = wide {
-            edits::set_rule(document, index, &wide);
+            edits::set_rule(document, model.as_deref(), index, &wide);
             self.select(Selected::Adapter { index, site: None });
         }
     }

@@ -130,7 +130,7 @@ impl App {
             }
             Action::PlacePreset(number) => {
                 if let Some(preset) = PRESETS.get(number) {
-                    let index = edits::place_preset(document, preset);
+                    let index = edits::place_preset(document, model, preset);
                     self.view.selected = Selected::Adapter { index, site: None };
                 }
             }
@@ -151,7 +151,7 @@ impl App {
                 }
             }
             Action::SetRule { adapter, rule } => {
-                edits::set_rule(document, adapter, &rule);
+                edits::set_rule(document, model, adapter, &rule);
                 if let Selected::Adapter { site, .. } = &mut self.view.selected {
                     *site = None;
                 }
