@@ -375,6 +375,8 @@ type Key = (u64, u64, usize, PathBuf);
 
 struct Answer {
     key: Key,
+    /// Whether the data could be opened.
+    has_data: bool,
     result: Result<Arc<Model>, String>,
 }
 
@@ -390,6 +392,8 @@ pub struct Builder {
     /// What the latest model is of; later questions may have ended in errors.
     built: Option<Key>,
     error: Option<String>,
+    /// Whether the latest error is about the data rather than the model.
+    lacks_data: bool,
 }
 
 impl std::fmt::Debug for Answer {
@@ -405,11 +409,22 @@ impl Builder {
     /// When the system gives no thread.
     pub fn start(sources: Sources, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let work = move |job: Job| {
-            let result = guarded(|| answer(&sources, &job));
-            Answer { key: (job.generation, job.revision, job.stage, job.base), result }
+            let source = guarded(|| opened(&sources, &job));
+            let has_data = source.is_ok();
+            let result = source.and_then(|source| guarded(|| answer(&sources, &job, source.as_ref())));
+            Answer { key: (job.generation, job.revision, job.stage, job.base), has_data, result }
         };
         let thread = Newest::start("graft-model", work, wake)?;
-        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, built: None, error: None })
+        Ok(Self {
+            thread,
+            generation: 0,
+            asked: None,
+            answered: None,
+            model: None,
+            built: None,
+            error: None,
+            lacks_data: false,
+        })
     }
 
     /// Asks for a model unless it was asked for already.
@@ -438,6 +453,7 @@ impl Builder {
             }
             changed = true;
             self.answered = Some(answer.key);
+            self.lacks_data = !answer.has_data;
             match answer.result {
                 Ok(model) => {
                     self.error.clone_from(&model.complaint);
@@ -458,6 +474,7 @@ impl Builder {
         self.model = None;
         self.built = None;
         self.error = None;
+        self.lacks_data = false;
     }
 
     /// The latest model.
@@ -490,6 +507,12 @@ impl Builder {
         self.error.as_deref()
     }
 
+    /// Whether there is no model because the data cannot be opened.
+    #[must_use]
+    pub const fn lacks_data(&self) -> bool {
+        self.lacks_data
+    }
+
     /// Whether the latest question is answered.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -508,17 +531,20 @@ pub fn build_once(
     stage: usize,
 ) -> Result<Arc<Model>, String> {
     let job = Job { generation: 0, revision: 0, stage, project: Arc::clone(project), base };
-    guarded(|| answer(sources, &job))
+    guarded(|| answer(sources, &job, opened(sources, &job)?.as_ref()))
 }
 
 fn open(sources: &Sources, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
     Ok(sources.open(&job.project.data, &shown_view(&shown(job, stage)?), &job.base)?)
 }
 
-fn answer(sources: &Sources, job: &Job) -> Result<Arc<Model>, String> {
-    let source = open(sources, job, job.stage).map_err(|error| error.to_string())?;
+fn opened(sources: &Sources, job: &Job) -> Result<Arc<dyn Source>, String> {
+    open(sources, job, job.stage).map_err(|error| error.to_string())
+}
+
+fn answer(sources: &Sources, job: &Job, source: &dyn Source) -> Result<Arc<Model>, String> {
     let samples: Vec<Option<usize>> = (0..job.project.stages.len())
         .map(|stage| open(sources, job, stage).ok().map(|source| source.len(Split::Train)))
         .collect();
-    build(job, source.as_ref(), &samples).map(Arc::new).map_err(|error| error.to_string())
+    build(job, source, &samples).map(Arc::new).map_err(|error| error.to_string())
 }

@@ -141,7 +141,8 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         if desk.model.and_then(|model| model.complaint.as_deref()) != Some(error) {
             let data = ("Choose data…".to_owned(), Action::ChooseData);
             let again = ("Try again".to_owned(), Action::Retry);
-            found.push(Problem::error(error, vec![again, data]));
+            let remedies = if desk.lacks_data { vec![data, again] } else { vec![again, data] };
+            found.push(Problem::error(error, remedies));
         }
     }
     rules(desk, &mut found);

@@ -162,6 +162,7 @@ fn data_that_come_later_are_found_by_trying_again() {
         .unwrap();
     let mut window = Window::open(&project::to_text(&lost).unwrap());
     window.until("it is told", |window| window.app().problems().iter().any(|it| it.text.contains("later")));
+    assert!(window.says("The data could not be opened") && !window.says("The model could not be built"));
     std::fs::create_dir_all(&digits).unwrap();
     for file in std::fs::read_dir(repository("assets/digits")).unwrap().flatten() {
         std::fs::copy(file.path(), digits.join(file.file_name())).unwrap();

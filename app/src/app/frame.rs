@@ -99,7 +99,7 @@ impl App {
             heat::ui(ui, canvas_rect, desk, view, canvas.hottest(), actions);
             lock(ui, canvas_rect, locked);
         } else {
-            overlays::empty(ui, canvas_rect, self.builder.error(), actions);
+            overlays::empty(ui, canvas_rect, desk.build_error, desk.lacks_data, actions);
         }
         let shown_elsewhere = desk.model.is_none() && matches!(self.banner, Some(Banner::Error(_)));
         let recovered = self.recovered.as_ref().map(|_| Banner::Unsaved);
