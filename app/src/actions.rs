@@ -129,6 +129,8 @@ pub enum Action {
         /// Its value as a project file has it.
         value: String,
     },
+    /// Let a stage do without its cache.
+    TakeCacheOut(usize),
     /// Colour the graph by the next quantity.
     NextHeat,
     /// Colour the graph by this quantity.

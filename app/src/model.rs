@@ -1,5 +1,6 @@
 //! The model of the selected stage as the views read it, built away from the window's thread.
 
+mod cached;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -75,6 +76,8 @@ pub struct Model {
     pub trained: u64,
     /// What is wrong with the stage's rules, if anything.
     pub complaint: Option<String>,
+    /// Why what the stage asks to be cached cannot be, if so.
+    pub cache_complaint: Option<String>,
     /// Optimiser steps of every stage, where they are known.
     pub steps: Vec<Option<u64>>,
     /// Samples that one epoch of the stage trains on.
@@ -267,6 +270,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         trains: job.project.stages.get(job.stage).and_then(shown::training).is_some(),
         tracked,
         complaint,
+        cache_complaint: None,
         graph,
     })
 }
@@ -546,5 +550,9 @@ fn answer(sources: &Sources, job: &Job, source: &dyn Source) -> Result<Arc<Model
     let samples: Vec<Option<usize>> = (0..job.project.stages.len())
         .map(|stage| open(sources, job, stage).ok().map(|source| source.len(Split::Train)))
         .collect();
-    build(job, source, &samples).map(Arc::new).map_err(|error| error.to_string())
+    let mut model = build(job, source, &samples).map_err(|error| error.to_string())?;
+    if model.complaint.is_none() {
+        model.cache_complaint = cached::complaint(sources, job);
+    }
+    Ok(Arc::new(model))
 }

@@ -171,7 +171,12 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
 fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     let Ok(timeline) = desk.timelines.latest() else { return };
     for (index, column) in timeline.columns.iter().enumerate().filter(|(index, _)| *index != view.stage) {
-        let text = match &column.model {
+        let show = ("Show it".to_owned(), Action::ShowStage(index));
+        let text = match column.model.as_deref() {
+            Ok(Model { cache_complaint: Some(complaint), .. }) => {
+                found.push(Problem::error(complaint, vec![take_out(index), show]));
+                continue;
+            }
             Err(error) => format!("stage {}: {error}", index + 1),
             Ok(model) => match &model.complaint {
                 Some(complaint) => complaint.clone(),
@@ -181,8 +186,13 @@ fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
                 None => continue,
             },
         };
-        found.push(Problem::error(text, vec![("Show it".to_owned(), Action::ShowStage(index))]));
+        found.push(Problem::error(text, vec![show]));
     }
+}
+
+/// What mends a stage that finds nothing to cache.
+fn take_out(stage: usize) -> Remedy {
+    ("Take the cache out".to_owned(), Action::TakeCacheOut(stage))
 }
 
 /// Rules of adapters that match nothing or cannot be placed.
@@ -213,6 +223,10 @@ fn stages(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     } else if model.trained == 0 && project.stages.get(view.stage).is_some_and(|it| it.as_train().is_some()) {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
         found.push(Problem::error(format!("stage {} trains nothing", view.stage + 1), vec![show]));
+    }
+    if let Some(complaint) = &model.cache_complaint {
+        let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
+        found.push(Problem::error(complaint, vec![take_out(model.stage), show]));
     }
     others(desk, view, found);
     if project.stages.is_empty() {

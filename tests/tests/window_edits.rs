@@ -3,7 +3,7 @@
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use graft_app::view::Selected;
+use graft_app::view::{DockTab, Selected};
 use graft_engine::memory::Counting;
 use graft_engine::project::{self, Project};
 use graft_engine::train::{EvaluateSpec, RepeatSpec, StageSpec, TrainSpec};
@@ -271,4 +271,31 @@ fn the_inspector_counts_the_sites_that_train() {
     assert!(window.has("In this stage: trainable"));
     window.click("Show stage 1");
     window.until("the other stage is there", |window| window.has("In this stage: not in this stage"));
+}
+
+#[test]
+fn a_cache_with_nothing_to_keep_is_told_of_before_a_run() {
+    let project = project::set(&tiny(), "stages.1.cache", "()").unwrap();
+    let mut window = window(&project);
+    let complains = |window: &Window| {
+        window.app().problems().iter().any(|problem| problem.text.contains("nothing can be cached"))
+    };
+    window.until("the stages are known", |window| window.app().timelines().is_current());
+    assert!(window.app().problems().is_empty(), "{:?}", window.app().problems());
+    window.click("Thaw model.spatial in the outline");
+    let before = window.text();
+    settled(&mut window);
+    assert!(complains(&window), "{:?}", window.app().problems());
+    window.click("Train");
+    assert_eq!(window.app().view().tab, DockTab::Problems);
+    assert!(!window.path.with_file_name("runs").exists(), "no run is begun");
+    // From another stage it is seen as well.
+    window.click("Show stage 1");
+    window.until("the stages are known", |window| window.app().timelines().is_current() && complains(window));
+    window.click("Take the cache out");
+    assert_eq!(window.project().stages[1].as_train().unwrap().cache, None);
+    assert_eq!(window.app().document().unwrap().undo_label(), Some("Take the cache out of stage 2"));
+    window.until("nothing is wrong any more", |window| window.app().problems().is_empty());
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
 }

@@ -159,6 +159,7 @@ impl App {
             Action::SetStage { stage, path, value } => {
                 result = edits::set_stage(document, stage, path, &value);
             }
+            Action::TakeCacheOut(stage) => edits::take_cache_out(document, stage),
             Action::ApplyFit { budget, path, settings } => {
                 result = edits::apply_fit(document, budget, &path, &settings);
             }
