@@ -63,6 +63,8 @@ struct Asked {
     timeline: u64,
     too_much: Option<TooMuch>,
     failed: Option<String>,
+    /// The project whose run that was, as it was then.
+    run: Option<Arc<Project>>,
 }
 
 impl Asked {
@@ -77,6 +79,7 @@ impl Asked {
             timeline: desk.timelines.answers(),
             too_much: TooMuch::of(desk),
             failed: failed(desk).map(str::to_owned),
+            run: desk.session.project().map(|(project, _)| Arc::clone(project)),
         }
     }
 
@@ -87,6 +90,7 @@ impl Asked {
         let rest = |of: &Self| (of.stage, of.looks, of.timeline, of.too_much);
         same(self.project.as_ref(), other.project.as_ref())
             && same(self.model.as_ref(), other.model.as_ref())
+            && same(self.run.as_ref(), other.run.as_ref())
             && rest(self) == rest(other)
             && self.build_error == other.build_error
             && self.refusal == other.refusal
@@ -159,7 +163,9 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
             remedies: remedies(desk, too_much).into_iter().take(3).collect(),
         });
     }
-    if let Some(error) = failed(desk) {
+    // What an edit has changed since is not known to fail.
+    let is_same = || desk.session.project().is_none_or(|(run, _)| *run == *project);
+    if let Some(error) = failed(desk).filter(|_| is_same()) {
         let log = ("Show the log".to_owned(), Action::ShowTab(DockTab::Log));
         found.push(Problem::warning(format!("the last run failed: {error}"), vec![log]));
     }

@@ -299,3 +299,23 @@ fn a_cache_with_nothing_to_keep_is_told_of_before_a_run() {
     window.keys(Modifiers::COMMAND, Key::Z);
     assert_eq!(window.text(), before, "one step");
 }
+
+#[test]
+fn what_failed_is_no_problem_of_a_project_that_was_edited_since() {
+    let mut window = Window::tiny();
+    // No folder of runs can be made there.
+    std::fs::write(window.path.with_file_name("runs"), "in the way").unwrap();
+    window.until("the stages are known", |window| window.app().timelines().is_current());
+    window.click("Train");
+    window.until("it has failed", |window| {
+        matches!(window.app().session().state(), graft_app::session::State::Failed(_))
+    });
+    let told = |window: &Window| {
+        window.app().problems().iter().any(|problem| problem.text.starts_with("the last run failed"))
+    };
+    assert!(told(&window));
+    window.click("Freeze model.head in the outline");
+    assert!(!told(&window), "another project may not fail");
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert!(told(&window), "it is the one again that failed");
+}
