@@ -243,7 +243,7 @@ impl Canvas {
             let by = room / focus.size().max(Vec2::splat(1.0));
             if by.y < by.x / 2.0 { by.x.min(FAR) } else { by.min_elem().min(LEGIBLE) }
         });
-        let least = if camera.follow == Follow::All { *interact::ZOOM.start() } else { legible.max(LEAST) };
+        let least = if camera.follow == Follow::All { interact::FIT } else { legible.max(LEAST) };
         camera.zoom = whole.clamp(least, MOST);
         if size.x - bounds.width() * camera.zoom < 2.0 * BESIDE {
             // The price of the cache stands beside the graph.
