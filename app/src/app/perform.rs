@@ -181,6 +181,11 @@ impl App {
     /// Takes the typed budget; what is wrong with it stands below the field.
     fn fit_budget(&mut self) {
         let budget = &mut self.view.budget;
+        if budget.text.trim().is_empty() {
+            // Nothing typed is no budget, not a wrong one.
+            (budget.bytes, budget.complaint) = (None, None);
+            return;
+        }
         match parse_bytes(&budget.text) {
             Ok(bytes) => {
                 budget.bytes = Some(bytes);
