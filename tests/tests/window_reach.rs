@@ -221,3 +221,14 @@ fn walking_over_what_is_seen_moves_nothing() {
         assert_eq!(camera(&window), before, "{:?}", window.app().view().selected);
     }
 }
+
+#[test]
+fn what_has_no_room_beside_a_title_is_told_under_the_pointer() {
+    let mut window = Window::tiny();
+    window.click("Rule Bridge model.bridge");
+    let whole = "residual bottleneck between two transformers";
+    assert!(!window.says(whole));
+    let at = window.harness.get_by_label("Settings").rect().center();
+    window.harness.hover_at(at);
+    window.until("it is told", |window| window.says(whole));
+}

@@ -14,7 +14,7 @@ use crate::icons::{self, Icon};
 use crate::model::{Freeze, Model};
 use crate::theme::Theme;
 use crate::view::View;
-use crate::widgets::{Weight, key_value, note, rule, section, wide_button};
+use crate::widgets::{Weight, form_row, key_value, label_room, note, rule, section, wide_button};
 
 pub(super) fn adapter(
     ui: &mut Ui,
@@ -46,8 +46,9 @@ pub(super) fn adapter(
         note(ui, "This kind has no settings.", theme.label);
         ui.add_space(6.0);
     }
+    let room = label_room(ui, settings.iter().map(|setting| setting.label));
     for setting in settings {
-        crate::widgets::form_row(ui, setting.label, |ui| {
+        form_row(ui, setting.label, room, |ui| {
             setting_ui(ui, index, &setting, style.color, desk.locked, actions);
         });
     }
