@@ -5,6 +5,7 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::Options;
 use graft_app::planner::Clock;
 use graft_app::problems::Severity;
+use graft_app::theme::{DARK, LIGHT};
 use graft_app::view::Selected;
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::memory::Counting;
@@ -220,6 +221,28 @@ fn walking_over_what_is_seen_moves_nothing() {
         assert_ne!(window.app().view().selected, selected);
         assert_eq!(camera(&window), before, "{:?}", window.app().view().selected);
     }
+}
+
+/// The colour that a text is drawn in, where it is.
+fn ink(window: &Window, part: &str) -> Option<egui::Color32> {
+    let mut texts = window.harness.output().shapes.iter().filter_map(|shape| match &shape.shape {
+        egui::Shape::Text(text) if text.galley.text().contains(part) => Some(text),
+        _ => None,
+    });
+    let row = texts.find_map(|text| text.galley.rows.first())?;
+    Some(row.visuals.mesh.vertices.first()?.color)
+}
+
+#[test]
+fn why_a_device_is_missing_can_be_read() {
+    let mut window = Window::tiny();
+    window.until("devices are known", |window| !window.app().devices().rows().is_empty());
+    let rows = window.app().devices().rows();
+    let reason = rows.iter().find_map(|row| row.reason.clone()).expect("no build has all devices");
+    window.harness.get_by_label("Device flex").click();
+    window.harness.run_steps(4);
+    let color = ink(&window, &reason);
+    assert!([DARK.body, LIGHT.body].map(Some).contains(&color), "not faded: {color:?}");
 }
 
 #[test]
