@@ -158,6 +158,8 @@ pub enum Action {
     Reload,
     /// Keep the window's contents though the file changed.
     KeepMine,
+    /// Show what the edits that an earlier window left behind change.
+    ShowUnsaved,
     /// Take the edits that an earlier window left behind.
     Restore,
     /// Drop them.

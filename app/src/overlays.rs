@@ -151,6 +151,9 @@ pub(crate) fn banner(ui: &mut Ui, canvas: Rect, banner: &Banner, locked: bool, a
                                 if wide_button(ui, None, "Take them", Weight::Primary, !locked).clicked() {
                                     actions.push(Action::Restore);
                                 }
+                                if wide_button(ui, None, "Show what differs", Weight::Plain, true).clicked() {
+                                    actions.push(Action::ShowUnsaved);
+                                }
                             }
                         }
                         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {

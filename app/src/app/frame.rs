@@ -122,8 +122,7 @@ impl App {
         let page = welcome::Page {
             samples: self.samples.list(),
             devices: &self.devices,
-            settings: self.store.settings(),
-            unsaved: self.store.orphans(),
+            store: &self.store,
             refusal: self.refusal.as_deref(),
         };
         welcome::ui(ui, page, &mut self.view.samples, actions);

@@ -57,6 +57,7 @@ impl App {
             }
             Action::CheckDevices => self.devices.check(),
             Action::Restore if !self.is_locked() => self.restore(),
+            Action::ShowUnsaved => self.show_recovered(),
             Action::ForgetUnsaved => self.forget_recovered(),
             Action::Select(selected) => self.select(selected),
             Action::Graph(action) => self.graph(ctx, action),
