@@ -167,8 +167,7 @@ impl Canvas {
         differs::draw(ui.painter(), Theme::of(&ui), &self.layout, projection, &view.differing);
         painter.lit(&self.lit, &self.layout);
         if let Some((outlook, course)) = cut {
-            let spec = scene.project.stages.get(outlook.stage).and_then(crate::shown::training);
-            cut::draw(&ui, course, (outlook, spec), projection, rect, &self.layout, map);
+            cut::draw(&ui, course, (outlook, scene), projection, rect, &self.layout, map);
         }
         edges::ui(&ui, &self.layout, projection, &background);
         band::ui(&ui, &self.layout, projection, &background, view, actions);

@@ -7,8 +7,8 @@ use graft_engine::graph::is_below;
 use graft_engine::project::bytes_text;
 use graft_engine::train::TrainSpec;
 
-use super::Projection;
 use super::shapes::{Card, Cut, Flow, Layout, Look};
+use super::{Projection, Scene};
 use crate::format;
 use crate::icons::{self, Icon};
 use crate::model::Model;
@@ -19,9 +19,11 @@ use crate::theme::{Theme, medium, mono};
 const BESIDE: f32 = 7.0;
 /// How far below a card of the main flow, in layout points.
 const BELOW: f32 = 15.0;
-/// What the choice of heat takes of the strip's foot, and the word that the graph is locked.
-const HEAT: Vec2 = vec2(322.0, 0.0);
-const LOCK: Vec2 = vec2(214.0, 41.0);
+/// What the stages and the zoom take of the strip's top, the choice of heat and the lock of its foot.
+const EDGE: f32 = 41.0;
+/// How much of the foot the heat takes from the left, and the lock from the right.
+const HEAT: f32 = 322.0;
+const LOCK: f32 = 214.0;
 /// How far below a card the edge of the frozen side may be to be the same line.
 const NEAR: f32 = 60.0;
 
@@ -144,7 +146,7 @@ fn price(outlook: &Outlook, spec: Option<&TrainSpec>) -> Option<Price> {
 pub(super) fn draw(
     ui: &Ui,
     course: Course,
-    (outlook, spec): (&Outlook, Option<&TrainSpec>),
+    (outlook, scene): (&Outlook, Scene<'_>),
     projection: Projection,
     canvas: Rect,
     layout: &Layout,
@@ -177,6 +179,7 @@ pub(super) fn draw(
     for points in lines {
         ui.painter().extend(Shape::dashed_line(&points, Stroke::new(1.5, theme.frozen), 6.0, 4.0));
     }
+    let spec = scene.project.stages.get(outlook.stage).and_then(crate::shown::training);
     let Some(price) = price(outlook, spec) else { return };
     let content = layout.cards.iter().map(|card| card.rect.right()).fold(f32::NEG_INFINITY, f32::max);
     let room = canvas.right() - at(content, 0.0).x - 18.0;
@@ -186,9 +189,9 @@ pub(super) fn draw(
     let wide = |text: &str, font| ui.painter().layout_no_wrap(text.to_owned(), font, theme.text).size().x;
     let full = wide(&price.word, medium(11.0)).max(wide(&price.all, mono(10.0))) + 38.0;
     if let Course::Upright(_) = course {
-        let size = vec2(wide(&price.short, mono(10.0)) + 34.0, 20.0);
+        let size = vec2(wide(&price.short, mono(10.0)) + 34.0, 18.0);
         let cards: Vec<Rect> = layout.cards.iter().map(|card| projection.rect(card.rect)).collect();
-        let Some(rect) = beside_the_strip(anchor, size, canvas, &cards) else { return };
+        let Some(rect) = beside_the_strip(anchor, size, canvas, &cards, scene.locked) else { return };
         label(ui, rect, false, &price, outlook, spec);
         return;
     }
@@ -203,20 +206,25 @@ pub(super) fn draw(
 
 /// Where the label stands in the strip: below the graph, else above it, on the side of the line that has room for it. The
 /// stages, the zoom, the heat and the lock keep their edges.
-fn beside_the_strip(anchor: Pos2, size: Vec2, canvas: Rect, cards: &[Rect]) -> Option<Rect> {
-    let top = Rect::from_min_max(canvas.min, pos2(canvas.right(), canvas.top() + 39.5));
-    let heat = Rect::from_min_max(pos2(canvas.left(), canvas.bottom() - 41.0), canvas.left_bottom() + HEAT);
-    let lock = Rect::from_min_max(canvas.right_bottom() - LOCK, canvas.max);
+fn beside_the_strip(anchor: Pos2, size: Vec2, canvas: Rect, cards: &[Rect], locked: bool) -> Option<Rect> {
+    let top = Rect::from_min_max(canvas.min, pos2(canvas.right(), canvas.top() + EDGE - 1.5));
+    let foot = canvas.bottom() - EDGE;
+    let heat = Rect::from_min_max(pos2(canvas.left(), foot), pos2(canvas.left() + HEAT, canvas.bottom()));
+    let lock = Rect::from_min_max(pos2(canvas.right() - LOCK, foot), canvas.max);
+    let edges = [Some(top), Some(heat), locked.then_some(lock)];
     let graph = cards.iter().copied().reduce(Rect::union).unwrap_or(Rect::NOTHING);
-    let heights = [graph.bottom() + 4.0, graph.top() - 2.0 - size.y, anchor.y - size.y / 2.0];
-    let sides = [anchor.x + 6.0, anchor.x - 6.0 - size.x, heat.right() + 8.0];
-    let mut places =
-        heights.iter().flat_map(|y| sides.iter().map(|x| Rect::from_min_size(pos2(*x, *y), size)));
-    places.find(|place| {
+    let heights = [graph.bottom() + 4.0, graph.top() - 1.0 - size.y, anchor.y - size.y / 2.0];
+    let is_free = |place: &Rect| {
         canvas.shrink(4.0).contains_rect(*place)
-            && ![top, heat, lock].iter().any(|edge| edge.intersects(*place))
-            && !cards.iter().any(|card| card.expand(1.5).intersects(*place))
-    })
+            && !edges.iter().flatten().any(|edge| edge.intersects(*place))
+            && !cards.iter().any(|card| card.expand(0.5).intersects(*place))
+    };
+    let at = |sides: &[f32]| {
+        let places = heights.iter().flat_map(|y| sides.iter().map(|x| pos2(*x, *y)));
+        places.map(|corner| Rect::from_min_size(corner, size)).find(is_free)
+    };
+    // At the line; only where there is no room, beside the heat.
+    at(&[anchor.x + 6.0, anchor.x - 6.0 - size.x]).or_else(|| at(&[heat.right() + 8.0]))
 }
 
 /// The label: two lines where there is room beside the graph, else one.
@@ -298,20 +306,23 @@ mod tests {
     #[test]
     fn in_the_strip_the_price_lies_over_no_card() {
         let canvas = Rect::from_min_size(pos2(100.0, 50.0), vec2(600.0, 150.0));
-        let card = |left: f32, top: f32| Rect::from_min_size(pos2(left, top), vec2(120.0, 40.0));
         let anchor = pos2(300.0, canvas.top() + 53.0);
-        let size = vec2(90.0, 20.0);
-        for top in [80.0, 100.0, 112.0, 120.0] {
+        let size = vec2(90.0, 18.0);
+        // As the strip is fitted at its usual height, at a zoom of 100 % and at most.
+        for (top, height) in [(112.0, 36.0), (109.3, 41.4)] {
             for left in [110.0, 160.0, 310.0] {
-                let cards = [card(left, top), card(left + 150.0, top)];
-                let rect = beside_the_strip(anchor, size, canvas, &cards).unwrap();
-                let free = !cards.iter().any(|card| card.intersects(rect));
-                assert!(canvas.contains_rect(rect) && free, "{left} {top}");
+                let card = |left: f32| Rect::from_min_size(pos2(left, top), vec2(120.0, height));
+                let cards = [card(left), card(left + 150.0)];
+                for locked in [false, true] {
+                    let rect = beside_the_strip(anchor, size, canvas, &cards, locked).unwrap();
+                    let free = !cards.iter().any(|card| card.intersects(rect));
+                    assert!(canvas.contains_rect(rect) && free, "{left} {top}");
+                }
             }
         }
         // At the right edge it stands at the left of the line.
         let right = pos2(canvas.right() - 20.0, anchor.y);
-        let cards = [card(560.0, 100.0)];
-        assert!(beside_the_strip(right, size, canvas, &cards).unwrap().right() < right.x);
+        let cards = [Rect::from_min_size(pos2(560.0, 112.0), vec2(120.0, 36.0))];
+        assert!(beside_the_strip(right, size, canvas, &cards, false).unwrap().right() < right.x);
     }
 }
