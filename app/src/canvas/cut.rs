@@ -204,8 +204,8 @@ pub(super) fn draw(
     }
 }
 
-/// Where the label stands in the strip: below the graph, else above it, on the side of the line that has room for it. The
-/// stages, the zoom, the heat and the lock keep their edges.
+/// Where the label stands in the strip: below the graph, at the anchor, or close above the graph, on the side of the line
+/// that has room for it. The stages, the zoom, the heat and the lock keep their edges.
 fn beside_the_strip(anchor: Pos2, size: Vec2, canvas: Rect, cards: &[Rect], locked: bool) -> Option<Rect> {
     let top = Rect::from_min_max(canvas.min, pos2(canvas.right(), canvas.top() + EDGE - 1.5));
     let foot = canvas.bottom() - EDGE;
@@ -213,7 +213,7 @@ fn beside_the_strip(anchor: Pos2, size: Vec2, canvas: Rect, cards: &[Rect], lock
     let lock = Rect::from_min_max(pos2(canvas.right() - LOCK, foot), canvas.max);
     let edges = [Some(top), Some(heat), locked.then_some(lock)];
     let graph = cards.iter().copied().reduce(Rect::union).unwrap_or(Rect::NOTHING);
-    let heights = [graph.bottom() + 4.0, graph.top() - 1.0 - size.y, anchor.y - size.y / 2.0];
+    let heights = [graph.bottom() + 4.0, anchor.y - size.y / 2.0, graph.top() - 1.0 - size.y];
     let is_free = |place: &Rect| {
         canvas.shrink(4.0).contains_rect(*place)
             && !edges.iter().flatten().any(|edge| edge.intersects(*place))
