@@ -129,6 +129,8 @@ pub enum Action {
         /// Its value as a project file has it.
         value: String,
     },
+    /// Let a stage do without its cache.
+    TakeCacheOut(usize),
     /// Colour the graph by the next quantity.
     NextHeat,
     /// Colour the graph by this quantity.
@@ -156,6 +158,8 @@ pub enum Action {
     Reload,
     /// Keep the window's contents though the file changed.
     KeepMine,
+    /// Show what the edits that an earlier window left behind change.
+    ShowUnsaved,
     /// Take the edits that an earlier window left behind.
     Restore,
     /// Drop them.

@@ -140,6 +140,7 @@ macro_rules! desk {
             document: $app.document.as_ref(),
             model: $app.builder.model().filter(|_| $app.document.is_some()),
             build_error: $app.builder.error().filter(|_| $app.document.is_some()),
+            lacks_data: $app.builder.lacks_data(),
             planner: &$app.planner,
             what_if: &$app.what_if,
             timelines: &$app.timelines,

@@ -167,7 +167,7 @@ impl Canvas {
         differs::draw(ui.painter(), Theme::of(&ui), &self.layout, projection, &view.differing);
         painter.lit(&self.lit, &self.layout);
         if let Some((outlook, course)) = cut {
-            cut::draw(&ui, course, outlook, projection, rect, &self.layout, map);
+            cut::draw(&ui, course, (outlook, scene), projection, rect, &self.layout, map);
         }
         edges::ui(&ui, &self.layout, projection, &background);
         band::ui(&ui, &self.layout, projection, &background, view, actions);
@@ -243,7 +243,7 @@ impl Canvas {
             let by = room / focus.size().max(Vec2::splat(1.0));
             if by.y < by.x / 2.0 { by.x.min(FAR) } else { by.min_elem().min(LEGIBLE) }
         });
-        let least = if camera.follow == Follow::All { *interact::ZOOM.start() } else { legible.max(LEAST) };
+        let least = if camera.follow == Follow::All { interact::FIT } else { legible.max(LEAST) };
         camera.zoom = whole.clamp(least, MOST);
         if size.x - bounds.width() * camera.zoom < 2.0 * BESIDE {
             // The price of the cache stands beside the graph.

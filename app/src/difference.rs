@@ -1,4 +1,4 @@
-//! How the project in the window differs from its file, line by line.
+//! How the project in the window differs from its file, or from edits that were left unsaved, line by line.
 
 use egui::{Align, Layout, ScrollArea, Ui};
 use similar::{ChangeTag, TextDiff};
@@ -10,20 +10,31 @@ use crate::widgets::{Weight, wide_button};
 /// Unchanged lines around each change.
 const AROUND: usize = 2;
 
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// The file, and the project in the window.
+    FileAndWindow,
+    /// The project in the window, and the edits that an earlier window left unsaved.
+    WindowAndLeft,
+}
+
 /// The two texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// What the file holds.
-    pub file: String,
-    /// What the window holds.
-    pub window: String,
+    /// What they are of.
+    pub between: Between,
+    /// What stood there before.
+    pub old: String,
+    /// What stands there then.
+    pub new: String,
 }
 
 /// A line and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
-    File,
-    Window,
+    Old,
+    New,
     Both,
     Gap,
 }
@@ -31,7 +42,7 @@ enum Side {
 impl Difference {
     /// The lines that differ, with a few around them.
     fn lines(&self) -> Vec<(Side, String)> {
-        let diff = TextDiff::from_lines(&self.file, &self.window);
+        let diff = TextDiff::from_lines(&self.old, &self.new);
         let mut lines = Vec::new();
         for (number, group) in diff.grouped_ops(AROUND).iter().enumerate() {
             if number > 0 {
@@ -39,8 +50,8 @@ impl Difference {
             }
             for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
                 let side = match change.tag() {
-                    ChangeTag::Delete => Side::File,
-                    ChangeTag::Insert => Side::Window,
+                    ChangeTag::Delete => Side::Old,
+                    ChangeTag::Insert => Side::New,
                     ChangeTag::Equal => Side::Both,
                 };
                 lines.push((side, change.value().trim_end().to_owned()));
@@ -55,9 +66,23 @@ pub(crate) fn ui(ctx: &egui::Context, difference: &Difference, actions: &mut Vec
     let mut open = true;
     let response = egui::Modal::new(egui::Id::unique("difference")).show(ctx, |ui| {
         ui.set_width(720.0);
-        ui.heading("What differs from the file");
+        let (heading, legend, refuse, take) = match difference.between {
+            Between::FileAndWindow => (
+                "What differs from the file",
+                "− stands in the file, + in the window",
+                ("Keep mine", Action::KeepMine),
+                ("Reload", Action::Reload),
+            ),
+            Between::WindowAndLeft => (
+                "What the unsaved edits change",
+                "− stands in the project, + in the edits that were not saved",
+                ("Forget them", Action::ForgetUnsaved),
+                ("Take them", Action::Restore),
+            ),
+        };
+        ui.heading(heading);
         ui.add_space(2.0);
-        ui.label("− stands in the file, + in the window");
+        ui.label(legend);
         ui.add_space(6.0);
         let lines = difference.lines();
         if lines.is_empty() {
@@ -74,13 +99,11 @@ pub(crate) fn ui(ctx: &egui::Context, difference: &Difference, actions: &mut Vec
             if wide_button(ui, None, "Close", Weight::Primary, true).clicked() {
                 open = false;
             }
-            if wide_button(ui, None, "Keep mine", Weight::Plain, true).clicked() {
-                actions.push(Action::KeepMine);
-                open = false;
-            }
-            if wide_button(ui, None, "Reload", Weight::Plain, true).clicked() {
-                actions.push(Action::Reload);
-                open = false;
+            for (word, action) in [refuse, take] {
+                if wide_button(ui, None, word, Weight::Plain, true).clicked() {
+                    actions.push(action);
+                    open = false;
+                }
             }
         });
     });
@@ -90,8 +113,8 @@ pub(crate) fn ui(ctx: &egui::Context, difference: &Difference, actions: &mut Vec
 fn line(ui: &mut Ui, side: Side, text: &str) {
     let theme = Theme::of(ui);
     let (sign, color, fill) = match side {
-        Side::File => ("−", theme.error, Some(theme.error_tint)),
-        Side::Window => ("+", theme.brand, Some(theme.brand_tint)),
+        Side::Old => ("−", theme.error, Some(theme.error_tint)),
+        Side::New => ("+", theme.brand, Some(theme.brand_tint)),
         Side::Both => (" ", theme.body, None),
         Side::Gap => (" ", theme.label, None),
     };
@@ -111,10 +134,14 @@ mod tests {
                 .map(|i| if i == 10 { format!("epochs: {epochs}\n") } else { format!("line {i}\n") })
                 .collect()
         };
-        let lines = Difference { file: text(1), window: text(2) }.lines();
+        let lines = |old: usize, new: usize| {
+            let between = Between::FileAndWindow;
+            Difference { between, old: text(old), new: text(new) }.lines()
+        };
+        assert!(lines(1, 1).is_empty());
+        let lines = lines(1, 2);
         assert_eq!(lines.len(), 2 + 2 + 2);
-        assert!(lines.contains(&(Side::File, "epochs: 1".to_owned())));
-        assert!(lines.contains(&(Side::Window, "epochs: 2".to_owned())));
-        assert!(Difference { file: text(1), window: text(1) }.lines().is_empty());
+        assert!(lines.contains(&(Side::Old, "epochs: 1".to_owned())));
+        assert!(lines.contains(&(Side::New, "epochs: 2".to_owned())));
     }
 }

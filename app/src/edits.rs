@@ -6,7 +6,7 @@ pub(crate) mod renumber;
 
 use graft_engine::adapters::{AdapterSpec, Placement, Preset};
 use graft_engine::graph::Graph;
-use graft_engine::project;
+use graft_engine::project::{self, Project};
 use graft_engine::train::{AdapterUse, StageSpec};
 
 use crate::document::Document;
@@ -37,16 +37,21 @@ pub(crate) fn place_at(
     };
     let index = document.project().adapters.len();
     document.edit(&label, None, |project| {
-        shown::each_training(&mut project.stages, &mut |stage| {
-            if stage.adapters == AdapterUse::All {
-                for site in sites {
-                    freeze::make_room(stage, &model.graph, site);
-                }
-            }
-        });
+        make_room(project, model, sites);
         project.adapters.extend(rules.iter().map(|rule| Placement::new(rule, spec.clone())));
     });
     index
+}
+
+/// In every stage that uses adapters, parts that are frozen around these sites stay so, but not what comes to sit there.
+fn make_room(project: &mut Project, model: &Model, sites: &[String]) {
+    shown::each_training(&mut project.stages, &mut |stage| {
+        if stage.adapters == AdapterUse::All {
+            for site in sites {
+                freeze::make_room(stage, &model.graph, site);
+            }
+        }
+    });
 }
 
 /// Takes an adapter off the list, and those that stand on its layers. Whatever names later ones by number follows.
@@ -56,11 +61,18 @@ pub(crate) fn remove(document: &mut Document, index: usize) {
     document.edit(&label, None, |project| remove::take_off(project, index));
 }
 
-/// Places all that a preset places; returns the index of the first of its adapters.
-pub(crate) fn place_preset(document: &mut Document, preset: &Preset) -> usize {
+/// Places all that a preset places, as [`place_at`] does; returns the index of the first of its adapters.
+pub(crate) fn place_preset(document: &mut Document, model: Option<&Model>, preset: &Preset) -> usize {
     let first = document.project().adapters.len();
+    let placements = preset.placements("model", first);
     document.edit(&format!("Place preset {}", preset.name), None, |project| {
-        project.adapters.extend(preset.placements("model", first));
+        if let Some(model) = model {
+            // What stands on the layers of an adapter lies where that one sits, which has room then.
+            let covered = placements.iter().filter_map(|placement| placement.coverage(&model.graph).ok());
+            let sites: Vec<String> = covered.flat_map(|covered| covered.matched).collect();
+            make_room(project, model, &sites);
+        }
+        project.adapters.extend(placements.iter().cloned());
     });
     first
 }
@@ -101,11 +113,25 @@ pub(crate) fn resize(
     Ok(())
 }
 
-/// Changes an adapter's rule.
-pub(crate) fn set_rule(document: &mut Document, adapter: usize, rule: &str) {
+/// Changes an adapter's rule. Sites that it did not match before get room as in [`place_at`].
+pub(crate) fn set_rule(document: &mut Document, model: Option<&Model>, adapter: usize, rule: &str) {
     document.edit("Change rule", None, |project| {
-        if let Some(placement) = project.adapters.get_mut(adapter) {
-            rule.trim().clone_into(&mut placement.at);
+        let Some(placement) = project.adapters.get_mut(adapter) else { return };
+        rule.trim().clone_into(&mut placement.at);
+        let Some(model) = model else { return };
+        let Ok(covered) = placement.coverage(&model.graph) else { return };
+        let known = model.coverage.get(adapter).and_then(|covered| covered.as_ref().ok());
+        let is_new = |site: &String| known.is_none_or(|known| !known.matched.contains(site));
+        let sites: Vec<String> = covered.matched.into_iter().filter(is_new).collect();
+        make_room(project, model, &sites);
+    });
+}
+
+/// Takes the cache out of the training stage that a listed stage shows.
+pub(crate) fn take_cache_out(document: &mut Document, stage: usize) {
+    document.edit(&format!("Take the cache out of stage {}", stage + 1), None, |project| {
+        if let Some(spec) = project.stages.get_mut(stage).and_then(shown::training_mut) {
+            spec.cache = None;
         }
     });
 }

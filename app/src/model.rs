@@ -1,5 +1,6 @@
 //! The model of the selected stage as the views read it, built away from the window's thread.
 
+mod cached;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -75,6 +76,8 @@ pub struct Model {
     pub trained: u64,
     /// What is wrong with the stage's rules, if anything.
     pub complaint: Option<String>,
+    /// Why what the stage asks to be cached cannot be, if so.
+    pub cache_complaint: Option<String>,
     /// Optimiser steps of every stage, where they are known.
     pub steps: Vec<Option<u64>>,
     /// Samples that one epoch of the stage trains on.
@@ -120,6 +123,23 @@ impl Model {
     #[must_use]
     pub fn adapters_at(&self, site: &str) -> &[usize] {
         self.adapters_at.get(site).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an adapter trains at a site; none where it has nothing there that could: no weights, or merged before.
+    #[must_use]
+    pub fn trains_at(&self, index: usize, site: &str) -> Option<bool> {
+        let own = self.part(&format!("{site}.adapter_{index}"))?;
+        if own.freeze != Freeze::Nothing {
+            return Some(!own.freeze.is_frozen());
+        }
+        // All it has is shared with other sites, or is the layer's own and set free.
+        let shared = format!(".shared.adapter_{index}.");
+        let unfrozen = &self.graph.demands().unfrozen;
+        let params = self
+            .graph
+            .params()
+            .filter(|(id, path, _)| path.contains(&shared) || unfrozen.contains(id) && is_below(path, site));
+        params.map(|(id, _, _)| self.is_tracked(id)).reduce(|a, b| a || b)
     }
 
     /// Whether a gradient passes through a node's value.
@@ -250,6 +270,7 @@ fn build(job: &Job, source: &dyn Source, samples: &[Option<usize>]) -> Result<Mo
         trains: job.project.stages.get(job.stage).and_then(shown::training).is_some(),
         tracked,
         complaint,
+        cache_complaint: None,
         graph,
     })
 }
@@ -358,6 +379,8 @@ type Key = (u64, u64, usize, PathBuf);
 
 struct Answer {
     key: Key,
+    /// Whether the data could be opened.
+    has_data: bool,
     result: Result<Arc<Model>, String>,
 }
 
@@ -373,6 +396,8 @@ pub struct Builder {
     /// What the latest model is of; later questions may have ended in errors.
     built: Option<Key>,
     error: Option<String>,
+    /// Whether the latest error is about the data rather than the model.
+    lacks_data: bool,
 }
 
 impl std::fmt::Debug for Answer {
@@ -388,11 +413,22 @@ impl Builder {
     /// When the system gives no thread.
     pub fn start(sources: Sources, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let work = move |job: Job| {
-            let result = guarded(|| answer(&sources, &job));
-            Answer { key: (job.generation, job.revision, job.stage, job.base), result }
+            let source = guarded(|| opened(&sources, &job));
+            let has_data = source.is_ok();
+            let result = source.and_then(|source| guarded(|| answer(&sources, &job, source.as_ref())));
+            Answer { key: (job.generation, job.revision, job.stage, job.base), has_data, result }
         };
         let thread = Newest::start("graft-model", work, wake)?;
-        Ok(Self { thread, generation: 0, asked: None, answered: None, model: None, built: None, error: None })
+        Ok(Self {
+            thread,
+            generation: 0,
+            asked: None,
+            answered: None,
+            model: None,
+            built: None,
+            error: None,
+            lacks_data: false,
+        })
     }
 
     /// Asks for a model unless it was asked for already.
@@ -421,6 +457,7 @@ impl Builder {
             }
             changed = true;
             self.answered = Some(answer.key);
+            self.lacks_data = !answer.has_data;
             match answer.result {
                 Ok(model) => {
                     self.error.clone_from(&model.complaint);
@@ -441,6 +478,7 @@ impl Builder {
         self.model = None;
         self.built = None;
         self.error = None;
+        self.lacks_data = false;
     }
 
     /// The latest model.
@@ -473,6 +511,12 @@ impl Builder {
         self.error.as_deref()
     }
 
+    /// Whether there is no model because the data cannot be opened.
+    #[must_use]
+    pub const fn lacks_data(&self) -> bool {
+        self.lacks_data
+    }
+
     /// Whether the latest question is answered.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -491,17 +535,24 @@ pub fn build_once(
     stage: usize,
 ) -> Result<Arc<Model>, String> {
     let job = Job { generation: 0, revision: 0, stage, project: Arc::clone(project), base };
-    guarded(|| answer(sources, &job))
+    guarded(|| answer(sources, &job, opened(sources, &job)?.as_ref()))
 }
 
 fn open(sources: &Sources, job: &Job, stage: usize) -> Result<Arc<dyn Source>, BuildError> {
     Ok(sources.open(&job.project.data, &shown_view(&shown(job, stage)?), &job.base)?)
 }
 
-fn answer(sources: &Sources, job: &Job) -> Result<Arc<Model>, String> {
-    let source = open(sources, job, job.stage).map_err(|error| error.to_string())?;
+fn opened(sources: &Sources, job: &Job) -> Result<Arc<dyn Source>, String> {
+    open(sources, job, job.stage).map_err(|error| error.to_string())
+}
+
+fn answer(sources: &Sources, job: &Job, source: &dyn Source) -> Result<Arc<Model>, String> {
     let samples: Vec<Option<usize>> = (0..job.project.stages.len())
         .map(|stage| open(sources, job, stage).ok().map(|source| source.len(Split::Train)))
         .collect();
-    build(job, source.as_ref(), &samples).map(Arc::new).map_err(|error| error.to_string())
+    let mut model = build(job, source, &samples).map_err(|error| error.to_string())?;
+    if model.complaint.is_none() {
+        model.cache_complaint = cached::complaint(sources, job);
+    }
+    Ok(Arc::new(model))
 }

@@ -165,6 +165,9 @@ pub(crate) fn banner(ui: &mut Ui, banner: &Banner, locked: bool, actions: &mut V
                                 if wide_button(ui, None, "Take them", Weight::Primary, !locked).clicked() {
                                     actions.push(Action::Restore);
                                 }
+                                if wide_button(ui, None, "Show what differs", Weight::Plain, true).clicked() {
+                                    actions.push(Action::ShowUnsaved);
+                                }
                             }
                         }
                         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -182,7 +185,13 @@ pub(crate) fn banner(ui: &mut Ui, banner: &Banner, locked: bool, actions: &mut V
 }
 
 /// What stands where the graph would be while there is none.
-pub(crate) fn empty(ui: &mut Ui, canvas: Rect, error: Option<&str>, actions: &mut Vec<Action>) {
+pub(crate) fn empty(
+    ui: &mut Ui,
+    canvas: Rect,
+    error: Option<&str>,
+    lacks_data: bool,
+    actions: &mut Vec<Action>,
+) {
     let theme = Theme::of(ui);
     ui.painter().rect_filled(canvas, 0, theme.well);
     let Some(message) = error else {
@@ -195,13 +204,22 @@ pub(crate) fn empty(ui: &mut Ui, canvas: Rect, error: Option<&str>, actions: &mu
     let layout = Layout::top_down(Align::Center);
     let mut inner = ui.new_child(UiBuilder::new().max_rect(rect).layout(layout));
     let ui = &mut inner;
-    ui.label(RichText::new("The model could not be built").font(bold(18.0)).color(theme.text));
+    // A model is built for the columns of its data: without them it is not the model that is wrong.
+    let headline = if lacks_data { "The data could not be opened" } else { "The model could not be built" };
+    ui.label(RichText::new(headline).font(bold(18.0)).color(theme.text));
     ui.add_space(8.0);
     let text = RichText::new(message).font(regular(12.0)).color(theme.error);
     let response = ui.add(egui::Label::new(text).wrap());
     response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {message}")));
     ui.add_space(12.0);
-    if wide_button(ui, Some(Icon::Warning), "Show problems", Weight::Primary, true).clicked() {
+    if lacks_data {
+        if wide_button(ui, Some(Icon::Folder), "Choose data…", Weight::Primary, true).clicked() {
+            actions.push(Action::ChooseData);
+        }
+        ui.add_space(6.0);
+    }
+    let weight = if lacks_data { Weight::Plain } else { Weight::Primary };
+    if wide_button(ui, Some(Icon::Warning), "Show problems", weight, true).clicked() {
         actions.push(Action::ShowTab(DockTab::Problems));
     }
 }

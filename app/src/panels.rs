@@ -38,6 +38,8 @@ pub struct Desk<'a> {
     pub model: Option<&'a Arc<Model>>,
     /// Why the newest model could not be built.
     pub build_error: Option<&'a str>,
+    /// Whether that is because the data cannot be opened.
+    pub lacks_data: bool,
     /// What is predicted.
     pub planner: &'a Planner,
     /// Which parts train in which stages.

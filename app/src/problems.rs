@@ -63,6 +63,8 @@ struct Asked {
     timeline: u64,
     too_much: Option<TooMuch>,
     failed: Option<String>,
+    /// The project whose run that was, as it was then.
+    run: Option<Arc<Project>>,
 }
 
 impl Asked {
@@ -77,6 +79,7 @@ impl Asked {
             timeline: desk.timelines.answers(),
             too_much: TooMuch::of(desk),
             failed: failed(desk).map(str::to_owned),
+            run: desk.session.project().map(|(project, _)| Arc::clone(project)),
         }
     }
 
@@ -87,6 +90,7 @@ impl Asked {
         let rest = |of: &Self| (of.stage, of.looks, of.timeline, of.too_much);
         same(self.project.as_ref(), other.project.as_ref())
             && same(self.model.as_ref(), other.model.as_ref())
+            && same(self.run.as_ref(), other.run.as_ref())
             && rest(self) == rest(other)
             && self.build_error == other.build_error
             && self.refusal == other.refusal
@@ -141,7 +145,8 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
         if desk.model.and_then(|model| model.complaint.as_deref()) != Some(error) {
             let data = ("Choose data…".to_owned(), Action::ChooseData);
             let again = ("Try again".to_owned(), Action::Retry);
-            found.push(Problem::error(error, vec![again, data]));
+            let remedies = if desk.lacks_data { vec![data, again] } else { vec![again, data] };
+            found.push(Problem::error(error, remedies));
         }
     }
     rules(desk, &mut found);
@@ -158,7 +163,9 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
             remedies: remedies(desk, too_much).into_iter().take(3).collect(),
         });
     }
-    if let Some(error) = failed(desk) {
+    // What an edit has changed since is not known to fail.
+    let is_same = || desk.session.project().is_none_or(|(run, _)| *run == *project);
+    if let Some(error) = failed(desk).filter(|_| is_same()) {
         let log = ("Show the log".to_owned(), Action::ShowTab(DockTab::Log));
         found.push(Problem::warning(format!("the last run failed: {error}"), vec![log]));
     }
@@ -170,7 +177,12 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
 fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     let Ok(timeline) = desk.timelines.latest() else { return };
     for (index, column) in timeline.columns.iter().enumerate().filter(|(index, _)| *index != view.stage) {
-        let text = match &column.model {
+        let show = ("Show it".to_owned(), Action::ShowStage(index));
+        let text = match column.model.as_deref() {
+            Ok(Model { cache_complaint: Some(complaint), .. }) => {
+                found.push(Problem::error(complaint, vec![take_out(index), show]));
+                continue;
+            }
             Err(error) => format!("stage {}: {error}", index + 1),
             Ok(model) => match &model.complaint {
                 Some(complaint) => complaint.clone(),
@@ -180,8 +192,13 @@ fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
                 None => continue,
             },
         };
-        found.push(Problem::error(text, vec![("Show it".to_owned(), Action::ShowStage(index))]));
+        found.push(Problem::error(text, vec![show]));
     }
+}
+
+/// What mends a stage that finds nothing to cache.
+fn take_out(stage: usize) -> Remedy {
+    ("Take the cache out".to_owned(), Action::TakeCacheOut(stage))
 }
 
 /// Rules of adapters that match nothing or cannot be placed.
@@ -212,6 +229,10 @@ fn stages(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     } else if model.trained == 0 && project.stages.get(view.stage).is_some_and(|it| it.as_train().is_some()) {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
         found.push(Problem::error(format!("stage {} trains nothing", view.stage + 1), vec![show]));
+    }
+    if let Some(complaint) = &model.cache_complaint {
+        let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
+        found.push(Problem::error(complaint, vec![take_out(model.stage), show]));
     }
     others(desk, view, found);
     if project.stages.is_empty() {

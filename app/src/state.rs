@@ -177,6 +177,17 @@ impl Store {
         read(&aside).filter(|it: &Unsaved| it.path == own)
     }
 
+    /// Whether [`Self::recover`] would give edits of a project; nothing is taken or moved.
+    #[must_use]
+    pub fn has_left(&self, project: &Path) -> bool {
+        let (Some(place), Ok(own)) = (self.unsaved_path(project), std::path::absolute(project)) else {
+            return false;
+        };
+        let is_left = |found: &Unsaved| found.path == own && !lives(found.process);
+        read(&place).is_some_and(|found| is_left(&found))
+            || read(&place.with_extension("recovered")).is_some_and(|found: Unsaved| found.path == own)
+    }
+
     /// The user has said what becomes of recovered edits.
     pub fn forget_recovered(&self, project: &Path) {
         if let Some(place) = self.unsaved_path(project) {
@@ -232,13 +243,16 @@ mod tests {
         assert_eq!(names, ["a.ron", "b.ron"]);
         assert_eq!(again.settings().theme, ThemeChoice::Light);
         assert_eq!(again.orphans().len(), 1, "it is in no file");
+        assert!(again.has_left(Path::new("a.ron")) && !again.has_left(Path::new("b.ron")));
         assert_eq!(again.recover(Path::new("a.ron")).unwrap().text, "(one)");
         assert_eq!(again.recover(Path::new("b.ron")), None);
+        assert!(again.has_left(Path::new("a.ron")), "until the user has said what becomes of them");
         // Edits of this window do not replace what was recovered.
         again.keep_unsaved(Path::new("a.ron"), "(two)").unwrap();
         again.forget_unsaved(Path::new("a.ron"));
         assert_eq!(again.recover(Path::new("a.ron")).unwrap().text, "(one)");
         again.forget_recovered(Path::new("a.ron"));
+        assert!(!again.has_left(Path::new("a.ron")));
         assert_eq!(again.recover(Path::new("a.ron")), None);
         std::fs::write(folder.join(SETTINGS), "nonsense").unwrap();
         assert_eq!(Store::open(Some(folder.clone())).settings(), &Settings::default());

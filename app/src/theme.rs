@@ -320,6 +320,28 @@ fn visuals(theme: &Theme) -> Visuals {
 mod tests {
     use super::*;
 
+    /// How much lighter one colour is than another, as WCAG counts it.
+    fn contrast(a: Color32, b: Color32) -> f32 {
+        let luminance = |color: Color32| {
+            let linear = egui::Rgba::from(color);
+            0.2126 * linear.r() + 0.7152 * linear.g() + 0.0722 * linear.b() + 0.05
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn what_is_read_stands_out_from_its_ground() {
+        for theme in [&*DARK, &*LIGHT] {
+            for ground in [theme.panel, theme.card, theme.popup, theme.active] {
+                let found = contrast(theme.body, ground);
+                assert!(found >= 4.5, "dark {}: {found} on {ground:?}", theme.dark);
+            }
+            let found = contrast(theme.label, theme.popup);
+            assert!(found >= 4.5, "dark {}: {found}", theme.dark);
+        }
+    }
+
     #[test]
     fn the_heat_ramp_goes_one_way() {
         let lightness = |color: Color32| {

@@ -11,7 +11,7 @@ use graft_engine::data::Split;
 use crate::journal::Level;
 use crate::samples::Medium;
 
-pub use graph::{Bring, Find, GraphView, Painted};
+pub use graph::{Bring, Find, GraphView, Painted, Sight};
 
 pub use runs::{Against, Column, CurveKind, NotesDraft, PlotsPage, PlotsView, RunsView};
 

@@ -9,7 +9,7 @@ use egui::{Frame, Margin, Panel, RichText, ScrollArea, Ui, vec2};
 use crate::actions::Action;
 use crate::devices::Devices;
 use crate::samples::{Medium, Sample};
-use crate::state::{Settings, Unsaved};
+use crate::state::Store;
 use crate::theme::{Theme, bold, regular};
 use crate::widgets::segment;
 
@@ -20,10 +20,8 @@ pub(crate) struct Page<'a> {
     pub samples: &'a [Sample],
     /// The devices.
     pub devices: &'a Devices,
-    /// Recent projects.
-    pub settings: &'a Settings,
-    /// New projects that their window left behind.
-    pub unsaved: &'a [Unsaved],
+    /// Recent projects, and work that windows left behind unsaved.
+    pub store: &'a Store,
     /// Why the project that was asked for is not open.
     pub refusal: Option<&'a str>,
 }

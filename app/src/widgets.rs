@@ -120,7 +120,10 @@ pub fn section(ui: &mut Ui, title: &str, remark: &str) {
     let room = rect.right() - 12.0 - title.right() - 8.0;
     let text = shorten(ui, remark, &regular(11.0), room);
     let after = pos2(title.right() + 8.0, rect.center().y);
-    ui.painter().text(after, Align2::LEFT_CENTER, text, regular(11.0), theme.label);
+    ui.painter().text(after, Align2::LEFT_CENTER, &text, regular(11.0), theme.label);
+    if text != remark {
+        response.on_hover_text(remark);
+    }
 }
 
 /// A thin line over the whole width.
@@ -145,12 +148,20 @@ pub fn key_value(ui: &mut Ui, key: &str, value: &str) {
     }
 }
 
-/// A form row: its label at the left, its control at the right of it.
-pub fn form_row<T>(ui: &mut Ui, label: &str, control: impl FnOnce(&mut Ui) -> T) -> T {
+/// The room that the labels of a form take, so that its controls stand below each other and none of them over a label.
+pub fn label_room<'a>(ui: &Ui, labels: impl Iterator<Item = &'a str>) -> f32 {
+    let theme = Theme::of(ui);
+    let width =
+        |label: &str| ui.painter().layout_no_wrap(label.to_owned(), regular(12.0), theme.label).size().x;
+    labels.map(|label| width(label) + 10.0).fold(76.0, f32::max)
+}
+
+/// A form row: its label at the left, its control at the right of what labels take.
+pub fn form_row<T>(ui: &mut Ui, label: &str, room: f32, control: impl FnOnce(&mut Ui) -> T) -> T {
     let theme = Theme::of(ui);
     ui.allocate_ui_with_layout(vec2(ui.available_width(), 30.0), Layout::left_to_right(Align::Center), |ui| {
         ui.add_space(12.0);
-        let (rect, _) = ui.allocate_exact_size(vec2(76.0, 26.0), Sense::hover());
+        let (rect, _) = ui.allocate_exact_size(vec2(room, 26.0), Sense::hover());
         ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, label, regular(12.0), theme.label);
         control(ui)
     })
@@ -215,4 +226,21 @@ fn fit(
         }
     }
     cut(low, &chars)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_gives_its_longest_label_room() {
+        egui::__run_test_ui(|ui| {
+            let width = |text: &str| {
+                ui.painter().layout_no_wrap(text.to_owned(), regular(12.0), egui::Color32::WHITE).size().x
+            };
+            let labels = ["Rank", "A label that is longer than others"];
+            assert!(label_room(ui, labels.into_iter()) > width(labels[1]));
+            assert!((label_room(ui, ["Rank"].into_iter()) - 76.0).abs() < 0.1);
+        });
+    }
 }

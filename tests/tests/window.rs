@@ -323,6 +323,12 @@ fn wrong_and_unreachable_budgets_say_what_would_do() {
     window.type_into("Memory budget", "3 parsecs");
     window.click("Fit into the budget");
     assert!(window.says("`3 parsecs` is no number of bytes; write it as 512MiB"));
+    // An empty field is no budget.
+    window.type_into("Memory budget", "1KiB");
+    window.keys(Modifiers::COMMAND, Key::A);
+    window.keys(Modifiers::NONE, Key::Backspace);
+    window.keys(Modifiers::NONE, Key::Enter);
+    assert!(!window.says("is no number of bytes"));
     window.type_into("Memory budget", "1KiB");
     window.keys(Modifiers::NONE, Key::Enter);
     window.until("the floor is told", |window| window.says("Does not fit into 1.0 KiB: the least is "));

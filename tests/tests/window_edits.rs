@@ -3,7 +3,7 @@
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use graft_app::view::Selected;
+use graft_app::view::{DockTab, Selected};
 use graft_engine::memory::Counting;
 use graft_engine::project::{self, Project};
 use graft_engine::train::{EvaluateSpec, RepeatSpec, StageSpec, TrainSpec};
@@ -197,4 +197,125 @@ fn what_is_gone_is_not_selected_beside_either() {
     assert_eq!(window.project().adapters.len(), 3);
     assert!(window.app().view().graph.also.is_empty());
     assert_eq!(window.app().view().selected, Selected::Part("model.head".to_owned()));
+}
+
+/// Of the parameters below a path: how many of the base model's train, how many of adapters' do not, and how many do.
+fn states(window: &Window, path: &str) -> (usize, usize, usize) {
+    let model = window.app().builder().model().unwrap();
+    let below = |at: &str| at == path || at.starts_with(&format!("{path}."));
+    let inside = model.graph.params().filter(|(_, at, _)| below(at));
+    let (mut base, mut frozen, mut trained) = (0, 0, 0);
+    for (id, _, leaf) in inside {
+        match (leaf.placement, model.is_tracked(id)) {
+            (None, trains) => base += usize::from(trains),
+            (Some(_), false) => frozen += 1,
+            (Some(_), true) => trained += 1,
+        }
+    }
+    (base, frozen, trained)
+}
+
+#[test]
+fn presets_rules_and_copies_make_room_in_frozen_parts() {
+    let mut window = Window::tiny();
+    let before = window.text();
+    assert_eq!(states(&window, "model.spatial"), (0, 0, 0), "frozen as a whole");
+    // A preset over the whole model.
+    window.keys(Modifiers::COMMAND, Key::K);
+    window.harness.event(egui::Event::Text("place preset LoRA".to_owned()));
+    window.harness.run_steps(2);
+    window.keys(Modifiers::NONE, Key::Enter);
+    assert_eq!(window.project().adapters.len(), 4);
+    settled(&mut window);
+    let (base, frozen, trained) = states(&window, "model.spatial");
+    assert_eq!((base, frozen), (0, 0), "the part stays frozen, what was placed in it trains");
+    assert!(trained > 0);
+    assert!(window.has("In this stage: trainable"));
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
+    // A rule that reaches further than before.
+    let rule = "model.temporal.blocks.*.attention.{query,value}";
+    window.click(&format!("Rule LoRA {rule}"));
+    window.type_into("Rule text", "model.**.attention.{query,value}");
+    window.keys(Modifiers::NONE, Key::Enter);
+    settled(&mut window);
+    let (base, frozen, trained) = states(&window, "model.spatial");
+    assert!(base == 0 && frozen == 0 && trained > 0, "{base} {frozen} {trained}");
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
+}
+
+#[test]
+fn copies_to_like_sites_make_room_in_frozen_blocks() {
+    let project = project::set(&tiny(), "model.temporal.blocks", "3").unwrap();
+    let project = project::set(&project, "stages.1.freeze", "[\"model.temporal.blocks.2\"]").unwrap();
+    let mut window = window(&Project { adapters: Vec::new(), ..project });
+    window.click("Block model.temporal.blocks.0");
+    window.click("Place LoRA at model.temporal.blocks.0.attention.key");
+    settled(&mut window);
+    window.click("Copy to like sites");
+    settled(&mut window);
+    assert_eq!(window.project().adapters[0].at, "model.temporal.blocks.*.attention.key");
+    let (base, frozen, trained) = states(&window, "model.temporal.blocks.2");
+    assert!(base == 0 && frozen == 0 && trained > 0, "{base} {frozen} {trained}");
+}
+
+#[test]
+fn the_inspector_counts_the_sites_that_train() {
+    let mut project = tiny();
+    project.adapters[1].at = "model.**.attention.{query,value}".to_owned();
+    let mut window = window(&project);
+    window.click("Rule LoRA model.**.attention.{query,value}");
+    assert!(window.has("In this stage: 2 of 4 train, 2 frozen"));
+    window.click("Rule Bridge model.bridge");
+    assert!(window.has("In this stage: trainable"));
+    window.click("Show stage 1");
+    window.until("the other stage is there", |window| window.has("In this stage: not in this stage"));
+}
+
+#[test]
+fn a_cache_with_nothing_to_keep_is_told_of_before_a_run() {
+    let project = project::set(&tiny(), "stages.1.cache", "()").unwrap();
+    let mut window = window(&project);
+    let complains = |window: &Window| {
+        window.app().problems().iter().any(|problem| problem.text.contains("nothing can be cached"))
+    };
+    window.until("the stages are known", |window| window.app().timelines().is_current());
+    assert!(window.app().problems().is_empty(), "{:?}", window.app().problems());
+    window.click("Thaw model.spatial in the outline");
+    let before = window.text();
+    settled(&mut window);
+    assert!(complains(&window), "{:?}", window.app().problems());
+    window.click("Train");
+    assert_eq!(window.app().view().tab, DockTab::Problems);
+    assert!(!window.path.with_file_name("runs").exists(), "no run is begun");
+    // From another stage it is seen as well.
+    window.click("Show stage 1");
+    window.until("the stages are known", |window| window.app().timelines().is_current() && complains(window));
+    window.click("Take the cache out");
+    assert_eq!(window.project().stages[1].as_train().unwrap().cache, None);
+    assert_eq!(window.app().document().unwrap().undo_label(), Some("Take the cache out of stage 2"));
+    window.until("nothing is wrong any more", |window| window.app().problems().is_empty());
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert_eq!(window.text(), before, "one step");
+}
+
+#[test]
+fn what_failed_is_no_problem_of_a_project_that_was_edited_since() {
+    let mut window = Window::tiny();
+    // No folder of runs can be made there.
+    std::fs::write(window.path.with_file_name("runs"), "in the way").unwrap();
+    window.until("the stages are known", |window| window.app().timelines().is_current());
+    window.click("Train");
+    window.until("it has failed", |window| {
+        matches!(window.app().session().state(), graft_app::session::State::Failed(_))
+    });
+    let told = |window: &Window| {
+        window.app().problems().iter().any(|problem| problem.text.starts_with("the last run failed"))
+    };
+    assert!(told(&window));
+    window.click("Freeze model.head in the outline");
+    assert!(!told(&window), "another project may not fail");
+    window.keys(Modifiers::COMMAND, Key::Z);
+    assert!(told(&window), "it is the one again that failed");
 }

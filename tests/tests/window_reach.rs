@@ -5,9 +5,11 @@ use egui_kittest::kittest::Queryable as _;
 use graft_app::Options;
 use graft_app::planner::Clock;
 use graft_app::problems::Severity;
+use graft_app::theme::{DARK, LIGHT};
 use graft_app::view::Selected;
 use graft_engine::adapters::AdapterSpec;
 use graft_engine::memory::Counting;
+use graft_tests::large::project_text;
 use graft_tests::window::{Window, harness};
 
 #[global_allocator]
@@ -181,4 +183,75 @@ fn each_sample_project_opens_with_nothing_in_the_way_of_a_run() {
         assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
         assert!(app.planner().error().is_none(), "{}: {:?}", path.display(), app.planner().error());
     }
+}
+
+#[test]
+fn fitting_shows_all_of_24_open_blocks() {
+    let mut window = Window::open(&project_text());
+    window.until("the model is there", |window| window.has("Card model.head"));
+    window.keys(Modifiers::SHIFT, Key::E);
+    window.keys(Modifiers::NONE, Key::Num1);
+    window.harness.run_steps(3);
+    let canvas = window.harness.get_by_label("Graph").rect();
+    for label in
+        ["Card model.blocks.0.attention.key", "Card model.blocks.23.attention.key", "Card model.head"]
+    {
+        let card = window.harness.get_by_label(label).rect();
+        assert!(canvas.contains_rect(card), "{label}: {card:?} in {canvas:?}");
+    }
+    // From there the wheel goes on without a jump.
+    let zoom = window.app().view().camera.zoom;
+    assert!(zoom < 0.1, "{zoom}");
+    window.click("Zoom in");
+    let closer = window.app().view().camera.zoom;
+    assert!((closer / zoom - 1.25).abs() < 0.01, "{zoom} to {closer}");
+}
+
+#[test]
+fn walking_over_what_is_seen_moves_nothing() {
+    let mut window = Window::tiny();
+    window.keys(Modifiers::SHIFT, Key::E);
+    window.keys(Modifiers::NONE, Key::Num1);
+    window.click("Row model.temporal");
+    let camera = |window: &Window| (window.app().view().camera.offset, window.app().view().camera.zoom);
+    let before = camera(&window);
+    for _ in 0..12 {
+        let selected = window.app().view().selected.clone();
+        window.keys(Modifiers::NONE, Key::ArrowRight);
+        assert_ne!(window.app().view().selected, selected);
+        assert_eq!(camera(&window), before, "{:?}", window.app().view().selected);
+    }
+}
+
+/// The colour that a text is drawn in, where it is.
+fn ink(window: &Window, part: &str) -> Option<egui::Color32> {
+    let mut texts = window.harness.output().shapes.iter().filter_map(|shape| match &shape.shape {
+        egui::Shape::Text(text) if text.galley.text().contains(part) => Some(text),
+        _ => None,
+    });
+    let row = texts.find_map(|text| text.galley.rows.first())?;
+    Some(row.visuals.mesh.vertices.first()?.color)
+}
+
+#[test]
+fn why_a_device_is_missing_can_be_read() {
+    let mut window = Window::tiny();
+    window.until("devices are known", |window| !window.app().devices().rows().is_empty());
+    let rows = window.app().devices().rows();
+    let reason = rows.iter().find_map(|row| row.reason.clone()).expect("no build has all devices");
+    window.harness.get_by_label("Device flex").click();
+    window.harness.run_steps(4);
+    let color = ink(&window, &reason);
+    assert!([DARK.body, LIGHT.body].map(Some).contains(&color), "not faded: {color:?}");
+}
+
+#[test]
+fn what_has_no_room_beside_a_title_is_told_under_the_pointer() {
+    let mut window = Window::tiny();
+    window.click("Rule Bridge model.bridge");
+    let whole = "residual bottleneck between two transformers";
+    assert!(!window.says(whole));
+    let at = window.harness.get_by_label("Settings").rect().center();
+    window.harness.hover_at(at);
+    window.until("it is told", |window| window.says(whole));
 }

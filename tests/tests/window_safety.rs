@@ -2,6 +2,8 @@
 
 use egui::{Event, Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
+use graft_app::Options;
+use graft_app::planner::Clock;
 use graft_app::view::Selected;
 use graft_engine::memory::Counting;
 use graft_engine::project;
@@ -34,6 +36,34 @@ fn new_edits_do_not_replace_what_an_earlier_window_left() {
     window.keys(Modifiers::COMMAND, Key::Z);
     window.click("Take them");
     assert_eq!(window.text(), left);
+}
+
+#[test]
+fn the_first_page_tells_of_changes_that_were_kept() {
+    let mut window = Window::tiny();
+    let before = window.text();
+    window.click(FREEZE);
+    let left = window.text();
+    wait_for_kept(&mut window);
+    let options = Options {
+        runs: window.folder.path().join("runs"),
+        clock: Clock::Given(None),
+        state: Some(window.folder.path().join("state")),
+        ..Options::default()
+    };
+    let mut page = Window { harness: graft_tests::window::harness(options), ..window };
+    let row = "Open recent tiny, unsaved changes kept";
+    page.until("it is told", |page| page.has(row));
+    page.harness.get_by_label(row).click();
+    page.until("it is open", |page| page.app().document().is_some());
+    assert_eq!(page.text(), before, "nothing is taken unasked");
+    page.click("Show what differs");
+    assert!(page.says("+ ") && page.says("\"model.head\""), "the line that is new");
+    let over = page.harness.query_all_by_label("Take them").last();
+    over.expect("it can be taken from there as well").click();
+    page.harness.run_steps(3);
+    assert_eq!(page.text(), left);
+    assert!(!page.says("not saved"), "the difference is closed");
 }
 
 #[test]
@@ -184,6 +214,7 @@ fn data_that_come_later_are_found_by_trying_again() {
         .unwrap();
     let mut window = Window::open(&project::to_text(&lost).unwrap());
     window.until("it is told", |window| window.app().problems().iter().any(|it| it.text.contains("later")));
+    assert!(window.says("The data could not be opened") && !window.says("The model could not be built"));
     std::fs::create_dir_all(&digits).unwrap();
     for file in std::fs::read_dir(repository("assets/digits")).unwrap().flatten() {
         std::fs::copy(file.path(), digits.join(file.file_name())).unwrap();

@@ -7,7 +7,7 @@ use graft_engine::project;
 
 use super::App;
 use crate::actions::Action;
-use crate::difference::Difference;
+use crate::difference::{Between, Difference};
 use crate::document::Document;
 use crate::files::FileEvent;
 use crate::fresh;
@@ -135,7 +135,7 @@ impl App {
                 .ok()
                 .and_then(|project| project::to_text(&project).ok())
                 .unwrap_or(file);
-            self.difference = Some(Difference { file, window });
+            self.difference = Some(Difference { between: Between::FileAndWindow, old: file, new: window });
         });
         self.fail(result);
     }

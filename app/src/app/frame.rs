@@ -107,7 +107,7 @@ impl App {
             heat::ui(ui, canvas_rect, desk, view, canvas.hottest(), actions);
             lock(ui, canvas_rect, locked);
         } else {
-            overlays::empty(ui, canvas_rect, self.builder.error(), actions);
+            overlays::empty(ui, canvas_rect, desk.build_error, desk.lacks_data, actions);
         }
     }
 
@@ -126,8 +126,7 @@ impl App {
         let page = welcome::Page {
             samples: self.samples.list(),
             devices: &self.devices,
-            settings: self.store.settings(),
-            unsaved: self.store.orphans(),
+            store: &self.store,
             refusal: self.refusal.as_deref(),
         };
         welcome::ui(ui, page, &mut self.view.samples, actions);

@@ -12,7 +12,7 @@ use crate::edits;
 use crate::graph_actions::GraphAction;
 use crate::model::Model;
 use crate::reach;
-use crate::view::{Bring, Find, Selected};
+use crate::view::{Bring, Find, Selected, Sight};
 
 /// Whether a path is that of a block: its last name is a number.
 fn is_block(path: &str) -> bool {
@@ -27,7 +27,7 @@ impl App {
             GraphAction::FitSelection => {
                 let paths = self.selected_paths();
                 if !paths.is_empty() {
-                    self.view.graph.bring = Some(Bring { paths, zooms: true });
+                    self.view.graph.bring = Some(Bring { paths, sight: Sight::Filling });
                 }
             }
             GraphAction::FoldSelected => self.fold_selected(),
@@ -36,7 +36,7 @@ impl App {
                 if let Some(selected) = self.canvas.step(&self.view.selected, step) {
                     self.select(selected);
                     let paths = self.selected_paths();
-                    self.view.graph.bring = Some(Bring { paths, zooms: false });
+                    self.view.graph.bring = Some(Bring { paths, sight: Sight::AsItIs });
                 }
             }
             GraphAction::Show(path) => self.show(path),
@@ -123,7 +123,7 @@ impl App {
             }
             _ => Selected::Part(path.clone()),
         });
-        self.view.graph.bring = Some(Bring { paths: vec![path], zooms: false });
+        self.view.graph.bring = Some(Bring { paths: vec![path], sight: Sight::Legible });
     }
 
     fn go_to_match(&mut self, by: isize) {
@@ -267,10 +267,11 @@ impl App {
 
     fn copy_to_like(&mut self) {
         let Selected::Adapter { index, .. } = self.view.selected else { return };
+        let model = self.placing();
         let Some(document) = &mut self.document else { return };
         let wide = document.project().adapters.get(index).and_then(|one| reach::every_block(&one.at));
         if let Some(wide) = wide {
-            edits::set_rule(document, index, &wide);
+            edits::set_rule(document, model.as_deref(), index, &wide);
             self.select(Selected::Adapter { index, site: None });
         }
     }

@@ -43,6 +43,11 @@ const fn needs_model(action: &Action) -> bool {
     )
 }
 
+/// Whether an action reads that model, but can do without where there is none.
+const fn reads_model(action: &Action) -> bool {
+    needs_model(action) || matches!(action, Action::PlacePreset(_) | Action::SetRule { .. })
+}
+
 /// Whether an action neither changes nor reads project, stage and selection, so that it need not wait in line.
 const fn passes(action: &Action) -> bool {
     use Action::{
@@ -108,7 +113,7 @@ impl App {
                 self.view.tab == DockTab::Timeline && !self.timelines.is_of(document.revision())
             }
             Action::Train => !self.has_answer(),
-            action => needs_model(action) && !self.has_answer(),
+            action => reads_model(action) && !self.has_answer(),
         }
     }
 

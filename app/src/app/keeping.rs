@@ -9,6 +9,7 @@ use graft_engine::project;
 
 use super::App;
 use crate::actions::Action;
+use crate::difference::{Between, Difference};
 use crate::document::Document;
 use crate::state::ThemeChoice;
 
@@ -96,6 +97,16 @@ impl App {
             .map_err(|error| error.to_string());
         self.store.forget_recovered(document.path());
         self.fail(result);
+    }
+
+    /// Shows what taking them would change.
+    pub(super) fn show_recovered(&mut self) {
+        let (Some(unsaved), Some(document)) = (&self.recovered, &self.document) else { return };
+        let new = unsaved.text.clone();
+        let shown = project::to_text(document.project())
+            .map(|old| self.difference = Some(Difference { between: Between::WindowAndLeft, old, new }))
+            .map_err(|error| error.to_string());
+        self.fail(shown);
     }
 
     /// Nobody wants them.

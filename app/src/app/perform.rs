@@ -57,6 +57,7 @@ impl App {
             }
             Action::CheckDevices => self.devices.check(),
             Action::Restore if !self.is_locked() => self.restore(),
+            Action::ShowUnsaved => self.show_recovered(),
             Action::ForgetUnsaved => self.forget_recovered(),
             Action::Select(selected) => self.select(selected),
             Action::Graph(action) => self.graph(ctx, action),
@@ -130,7 +131,7 @@ impl App {
             }
             Action::PlacePreset(number) => {
                 if let Some(preset) = PRESETS.get(number) {
-                    let index = edits::place_preset(document, preset);
+                    let index = edits::place_preset(document, model, preset);
                     self.view.selected = Selected::Adapter { index, site: None };
                 }
             }
@@ -151,7 +152,7 @@ impl App {
                 }
             }
             Action::SetRule { adapter, rule } => {
-                edits::set_rule(document, adapter, &rule);
+                edits::set_rule(document, model, adapter, &rule);
                 if let Selected::Adapter { site, .. } = &mut self.view.selected {
                     *site = None;
                 }
@@ -159,6 +160,7 @@ impl App {
             Action::SetStage { stage, path, value } => {
                 result = edits::set_stage(document, stage, path, &value);
             }
+            Action::TakeCacheOut(stage) => edits::take_cache_out(document, stage),
             Action::ApplyFit { budget, path, settings } => {
                 result = edits::apply_fit(document, budget, &path, &settings);
             }
@@ -180,6 +182,11 @@ impl App {
     /// Takes the typed budget; what is wrong with it stands below the field.
     fn fit_budget(&mut self) {
         let budget = &mut self.view.budget;
+        if budget.text.trim().is_empty() {
+            // Nothing typed is no budget, not a wrong one.
+            (budget.bytes, budget.complaint) = (None, None);
+            return;
+        }
         match parse_bytes(&budget.text) {
             Ok(bytes) => {
                 budget.bytes = Some(bytes);

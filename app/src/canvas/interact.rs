@@ -15,6 +15,8 @@ use crate::view::{Camera, Follow, Painted, Selected, View};
 
 /// Zoom that the wheel reaches.
 pub(super) const ZOOM: std::ops::RangeInclusive<f32> = 0.1..=2.5;
+/// The least zoom that fitting chooses: what is asked for whole is shown whole.
+pub(super) const FIT: f32 = 0.005;
 
 /// What the pointer meets.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,9 @@ fn held(ui: &Ui) -> bool {
 
 /// Zooms so that what is at `at` (from the canvas's corner) stays there.
 pub(crate) fn zoom_at(camera: &mut Camera, at: Vec2, factor: f32) {
-    let zoom = (camera.zoom * factor).clamp(*ZOOM.start(), *ZOOM.end());
+    // Fitting may have gone below what the wheel reaches; from there it is not jumped back.
+    let least = ZOOM.start().min(camera.zoom);
+    let zoom = (camera.zoom * factor).clamp(least, *ZOOM.end());
     camera.offset = at - (at - camera.offset) * (zoom / camera.zoom);
     camera.zoom = zoom;
     camera.follow = Follow::Free;

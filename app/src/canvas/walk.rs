@@ -3,15 +3,19 @@
 use egui::{Rect, Vec2};
 use graft_engine::graph::is_below;
 
-use super::interact::{ZOOM, selection_of};
+use super::interact::{FIT, selection_of};
 use super::shapes::{Card, Layout, Look};
 use crate::graph_actions::Step;
-use crate::view::{Bring, Camera, Follow, Selected};
+use crate::view::{Bring, Camera, Follow, Selected, Sight};
 
 /// The room around what is brought into view, for what lies over the canvas at its edges.
 const MARGIN: Vec2 = egui::vec2(40.0, 84.0);
+/// What is this far from the canvas's edges is seen already; what lies over the canvas there covers no more.
+const SEEN: Vec2 = egui::vec2(16.0, 46.0);
 /// Zoom of the selection at most.
 const CLOSE: f32 = 1.5;
+/// Zoom at which names are read at least.
+const READ: f32 = 0.5;
 
 /// What can be walked to, in the order of the data. An open block that has a frame is met there, not as a tile.
 fn stops(layout: &Layout) -> Vec<&Card> {
@@ -71,24 +75,64 @@ pub(super) fn place(layout: &Layout, paths: &[String]) -> Option<Rect> {
     paths.iter().filter_map(one).reduce(Rect::union)
 }
 
-/// Moves the camera so that a place is in view.
+/// Moves the camera so that a place is in view, no further than that takes.
 pub(super) fn bring(layout: &Layout, bring: &Bring, size: Vec2, camera: &mut Camera) {
     let Some(rect) = place(layout, &bring.paths) else { return };
-    let room = (size - 2.0 * MARGIN).max(Vec2::splat(40.0));
-    if bring.zooms {
-        let zoom = (room / rect.size().max(Vec2::splat(1.0))).min_elem();
-        camera.zoom = zoom.clamp(*ZOOM.start(), CLOSE);
-    } else {
-        // What one goes to is to be read.
-        camera.zoom = camera.zoom.max(0.5);
-        let shown = Rect::from_min_size(
-            (rect.min.to_vec2() * camera.zoom + camera.offset).to_pos2(),
-            rect.size() * camera.zoom,
-        );
-        if Rect::from_min_size(MARGIN.to_pos2(), room).contains_rect(shown) {
-            return;
-        }
+    let within =
+        |margin: Vec2| Rect::from_min_size(margin.to_pos2(), (size - 2.0 * margin).max(Vec2::splat(40.0)));
+    let room = within(MARGIN);
+    if bring.sight == Sight::Filling {
+        let zoom = (room.size() / rect.size().max(Vec2::splat(1.0))).min_elem();
+        camera.zoom = zoom.clamp(FIT, CLOSE);
+        camera.offset = size / 2.0 - rect.center().to_vec2() * camera.zoom;
+        camera.follow = Follow::Free;
+        return;
     }
-    camera.offset = size / 2.0 - rect.center().to_vec2() * camera.zoom;
-    camera.follow = Follow::Free;
+    if bring.sight == Sight::Legible && camera.zoom < READ {
+        // What one goes to is to be read; the middle of the canvas stays where it is.
+        let middle = size / 2.0;
+        camera.offset = middle - (middle - camera.offset) * (READ / camera.zoom);
+        camera.zoom = READ;
+        camera.follow = Follow::Free;
+    }
+    let corner = |point: egui::Pos2| (point.to_vec2() * camera.zoom + camera.offset).to_pos2();
+    let shown = Rect::from_min_max(corner(rect.min), corner(rect.max));
+    let by = if within(SEEN).contains_rect(shown) {
+        Vec2::ZERO
+    } else {
+        egui::vec2(scroll(shown.x_range(), room.x_range()), scroll(shown.y_range(), room.y_range()))
+    };
+    if by != Vec2::ZERO {
+        camera.offset += by;
+        camera.follow = Follow::Free;
+    }
+}
+
+/// How far something has to move to lie within a room; of what is larger than it, its beginning.
+fn scroll(shown: egui::Rangef, room: egui::Rangef) -> f32 {
+    if shown.span() > room.span() {
+        if room.contains(shown.min) { 0.0 } else { room.min - shown.min }
+    } else if shown.min < room.min {
+        room.min - shown.min
+    } else {
+        (room.max - shown.max).min(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::Rangef;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "whole numbers")]
+    fn what_is_seen_stays_and_what_is_not_moves_just_enough() {
+        let room = Rangef::new(40.0, 140.0);
+        let by = |min: f32, max: f32| scroll(Rangef::new(min, max), room);
+        assert_eq!([by(40.0, 60.0), by(120.0, 140.0)], [0.0, 0.0]);
+        assert_eq!([by(20.0, 60.0), by(130.0, 160.0)], [20.0, -20.0]);
+        // What does not fit shows where it begins.
+        assert_eq!([by(50.0, 300.0), by(-50.0, 300.0), by(200.0, 400.0)], [0.0, 90.0, -160.0]);
+    }
 }

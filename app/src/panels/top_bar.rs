@@ -136,11 +136,14 @@ fn device(ui: &mut Ui, desk: Desk<'_>, devices: &Devices, actions: &mut Vec<Acti
     icons::paint(ui.painter(), Icon::ChevronDown, pos2(rect.right() - 13.0, y), 12.0, theme.label);
     egui::Popup::menu(&response).show(|ui| {
         ui.set_min_width(320.0);
+        // What is disabled is drawn faded, and the reason why has to be read.
+        ui.visuals_mut().disabled_alpha = 1.0;
         for row in devices.rows() {
             let about = row.reason.as_deref().unwrap_or(row.description);
-            let text = egui::RichText::new(row.name).font(mono(12.0));
+            let ink = if row.usable { theme.text } else { theme.label };
+            let text = egui::RichText::new(row.name).font(mono(12.0)).color(ink);
             let button = egui::Button::selectable(name == row.name, text)
-                .right_text(egui::RichText::new(about).font(regular(11.0)).color(theme.label));
+                .right_text(egui::RichText::new(about).font(regular(11.0)).color(theme.body));
             if ui.add_enabled(row.usable, button).clicked() {
                 actions.push(Action::SetDevice(row.name.to_owned()));
                 ui.close();

@@ -27,8 +27,19 @@ pub struct GraphView {
 pub struct Bring {
     /// Paths.
     pub paths: Vec<String>,
-    /// Whether the zoom is chosen so that they fill the canvas; otherwise the camera only moves.
-    pub zooms: bool,
+    /// How they are to be seen.
+    pub sight: Sight,
+}
+
+/// How large something is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// At the zoom that there is.
+    AsItIs,
+    /// So that its name can be read.
+    Legible,
+    /// So that it fills the canvas.
+    Filling,
 }
 
 /// A search by path.

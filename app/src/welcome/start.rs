@@ -10,9 +10,12 @@ use egui::{
 use super::Page;
 use crate::actions::Action;
 use crate::icons::{self, Icon};
-use crate::state::Recent;
+use crate::state::{Recent, Store};
 use crate::theme::{Theme, bold, medium, mono, regular};
 use crate::widgets::{Weight, focus_ring, shorten, shorten_front, wide_button};
+
+/// What is said of a project whose window ended without asking.
+const LEFT: &str = "unsaved changes kept";
 
 pub(super) fn ui(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
@@ -43,7 +46,7 @@ pub(super) fn ui(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
         let response = ui.add(egui::Label::new(text).wrap());
         response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("Message: {refusal}")));
     }
-    for unsaved in page.unsaved {
+    for unsaved in page.store.orphans() {
         ui.add_space(8.0);
         let name =
             unsaved.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -79,7 +82,7 @@ fn big_button(ui: &mut Ui, icon: Icon, word: &str, keys: &str, primary: bool) ->
 
 fn recent(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
-    let list = &page.settings.recent;
+    let list = &page.store.settings().recent;
     ui.horizontal(|ui| {
         ui.label(RichText::new("Recent").font(bold(12.0)).color(theme.text));
         if !list.is_empty() {
@@ -100,24 +103,27 @@ fn recent(ui: &mut Ui, page: Page<'_>, actions: &mut Vec<Action>) {
     }
     ScrollArea::vertical().id_salt("recent").auto_shrink([false, true]).show(ui, |ui| {
         for recent in list {
-            row(ui, recent, actions);
+            row(ui, recent, page.store, actions);
         }
     });
 }
 
-fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
+fn row(ui: &mut Ui, recent: &Recent, store: &Store, actions: &mut Vec<Action>) {
     let theme = Theme::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 42.0), Sense::click());
-    let exists = is_there(ui, &recent.path);
+    let Found { exists, left } = look(ui, &recent.path, store);
     let name = recent.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, exists, format!("Open recent {name}")));
+    response.widget_info(|| {
+        let remark = if left { format!(", {LEFT}") } else { String::new() };
+        WidgetInfo::labeled(Role::Button, exists, format!("Open recent {name}{remark}"))
+    });
     if response.hovered() {
         ui.painter().rect_filled(rect, 6, theme.raised);
     }
     focus_ring(ui, &response, rect);
     let (icon, color) = if exists { (Icon::Folder, theme.body) } else { (Icon::Warning, theme.warning) };
     icons::paint(ui.painter(), icon, pos2(rect.left() + 14.0, rect.center().y), 14.0, color);
-    let left = rect.left() + 32.0;
+    let margin = rect.left() + 32.0;
     let right = if exists {
         let at = pos2(rect.right() - 8.0, rect.top() + 13.0);
         ui.painter()
@@ -126,18 +132,24 @@ fn row(ui: &mut Ui, recent: &Recent, actions: &mut Vec<Action>) {
     } else {
         locate(ui, rect, &name, recent, actions)
     };
-    let title = shorten(ui, &name, &medium(12.0), right - 8.0 - left);
+    let title = shorten(ui, &name, &medium(12.0), right - 8.0 - margin);
     let color = if exists { theme.text } else { theme.label };
-    ui.painter().text(pos2(left, rect.top() + 13.0), Align2::LEFT_CENTER, title, medium(12.0), color);
+    ui.painter().text(pos2(margin, rect.top() + 13.0), Align2::LEFT_CENTER, title, medium(12.0), color);
     let folder = recent.path.parent().unwrap_or(Path::new("")).display().to_string();
     let about = if exists { folder } else { "the file is not there any more".to_owned() };
-    let short =
-        shorten_front(ui, &about, &regular(11.0), if exists { rect.right() } else { right } - 8.0 - left);
-    ui.painter().text(pos2(left, rect.top() + 29.0), Align2::LEFT_CENTER, short, regular(11.0), theme.label);
+    let mut at = pos2(margin, rect.top() + 29.0);
+    if left {
+        let word = ui.painter().text(at, Align2::LEFT_CENTER, LEFT, regular(11.0), theme.warning);
+        at.x = word.right() + 8.0;
+    }
+    let end = if exists { rect.right() } else { right };
+    let short = shorten_front(ui, &about, &regular(11.0), end - 8.0 - at.x);
+    ui.painter().text(at, Align2::LEFT_CENTER, short, regular(11.0), theme.label);
     if response.clicked() {
         actions.push(Action::OpenPath(recent.path.clone()));
     }
-    response.on_hover_text(recent.path.display().to_string());
+    let path = recent.path.display();
+    response.on_hover_text(if left { format!("{path}\nOpening it offers them") } else { path.to_string() });
 }
 
 /// A button that looks for a file which is not there any more; where it begins.
@@ -158,16 +170,27 @@ fn locate(ui: &mut Ui, row: Rect, name: &str, recent: &Recent, actions: &mut Vec
     rect.left()
 }
 
-/// Whether a file is there, looked up at most once a second: it may lie on a disk that is slow to answer.
-fn is_there(ui: &Ui, path: &Path) -> bool {
+/// What there is of a recent project.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// Its file.
+    exists: bool,
+    /// Edits that a window left behind unsaved.
+    left: bool,
+}
+
+/// Looks for a project's file and what is left of it, at most once a second: they may lie on a disk that is slow to
+/// answer.
+fn look(ui: &Ui, path: &Path, store: &Store) -> Found {
     let (id, now) = (Id::unique(("recent file", path)), ui.input(|input| input.time));
-    let known: Option<(f64, bool)> = ui.data(|data| data.get_temp(id));
-    if let Some((_, exists)) = known.filter(|(at, _)| (0.0..1.0).contains(&(now - at))) {
-        return exists;
+    let known: Option<(f64, Found)> = ui.data(|data| data.get_temp(id));
+    if let Some((_, found)) = known.filter(|(at, _)| (0.0..1.0).contains(&(now - at))) {
+        return found;
     }
     let exists = path.is_file();
-    ui.data_mut(|data| data.insert_temp(id, (now, exists)));
-    exists
+    let found = Found { exists, left: exists && store.has_left(path) };
+    ui.data_mut(|data| data.insert_temp(id, (now, found)));
+    found
 }
 
 /// How long ago, in the largest whole unit.

@@ -2,7 +2,7 @@
 
 use egui::{Color32, Sense, Ui, vec2};
 use graft_engine::adapters::Placement;
-use graft_engine::graph::{RegionKind, SiteKind};
+use graft_engine::graph::SiteKind;
 
 use super::setting::setting_ui;
 use super::where_it_sits::rule_ui;
@@ -11,9 +11,10 @@ use crate::actions::Action;
 use crate::attach;
 use crate::format;
 use crate::icons::{self, Icon};
+use crate::model::{Freeze, Model};
 use crate::theme::Theme;
 use crate::view::View;
-use crate::widgets::{Weight, key_value, note, rule, section, wide_button};
+use crate::widgets::{Weight, form_row, key_value, label_room, note, rule, section, wide_button};
 
 pub(super) fn adapter(
     ui: &mut Ui,
@@ -45,8 +46,9 @@ pub(super) fn adapter(
         note(ui, "This kind has no settings.", theme.label);
         ui.add_space(6.0);
     }
+    let room = label_room(ui, settings.iter().map(|setting| setting.label));
     for setting in settings {
-        crate::widgets::form_row(ui, setting.label, |ui| {
+        form_row(ui, setting.label, room, |ui| {
             setting_ui(ui, index, &setting, style.color, desk.locked, actions);
         });
     }
@@ -122,16 +124,23 @@ fn cost(ui: &mut Ui, index: usize, placement: &Placement, desk: Desk<'_>) {
         key_value(ui, &format!("Weights at {} sites", sites.len()), &format::whole(all));
     }
     key_value(ui, "Adapter file", &format::bytes(4 * all));
-    let inside = |part: &&crate::model::Part| part.kind == RegionKind::Adapter(index);
-    let trained: u64 = model.parts.iter().filter(inside).map(|part| part.trained).sum();
-    let state = if !model.uses_adapters {
-        "not in this stage"
-    } else if trained == 0 {
-        "frozen"
-    } else {
-        "trainable"
-    };
-    key_value(ui, "In this stage", state);
+    key_value(ui, "In this stage", &in_stage(model, index, &covered.matched));
     costs(ui, desk, |heat| heat.adapter(index));
     ui.add_space(8.0);
+}
+
+/// What becomes of an adapter in the stage that is shown: at all its sites, or at how many of them.
+fn in_stage(model: &Model, index: usize, sites: &[String]) -> String {
+    if !model.uses_adapters {
+        return "not in this stage".to_owned();
+    }
+    let known: Vec<bool> = sites.iter().filter_map(|site| model.trains_at(index, site)).collect();
+    let (all, trained) = (known.len(), known.iter().filter(|trains| **trains).count());
+    match trained {
+        0 if all == 0 => Freeze::Nothing.word().to_owned(),
+        0 => "frozen".to_owned(),
+        _ if trained == all => "trainable".to_owned(),
+        1 => format!("1 of {all} trains, {} frozen", all - trained),
+        _ => format!("{trained} of {all} train, {} frozen", all - trained),
+    }
 }
