@@ -31,6 +31,7 @@ use crate::whatif::WhatIf;
 
 /// What every panel reads.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "answers of other parts, each on its own")]
 pub struct Desk<'a> {
     /// The project being edited, if one is open.
     pub document: Option<&'a Document>,

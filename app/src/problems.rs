@@ -176,7 +176,9 @@ pub fn problems(desk: Desk<'_>, devices: &Devices, view: &View, refusal: Option<
 /// Stages that are not shown.
 fn others(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     let Ok(timeline) = desk.timelines.latest() else { return };
-    for (index, column) in timeline.columns.iter().enumerate().filter(|(index, _)| *index != view.stage) {
+    // The model may be that of the stage shown before, until the next one is built.
+    let shown = desk.model.map_or(view.stage, |model| model.stage);
+    for (index, column) in timeline.columns.iter().enumerate().filter(|(index, _)| *index != shown) {
         let show = ("Show it".to_owned(), Action::ShowStage(index));
         let text = match column.model.as_deref() {
             Ok(Model { cache_complaint: Some(complaint), .. }) => {
@@ -226,9 +228,10 @@ fn stages(desk: Desk<'_>, view: &View, found: &mut Vec<Problem>) {
     if let Some(complaint) = &model.complaint {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
         found.push(Problem::error(complaint, vec![show]));
-    } else if model.trained == 0 && project.stages.get(view.stage).is_some_and(|it| it.as_train().is_some()) {
+    } else if model.trained == 0 && project.stages.get(model.stage).is_some_and(|it| it.as_train().is_some())
+    {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));
-        found.push(Problem::error(format!("stage {} trains nothing", view.stage + 1), vec![show]));
+        found.push(Problem::error(format!("stage {} trains nothing", model.stage + 1), vec![show]));
     }
     if let Some(complaint) = &model.cache_complaint {
         let show = ("Go there".to_owned(), Action::ShowTab(DockTab::Stages));

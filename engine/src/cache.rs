@@ -13,7 +13,8 @@
 //! **Files.** Below the cache's folder each key has a folder of segments (`segment`): files that are written under
 //! another name, flushed, renamed, and never changed. So a kill at any moment leaves whole segments, and processes
 //! that build at the same time write the same values twice at worst. Segments carry checksums, one for each sample:
-//! what is damaged is computed again. The folder may be deleted whenever no run uses it.
+//! what is damaged or cut short is computed again, and what cannot be written is held in memory as far as it fits. What
+//! has not been used for long can be taken out (`stock`); the folder may be deleted whenever no run uses it.
 
 mod error;
 mod features;
@@ -23,6 +24,7 @@ mod prefix;
 mod segment;
 mod shelf;
 mod spec;
+mod stock;
 
 pub use error::CacheError;
 pub(crate) use features::FULL;
@@ -32,3 +34,4 @@ pub use key::Key;
 pub use prefix::Prefix;
 pub use shelf::{Budget, Shelf};
 pub use spec::{CachePlace, CacheSpec};
+pub use stock::{Stock, stock, take_out};

@@ -1,6 +1,7 @@
 //! Arguments, and what every command shares: exit status, errors on stderr, JSON on stdout.
 
 mod bench;
+mod cache;
 mod devices;
 mod export;
 mod forward;
@@ -55,6 +56,8 @@ enum Command {
     Switch(switch::Switch),
     /// List runs.
     Runs(runs::Runs),
+    /// List what a cache of frozen prefixes holds, or take out what nothing has used for long.
+    Cache(cache::Cache),
     /// Hold what the planner says against what is seen.
     Bench(bench::Bench),
 }
@@ -120,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<Done> {
         Command::Sweep(command) => command.run(),
         Command::Switch(command) => command.run(),
         Command::Runs(command) => command.run(),
+        Command::Cache(command) => command.run(),
         Command::Bench(command) => command.run(),
     }
 }

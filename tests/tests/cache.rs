@@ -66,7 +66,8 @@ fn segments(cache: &Path) -> Vec<PathBuf> {
     let inner = |folder: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).collect()
     };
-    inner(cache).iter().flat_map(|folder| inner(folder)).collect()
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "segment");
+    inner(cache).iter().flat_map(|folder| inner(folder)).filter(is_segment).collect()
 }
 
 /// The tiny project with dropout in what trains.

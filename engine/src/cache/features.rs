@@ -174,8 +174,10 @@ impl Features {
             }
         }
         let folder = &session.place.folder;
-        let open = |key| Shelf::open(folder, key, &session.budget);
-        let shelves = all.into_iter().map(open).collect::<Result<Vec<Shelf>, CacheError>>()?;
+        let open = |(key, name): (_, &String)| {
+            Shelf::open(folder, key, &session.budget, &format!("{}, {name}", split.name()))
+        };
+        let shelves = all.into_iter().zip(&names).map(open).collect::<Result<Vec<Shelf>, CacheError>>()?;
         let found = Self {
             identities: (0..source.len(split)).map(|index| source.identity(split, index)).collect(),
             source: Arc::clone(source),

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use super::segment::{self, Segment};
+use super::stock::{is_note, note_use};
 use super::{CacheError, Key};
 use crate::data::Field;
 use crate::weights::write_atomically_by;
@@ -76,11 +77,11 @@ fn size(field: &Field) -> u64 {
 }
 
 impl Shelf {
-    /// Opens the shelf of a key below `folder`, with what earlier runs have put there.
+    /// Opens the shelf of a key below `folder`, with what earlier runs have put there. `of` says what it holds, for people.
     ///
     /// # Errors
     /// When its folder cannot be made or listed.
-    pub fn open(folder: &Path, key: Key, budget: &Arc<Budget>) -> Result<Self, CacheError> {
+    pub fn open(folder: &Path, key: Key, budget: &Arc<Budget>, of: &str) -> Result<Self, CacheError> {
         let folder = folder.join(key.to_string());
         let io = |error| CacheError::io(error, &folder);
         std::fs::create_dir_all(&folder).map_err(io)?;
@@ -89,11 +90,12 @@ impl Shelf {
             let path = entry.path();
             if path.extension().is_some_and(|ending| ending == ENDING) {
                 paths.push(path);
-            } else if is_forgotten(&path) {
+            } else if !is_note(&path) && is_forgotten(&path) {
                 // It does no harm where it cannot be removed.
                 drop(std::fs::remove_file(&path));
             }
         }
+        note_use(&folder, of);
         // By time: of two values of one sample the later one counts, so that what was built in place of a damaged one is found.
         paths.sort();
         let mut slots = Slots::default();

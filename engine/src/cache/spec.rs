@@ -12,7 +12,7 @@ use crate::graph::Binding;
 #[serde(deny_unknown_fields, default)]
 pub struct CacheSpec {
     /// Bytes of values that are held in memory; beyond it they are read from mapped files. While values are
-    /// gathered for the next file, up to 64 MiB more are held.
+    /// gathered for the next file, up to 16 MiB more are held.
     pub memory_bytes: u64,
     /// Where the files are, relative to the project's folder; `cache` beside the run folders if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
