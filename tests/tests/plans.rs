@@ -81,3 +81,64 @@ fn what_is_said_to_fit_does_when_it_is_set() {
     assert!(none.choice.is_none() && none.largest_batch.is_none());
     assert!(none.floor.bytes > 1 << 20 && none.floor.why.contains("weights"), "{:?}", none.floor);
 }
+
+#[test]
+fn a_cache_is_lowered_or_taken_out_where_that_makes_a_stage_fit() {
+    let cached = set(&sample(), "stages.1.cache", "()").unwrap();
+    let without = predicted(&sample(), 1);
+    let with = predicted(&cached, 1);
+    assert!(with.cache_bytes > 20 << 20 && with.peak_bytes > without.peak_bytes, "{with:?}");
+    // Less than it takes with all of its cache in memory, whatever else is done.
+    let keeps = |option: &&graft_engine::project::FitOption| {
+        !option.settings.iter().any(|setting| setting.starts_with("cache="))
+    };
+    let options = fitted(&cached, 1, 1 << 20).options;
+    let budget = options.iter().filter(keeps).map(|option| option.peak_bytes).min().unwrap() - 1;
+    let choice = fitted(&cached, 1, budget).choice.unwrap();
+    assert!(choice.peak_bytes <= budget && !keeps(&&choice), "{choice:?}");
+    let none = fitted(&cached, 1, 1 << 20);
+    assert!(
+        none.choice.is_none() && none.floor.settings.contains(&"cache=None".to_owned()),
+        "{:?}",
+        none.floor
+    );
+}
+
+#[test]
+fn settings_of_a_repetition_are_named_where_they_stand() {
+    let text = r#"(
+        version: 2,
+        name: "repeated",
+        model: Vivit(
+            spatial: Vit(width: 16, blocks: 1, heads: 2, mlp: 24, patch: 8),
+            temporal: (blocks: 1, heads: 2, mlp: 24),
+        ),
+        data: MovingDigits(folder: "../assets/digits", frames: 8, size: 16, digit: 12, train: 8, validation: 0, test: 0),
+        stages: [
+            Repeat(variable: "rate", over: ["1e-3", "1e-4"], into: ["0.Train.optimiser.AdamW.learning_rate"], stages: [
+                Train(batch: 4, optimiser: AdamW(learning_rate: 0.1)),
+            ]),
+            Train(batch: 4),
+        ],
+    )"#;
+    let project = graft_engine::project::parse(text, std::path::Path::new("repeated.ron")).unwrap();
+    let found = plan(&project, &repository("projects"), None).unwrap();
+    let paths: Vec<&str> = found.stages.iter().map(|stage| stage.path.as_str()).collect();
+    assert_eq!(paths, ["stages.0.stages.0", "stages.0.stages.0", "stages.1"]);
+    for path in paths {
+        set(&project, &format!("{path}.batch"), "2").unwrap();
+    }
+}
+
+#[test]
+fn no_batch_is_larger_than_its_epoch() {
+    let all = predicted(&set(&sample(), "stages.0.batch", "4000").unwrap(), 0);
+    let more = predicted(&set(&sample(), "stages.0.batch", "4611686018427387904").unwrap(), 0);
+    assert_eq!(
+        (all.peak_bytes - all.process_bytes, all.batch_bytes),
+        (more.peak_bytes - more.process_bytes, more.batch_bytes)
+    );
+    let few = set(&sample(), "stages.0.batch", "1000").unwrap();
+    let few = predicted(&set(&few, "stages.0.samples", "64").unwrap(), 0);
+    assert_eq!(few.batch_bytes, predicted(&set(&sample(), "stages.0.batch", "64").unwrap(), 0).batch_bytes);
+}
