@@ -1,6 +1,7 @@
 //! The totals in the top bar: what the stage is predicted to cost, and beside it what a run has measured.
 
 use egui::{Align2, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use graft_engine::project::Predicted;
 
 use super::Desk;
 use crate::format;
@@ -37,7 +38,9 @@ pub fn ui(ui: &mut Ui, desk: Desk<'_>) {
     if busy {
         measured(desk, &mut chips);
     }
-    let mut foretold = predicted(desk);
+    // What is measured stands beside what the run itself was predicted to cost.
+    let of_run = desk.session.series().stage().filter(|_| busy).and_then(|stage| stage.predicted.as_ref());
+    let mut foretold = of_run.map_or_else(|| predicted(desk), |found| of_the_run(found).into());
     foretold.push(trainable(desk));
     if busy {
         // The run's progress needs its room.
@@ -84,6 +87,17 @@ fn trainable(desk: Desk<'_>) -> Chip {
             Chip::new("Trainable", format::whole(model.trained), more)
         },
     )
+}
+
+/// What was predicted of the stage that a run is at.
+fn of_the_run(found: &Predicted) -> [Chip; 2] {
+    let pace = format!("{:.0} samples/s", found.samples_per_sec);
+    let step = if found.step_secs > 0.0 {
+        Chip::new("Predicted step", format::step_time(found.step_secs), pace)
+    } else {
+        Chip::new("Predicted step", format::UNKNOWN, "")
+    };
+    [step, Chip::new("Predicted peak", format::bytes(found.peak_bytes), "")]
 }
 
 /// Peak and step of the stage that is looked at.
