@@ -344,8 +344,8 @@ fn is_forgotten(path: &Path) -> bool {
     changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > FORGOTTEN))
 }
 
-/// A name that no other segment has, in this process or another; by time.
-fn fresh_name() -> String {
+/// A name that no other file has, of this process or another; by time.
+pub(super) fn fresh_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

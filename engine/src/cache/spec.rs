@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
+use super::shelf::fresh_name;
 use crate::graph::Binding;
 
 /// That a stage keeps the values of its frozen prefix, and where.
@@ -48,7 +49,7 @@ impl CachePlace {
 
 /// Writes a file of one byte and removes it.
 fn try_writing(folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(format!("{}.trial", std::process::id()));
+    let path = folder.join(format!("{}.trial", fresh_name()));
     let written = std::fs::write(&path, b"x");
     written.and(std::fs::remove_file(&path))
 }

@@ -82,7 +82,7 @@ pub fn calibration(
     let path = calibration_path(name);
     let wrong = |error| CalibrationError::Write { error, path: path.clone() };
     // What cannot be kept would be measured again each time: that is told before it takes its seconds.
-    let trial = path.with_extension("trial");
+    let trial = path.with_extension(format!("{}.trial", std::process::id()));
     let prepared = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let tried =
         prepared.and_then(|()| write_atomically(&trial, b"")).and_then(|()| std::fs::remove_file(&trial));
