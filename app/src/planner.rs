@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use graft_engine::bench::calibrate;
 use graft_engine::device::open_checked;
-use graft_engine::plan::{Calibration, CalibrationError, kept_calibration};
+use graft_engine::plan::{Calibration, CalibrationError, calibration_is_off, kept_calibration};
 use graft_engine::project::{Fit, Project};
 use graft_engine::tensor::take_part;
 
@@ -248,7 +248,11 @@ impl Planner {
                 self.device = Some(name.clone());
                 self.times = Times::Reading;
             }
-        } else if matches!(self.times, Times::Absent) && subject.idle && !self.running {
+        } else if matches!(self.times, Times::Absent)
+            && subject.idle
+            && !self.running
+            && !calibration_is_off()
+        {
             // A run would both disturb the measurement and be disturbed by it.
             let runs = self.runs.load(Ordering::Relaxed);
             if self.meter.ask(MeterQuestion { device: name.clone(), runs }) {

@@ -140,15 +140,10 @@ pub(crate) fn tell_calibration() {
     eprintln!("graft: measuring what each op takes on this device, once for this build (some seconds)");
 }
 
-/// Whether nothing is to be measured now: `GRAFT_CALIBRATE=off`.
-pub(crate) fn calibration_is_off() -> bool {
-    std::env::var("GRAFT_CALIBRATE").is_ok_and(|value| value == "off")
-}
-
 /// Measures what ops take on a project's device unless that is known, so that its run can be held against its plan.
 /// `GRAFT_CALIBRATE=off` leaves it: then bytes alone are predicted.
 pub(crate) fn prepare_times(project: &Project) {
-    if calibration_is_off() || project.check().is_err() {
+    if crate::plan::calibration_is_off() || project.check().is_err() {
         return;
     }
     // A device that cannot be used is told of by the run.

@@ -6,11 +6,11 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::{Done, calibration_is_off, line, open_project, tell_calibration};
+use super::{Done, line, open_project, tell_calibration};
 use crate::bench::calibrate;
 use crate::device;
 use crate::graph::KeptBits;
-use crate::plan::{Calibration, kept_calibration};
+use crate::plan::{Calibration, calibration_is_off, kept_calibration};
 use crate::project::{
     CutPlan, Fit, Predicted, Project, ProjectPlan, StagePlan, build_turn, bytes_text, fit, open_source,
     parse_bytes, plan,

@@ -4,7 +4,7 @@ mod file;
 mod probes;
 mod rates;
 
-pub use file::{CalibrationError, calibration, calibration_path, kept_calibration};
+pub use file::{CalibrationError, calibration, calibration_is_off, calibration_path, kept_calibration};
 pub use rates::{Calibration, Rate};
 
 use crate::graph::{Graph, Move, NodeId, NodeKind, Schedule, Take};

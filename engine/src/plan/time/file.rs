@@ -55,6 +55,12 @@ fn processor() -> String {
     )
 }
 
+/// Whether nothing is to be measured: `GRAFT_CALIBRATE=off`. Times that are kept hold all the same.
+#[must_use]
+pub fn calibration_is_off() -> bool {
+    std::env::var("GRAFT_CALIBRATE").is_ok_and(|value| value == "off")
+}
+
 /// The times of a device, if they are there and of this build.
 #[must_use]
 pub fn kept_calibration(name: &str) -> Option<Calibration> {
