@@ -72,6 +72,9 @@ fn f6_goes_through_the_parts_of_the_window_and_back() {
     let mut window = Window::tiny();
     // The inspector has controls once something is selected.
     window.click("Card model.head");
+    // What is still being worked out may take a focused control's place.
+    window.until("everything is there", |window| window.app().is_settled());
+    window.harness.run_steps(2);
     let focused = |window: &Window| window.harness.ctx.memory(egui::Memory::focused);
     // The click gave the keyboard to the card: the walk begins there.
     let mut seen = Vec::new();
