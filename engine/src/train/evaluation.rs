@@ -114,6 +114,10 @@ pub fn evaluate(
     let (mut skipped, mut has_masks) = (0, false);
     while let Some((batch, _)) = batches.next(&mut params, device, batch)? {
         if control.wish() == Wish::Stop {
+            // Now, and not whenever the last of the threads that read ahead has ended.
+            if let Some(features) = features {
+                features.flush();
+            }
             return Ok(None);
         }
         // Where a sample is missing, rows are not those that were planned.
