@@ -176,7 +176,8 @@ impl Segment {
         Some(Self { map, file, start, kinds, records, checked })
     }
 
-    /// Whether the file is still as long as it was: reading what somebody has cut off would end the process.
+    /// Whether the file is still as long as it was: reading what somebody has cut off would end the process. Asked before
+    /// each batch; what is cut off between that and the reading is not noticed.
     pub(super) fn is_whole(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| metadata.len() == self.map.len() as u64)
     }

@@ -238,18 +238,7 @@ impl Shelf {
     /// # Errors
     /// When it cannot be written. What is beyond the budget is gone then, and computed again.
     pub fn flush(&self) -> Result<(), CacheError> {
-        let waiting: Vec<(u128, Arc<Field>)> = {
-            let mut slots = self.write();
-            slots.waiting_bytes = 0;
-            let mut samples = std::mem::take(&mut slots.waiting);
-            // In one order, whatever the epoch's.
-            samples.sort_unstable();
-            let held = |sample: u128| match slots.places.get(&sample) {
-                Some(Place::Held { field, .. }) => Some((sample, Arc::clone(field))),
-                _ => None,
-            };
-            samples.into_iter().filter_map(held).collect()
-        };
+        let waiting = self.write().take_waiting();
         if waiting.is_empty() {
             return Ok(());
         }
@@ -273,13 +262,7 @@ impl Shelf {
     /// Lets go of what waits to be written and is beyond the budget: nothing can be written any more.
     pub fn keep_in_memory(&self) {
         let mut slots = self.write();
-        slots.waiting_bytes = 0;
-        let samples = std::mem::take(&mut slots.waiting);
-        let held = |sample: u128| match slots.places.get(&sample) {
-            Some(Place::Held { field, .. }) => Some((sample, Arc::clone(field))),
-            _ => None,
-        };
-        let waiting: Vec<(u128, Arc<Field>)> = samples.into_iter().filter_map(held).collect();
+        let waiting = slots.take_waiting();
         slots.let_go(&waiting);
     }
 }
@@ -302,6 +285,18 @@ impl Slots {
                 self.bytes += bytes as u64;
             }
         }
+    }
+
+    /// What waits to be written, which nothing does from now on; in one order, whatever the epoch's.
+    fn take_waiting(&mut self) -> Vec<(u128, Arc<Field>)> {
+        self.waiting_bytes = 0;
+        let mut samples = std::mem::take(&mut self.waiting);
+        samples.sort_unstable();
+        let held = |sample: u128| match self.places.get(&sample) {
+            Some(Place::Held { field, .. }) => Some((sample, Arc::clone(field))),
+            _ => None,
+        };
+        samples.into_iter().filter_map(held).collect()
     }
 
     /// Forgets everything that lies in these segments.

@@ -7,8 +7,8 @@ use crate::cache::FULL;
 use crate::graph::{GraphError, Schedule, cut};
 use crate::plan::{Part, tally};
 
-/// Bytes beside each value that is kept: where it lies, its extents, its place in a file. Measured over caches of 10,000
-/// to 100,000 small values.
+/// Bytes beside each value that is kept: where it lies, its extents, its place in a file. An estimate from the sizes of
+/// these types, which matters only where the values themselves are small.
 const BESIDE: u64 = 240;
 
 /// The cut of a stage: where its frozen part ends, and whether keeping that pays.
